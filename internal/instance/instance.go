@@ -1,0 +1,112 @@
+// Package instance says what one running copy of a function is and what a driver must do to make one. It is hop 3 of a
+// request. The drivers live in drivers/, know nothing of their caller, and are tested by one suite, instancetest.
+package instance
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+)
+
+// Spec is everything a driver needs to start one copy. It holds no Kubernetes object and no reference that must be looked up.
+type Spec struct {
+	// ID names the copy, unique on this machine, made of [a-z0-9-], at most 63 bytes.
+	ID string
+	// Layers are directories that make the root filesystem, lowest first. They are never written to.
+	Layers []string
+	// Process is what runs in it.
+	Process Process
+	// Listen says how the copy is reached.
+	Listen Listen
+	// Files are made inside the root filesystem before the process starts (secrets, configmaps).
+	Files []File
+	// Limits bound the copy. Zero fields are unlimited. A limit that cannot be enforced makes Start fail with ErrUnenforceable.
+	Limits Limits
+	// Log receives standard output and standard error, in the order they were written. Never nil.
+	Log io.Writer
+}
+
+// Process is the command of a copy, already merged from image and template.
+type Process struct {
+	Args []string // Args[0] is looked up in PATH of Env inside the root when it has no slash
+	Env  []string // "KEY=value"
+	Dir  string   // "/" when empty
+	UID  uint32   // inside the instance
+	GID  uint32
+	// ReadOnlyRoot mounts the root filesystem read-only; /tmp stays writable.
+	ReadOnlyRoot bool
+}
+
+// Listen says where the process accepts connections.
+type Listen struct {
+	// Port is the TCP port on the copy's own loopback.
+	Port int
+	// Activation hands the process a listening unix socket as file descriptor 3 in the manner of systemd
+	// (LISTEN_FDS=1, LISTEN_PID=its own pid), so that a request waits in the backlog instead of polling a port.
+	Activation bool
+}
+
+// File is one file made inside the copy.
+type File struct {
+	Path string // absolute
+	Data []byte
+	Mode uint32 // permission bits; 0 is 0444
+}
+
+// Limits are enforced by the kernel.
+type Limits struct {
+	MemoryBytes int64
+	CPUMillis   int64 // thousandths of a core
+	PIDs        int64
+}
+
+// Driver makes copies.
+type Driver interface {
+	// Start returns when the process has been executed inside its sandbox, before it listens. When ctx ends before that, nothing is left.
+	Start(ctx context.Context, s Spec) (Instance, error)
+	// Clean ends and removes whatever an earlier process of the platform, killed, left behind under the same state directory.
+	Clean(ctx context.Context) error
+	// Close stops every copy at once and gives back what the driver holds.
+	Close() error
+}
+
+// Instance is one running copy.
+type Instance interface {
+	ID() string
+	// Dial connects to the process. It fails at once while nothing listens; see Ready.
+	Dial(ctx context.Context) (net.Conn, error)
+	// Done is closed when nothing of the copy runs any more and all its resources were given back.
+	Done() <-chan struct{}
+	// Exit tells how it ended; only after Done.
+	Exit() Exit
+	// Stop asks the process to end (SIGTERM) and kills everything inside after grace. It does not wait; see Done.
+	Stop(grace time.Duration)
+	// Usage reads what the copy uses now.
+	Usage() (Usage, error)
+}
+
+// Exit is how a copy ended.
+type Exit struct {
+	Code        int    // exit code, -1 when killed by a signal
+	Signal      string // "killed", "terminated"…; empty when it exited by itself
+	OutOfMemory bool   // the kernel killed it for its memory limit
+	Requested   bool   // Stop was called before
+	At          time.Time
+}
+
+// Usage is what a copy uses.
+type Usage struct {
+	MemoryBytes int64
+	CPU         time.Duration // since start
+	PIDs        int64
+}
+
+// Timing is what a driver tells of a start, for the cold-start metric. Instances may implement Timed.
+type Timing struct {
+	Prepare time.Duration // cgroup, network, arguments: before the clone
+	Sandbox time.Duration // clone until the user's program is executed
+}
+
+// Timed is implemented by instances that know the phases of their start.
+type Timed interface{ Timing() Timing }

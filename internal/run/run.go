@@ -1,0 +1,116 @@
+// Package run says what it means to run a revision: the types that a controller hands to a runner and gets back. The
+// runners are siblings (node, knative, kedahttp, dapr) that never import one another; runtest is the suite all must pass.
+package run
+
+import (
+	"context"
+	"time"
+)
+
+// Key names a revision: the namespace and name of its Serving.
+type Key struct{ Namespace, Name string }
+
+// String is "namespace/name".
+func (k Key) String() string { return k.Namespace + "/" + k.Name }
+
+// Revision is one immutable revision, complete: nothing in it must be looked up in a cluster.
+type Revision struct {
+	Key
+	Function string // name of the owning Function
+	// Image is what runs, pinned by digest where known.
+	Image string
+	// PullSecret authenticates the pull; nil is anonymous.
+	PullSecret *Credentials
+	// Container is what the pod template says of the container named "function", merged with params and the platform's own environment.
+	Container Container
+	// RuntimeClass chooses the isolation ("" is the built-in sandbox).
+	RuntimeClass string
+	Port         int  // the container port, 8080 by default
+	H2C          bool // the port is named "h2c": speak HTTP/2 cleartext to it
+	// Annotations are those of the revision template: the autoscaling.knative.dev/* ones steer the scaler.
+	Annotations map[string]string
+	MinScale    int // 0 allows scale to zero
+	MaxScale    int // 0 is unlimited
+	// Reachable is whether any route names this revision; an unreachable one ignores MinScale and goes to zero.
+	Reachable bool
+	// Timeout bounds one request, from arrival to the last byte. 0 is the platform's default.
+	Timeout time.Duration
+	// StartTimeout bounds a start of a copy until it is ready. 0 is the platform's default.
+	StartTimeout time.Duration
+	// Grace is how long a stopping copy may finish its work. 0 is the platform's default.
+	Grace time.Duration
+}
+
+// Container overrides what the image says. Nil slices and zero values mean "as the image says".
+type Container struct {
+	Command      []string // replaces the image's entrypoint
+	Args         []string // replaces the image's command
+	Env          []EnvVar // in order; later entries win
+	WorkingDir   string
+	UID, GID     *int64
+	ReadOnlyRoot bool
+	Files        []File
+	Memory       int64 // bytes; 0 is unlimited
+	CPU          int64 // thousandths of a core; 0 is unlimited
+	PIDs         int64
+	Probe        *Probe // readiness; nil is "accepts a TCP connection on Port"
+}
+
+// EnvVar is one resolved environment variable; $(OTHER) references to earlier ones are already expanded.
+type EnvVar struct{ Name, Value string }
+
+// File is a file mounted from a secret or configmap, already read.
+type File struct {
+	Path string
+	Data []byte
+	Mode uint32
+}
+
+// Probe is a readiness check.
+type Probe struct {
+	HTTPPath         string // GET this; empty is a TCP connect
+	HTTPHeaders      map[string]string
+	GRPC             bool
+	InitialDelay     time.Duration
+	Period           time.Duration
+	Timeout          time.Duration
+	FailureThreshold int
+	SuccessThreshold int
+}
+
+// Credentials authenticate to a registry.
+type Credentials struct{ Username, Password, Token string }
+
+// Phase is where a revision is in its life.
+type Phase string
+
+// The phases of a revision.
+const (
+	Starting Phase = "Starting" // not proven yet
+	Ready    Phase = "Ready"    // at least one copy became ready since the revision was made; it may be scaled to zero now
+	Failed   Phase = "Failed"   // it never became ready, or its copies crash; Reason and Message say why
+)
+
+// Status is what a runner knows of a revision.
+type Status struct {
+	Phase       Phase
+	Reason      string // CamelCase, e.g. ImagePullFailed, ContainerCrashed, NotListening, OutOfMemory, ArchitectureMismatch
+	Message     string // for people: what was wrong, where, what to do; ends with the last lines of the log after a crash
+	Desired     int
+	Ready       int
+	Starting    int
+	Restarts    int
+	ImageDigest string
+}
+
+// Runner runs revisions on one kind of engine. Every method is idempotent.
+type Runner interface {
+	// Apply makes it so, now and until the next Apply or Delete of the same key. It does not wait for readiness.
+	Apply(ctx context.Context, r Revision) error
+	// Delete drains and removes every copy of the revision; unknown keys are no error.
+	Delete(ctx context.Context, k Key) error
+	// Status reports; the boolean is false for a key never applied.
+	Status(ctx context.Context, k Key) (Status, bool)
+	// Watch calls changed, from any goroutine, whenever the status of a revision may have changed, until ctx ends.
+	Watch(ctx context.Context, changed func(Key))
+}
