@@ -1,0 +1,47 @@
+// Package ofn is the map of the ofn functions platform: OpenFunction as one Go program.
+//
+// # The way of one request
+//
+//	client ── internal/gateway ──── internal/activator ──── internal/instance ──── framework/go
+//	          hop 1                 hop 2                   hop 3                  hop 4
+//	          host and path to      the revision's bounded  one running copy, by   the user's
+//	          a revision; ours for  queue and slots; asks   drivers/sandbox: its   handler
+//	          HTTP/1.1 (http1*.go), the runner for copies   namespaces, cgroup,
+//	          net/http for the rest when there is no room   seccomp, socket
+//
+// All four hops but the last are one process. internal/run/node owns the copies of a revision: it starts one when the
+// activator says that a request waits, and internal/scale, which is pure, tells it how many there should be.
+//
+// # The way of one function
+//
+//	Function ── control/function/build ── Builder ── control/builder/run ── build/native ── image (registry)
+//	   │                                                                                      │
+//	   ├────── control/function/serve ─── Serving ── control/serving/run ── run/node ─────────┘
+//	   └────── control/function/route ─── routes ─── route/embedded ── gateway table
+//
+// The objects live in internal/kubeapi, the real Kubernetes API server with etcd in this process; the controllers reach it
+// as they would reach any cluster. api/ holds the kinds; internal/control/admission defaults, validates and converts them.
+//
+// # Rooms
+//
+//	cmd/ofn             the one binary: flags, environment, wiring. The only place where everything meets
+//	api                 the kinds of OpenFunction, with defaults, validation, conversion
+//	config              generated CRDs and the objects installed at start
+//	internal/kubeapi    the embedded control plane
+//	internal/control    controllers, one verb each; they declare the interfaces they need
+//	internal/build      the build seam; build/native; build/source fetches code
+//	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
+//	internal/run        the run seam; run/node
+//	internal/route      the route seam; route/embedded
+//	internal/scale      pure: samples and policy to wanted copies
+//	internal/activator  queue and slots of a revision
+//	internal/gateway    routes, HTTP
+//	internal/instance   one copy; drivers/sandbox
+//	internal/telemetry  metrics
+//	internal/cli        commands that talk to a control plane
+//	framework/go        the Go functions framework, a module of its own
+//	test                scenarios against the real binary
+//	bench               benchmarks that print ratios
+//
+// What may not import what is in imports_test.go.
+package ofn

@@ -1,0 +1,130 @@
+package ofn_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/openfunction/ofn"
+
+// rule says what the packages under a prefix must never depend on, even indirectly. Prefixes beginning with "./" are of
+// this module. A package whose path equals or lies under an entry of except is allowed although it matches never.
+type rule struct {
+	under  string
+	never  []string
+	except []string
+}
+
+var rules = []rule{
+	{under: ".", never: []string{"./cmd/"}},
+	{under: "./api", never: []string{"./internal/", "knative.dev/", "github.com/kedacore/", "github.com/dapr/", "sigs.k8s.io/controller-runtime/pkg/manager"}},
+	{under: "./internal/instance", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/instance"}},
+	{under: "./internal/activator", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/activator", "./internal/instance"}},
+	{under: "./internal/gateway", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/gateway", "./internal/activator", "./internal/instance"}},
+	{under: "./internal/scale", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "net/http"}, except: []string{"./internal/scale"}},
+	{under: "./internal/build", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/build"}},
+	{under: "./internal/image", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/image"}},
+	{under: "./internal/run", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/run", "./internal/instance", "./internal/activator", "./internal/scale"}},
+	{under: "./internal/kubeapi", never: []string{"./internal/"}, except: []string{"./internal/kubeapi"}},
+	{under: "./internal/control", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/"},
+		except: []string{"./internal/control", "./internal/run", "./internal/build", "./internal/gateway", "./internal/activator", "./internal/instance"}},
+	{under: "./internal/cli", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/", "sigs.k8s.io/controller-runtime/pkg/manager"},
+		except: []string{"./internal/cli", "./internal/image/bundle"}},
+	{under: "./internal/telemetry", never: []string{"./internal/", "k8s.io/"}, except: []string{"./internal/telemetry"}},
+}
+
+// siblings lists folders whose direct children must never import one another: engines behind one seam.
+var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/"}
+
+// shared are children of a sibling folder that the siblings are built on: conformance suites and sources.
+var shared = map[string]bool{"runtest": true, "buildtest": true, "source": true}
+
+func TestImports(t *testing.T) {
+	for p, deps := range packages(t) {
+		for _, r := range rules {
+			if !under(p, r.under) {
+				continue
+			}
+			for _, dep := range deps {
+				if matches(dep, r.never) && !matches(dep, r.except) {
+					t.Errorf("%s must not depend on %s (rule for %s)", p, dep, r.under)
+				}
+			}
+		}
+		for _, s := range siblings {
+			own, ok := child(p, s)
+			if !ok || shared[own] {
+				continue
+			}
+			for _, dep := range deps {
+				if other, ok := child(dep, s); ok && other != own && !shared[other] {
+					t.Errorf("%s must not depend on its sibling %s", p, dep)
+				}
+			}
+		}
+	}
+}
+
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Deps", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := map[string][]string{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Deps       []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for i, d := range p.Deps {
+			p.Deps[i] = local(d)
+		}
+		all[local(p.ImportPath)] = p.Deps
+	}
+	if len(all) < 10 {
+		t.Fatalf("go list found only %d packages: the rules would check nothing", len(all))
+	}
+	return all
+}
+
+func local(path string) string {
+	if path == module {
+		return "."
+	}
+	if rest, ok := strings.CutPrefix(path, module+"/"); ok {
+		return "./" + rest
+	}
+	return path
+}
+
+func under(p, prefix string) bool {
+	return prefix == "." || p == prefix || strings.HasPrefix(p, prefix+"/")
+}
+
+func matches(p string, list []string) bool {
+	for _, m := range list {
+		if strings.HasPrefix(p+"/", strings.TrimSuffix(m, "/")+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func child(p, folder string) (string, bool) {
+	rest, ok := strings.CutPrefix(p, folder)
+	if !ok || rest == "" {
+		return "", false
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name, true
+}
