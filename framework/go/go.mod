@@ -1,0 +1,3 @@
+module github.com/OpenFunction/functions-framework-go
+
+go 1.24

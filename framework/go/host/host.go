@@ -1,0 +1,130 @@
+// Package host serves plain HTTP functions with nothing but the standard library, so that a cold start costs little more
+// than the start of a Go process. The generated main of a function with the signature func(http.ResponseWriter, *http.Request)
+// is one line:
+//
+//	func main() { host.Main(function.HelloWorld) }
+//
+// It accepts HTTP/1.1 and HTTP/2 cleartext on the socket it inherits in the manner of systemd (LISTEN_FDS=1 and LISTEN_PID its
+// own process id: file descriptor 3), otherwise on a TCP port; answers health probes; turns panics into a 500 with an
+// id; and on SIGTERM stops accepting and finishes what it has begun.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// readHeaderTimeout ends connections that never finish their request header.
+	readHeaderTimeout = 30 * time.Second
+	// idleTimeout is longer than the keep-alive of the usual proxies, so that the proxy closes first and no request
+	// is sent into a closing connection.
+	idleTimeout = 620 * time.Second
+	// DefaultGrace is how long running requests may take to end after SIGTERM when OFN_GRACE says nothing.
+	DefaultGrace = 30 * time.Second
+	// DefaultPort is listened on when neither a socket is inherited nor a port is named.
+	DefaultPort = 8080
+)
+
+// Main serves h until the process is told to end (SIGTERM or SIGINT), then drains and exits: 0 after a complete drain, 1 when
+// it could not listen or had to cut requests off. A second signal ends the process at once. It never returns.
+func Main(h http.HandlerFunc) {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop) // the next signal has its default effect: it ends the process
+	if err := run(ctx, h, log); err != nil {
+		log.Error("function server ended", "error", err.Error())
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(ctx context.Context, h http.Handler, log *slog.Logger) error {
+	c, err := FromEnv(os.Getenv)
+	if err != nil {
+		return err
+	}
+	c.Log = log
+	return Serve(ctx, h, c)
+}
+
+// Config is how to serve. The zero value listens on an inherited socket or DefaultPort and is silent.
+type Config struct {
+	// Listener is served and closed. When nil, Listen(Port) makes one.
+	Listener net.Listener
+	// Port is the TCP port when no socket is inherited; 0 is DefaultPort.
+	Port int
+	// Grace bounds the drain; 0 is DefaultGrace.
+	Grace time.Duration
+	// Log receives panics and server errors; nil drops them.
+	Log *slog.Logger
+}
+
+// ErrCut means that requests were still running when the grace period was over and were cut off.
+var ErrCut = errors.New("requests were cut off at the end of the grace period")
+
+// Serve serves h, wrapped by Wrap, until ctx ends; then it stops accepting, waits for running requests up to c.Grace, and returns nil,
+// or ErrCut when some had to be cut off. The context of a request ends when its client goes away or it is cut off,
+// not when ctx ends. Any other error means that the listener failed.
+func Serve(ctx context.Context, h http.Handler, c Config) error {
+	c, err := c.complete()
+	if err != nil {
+		return err
+	}
+	var draining atomic.Bool
+	srv := newServer(wrap(h, c.Log, &draining), c.Log)
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(c.Listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving on %s: %w", c.Listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	draining.Store(true)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Grace)
+	defer cancel()
+	err = srv.Shutdown(grace)
+	<-failed
+	if err != nil {
+		return errors.Join(ErrCut, srv.Close())
+	}
+	return nil
+}
+
+func (c Config) complete() (Config, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if c.Grace == 0 {
+		c.Grace = DefaultGrace
+	}
+	if c.Listener != nil {
+		return c, nil
+	}
+	var err error
+	c.Listener, err = Listen(c.Port)
+	return c, err
+}
+
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Protocols:         new(http.Protocols),
+	}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	return srv
+}
