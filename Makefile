@@ -1,0 +1,31 @@
+.DEFAULT_GOAL := help
+TOOLS := go tool -modfile=go.tools.mod
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/ofn for this machine
+	./ofn version
+
+test: ## every test
+	./ofn test
+
+generate: ## CRDs and deep copies from the types
+	go generate ./api/...
+
+lint: ## formatting, vet and the linters of .golangci.yml
+	@test -z "$$(git ls-files '*.go' | xargs gofmt -l)" || { git ls-files '*.go' | xargs gofmt -l; echo "lint: run gofmt"; exit 1; }
+	go vet ./...
+	$(TOOLS) golangci-lint run ./...
+
+cross: ## linux/arm64 whole; the command line for darwin
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/ofn
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/ofn
+
+check: generate lint cross ## what a change must pass besides the tests
+	git diff --exit-code
+
+bench: ## every benchmark, printed as ratios
+	@for d in bench/*/; do echo "== $$d"; go run ./$$d || exit 1; done
+
+.PHONY: help build test generate lint cross check bench
