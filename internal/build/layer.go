@@ -1,0 +1,71 @@
+package build
+
+import (
+	"archive/tar"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// Layer is one layer of an image, in the order of its archive.
+type Layer []Entry
+
+// Entry is a file, directory or symbolic link of a layer, owned by root, last changed at the beginning of 1970.
+type Entry struct {
+	Path string      // slash-separated, without a leading slash
+	Mode fs.FileMode // type and permission bits
+	Link string      // target of a symbolic link
+	File string      // where a regular file's content is on this machine; when empty, it is Data
+	Data []byte
+}
+
+// WriteTar writes the layer, uncompressed. Equal content gives equal bytes.
+func (l Layer) WriteTar(w io.Writer) error {
+	tw := tar.NewWriter(w)
+	for _, e := range l {
+		if err := e.write(tw); err != nil {
+			return fmt.Errorf("writing %s into the image layer: %w", e.Path, err)
+		}
+	}
+	return tw.Close()
+}
+
+func (e Entry) write(tw *tar.Writer) error {
+	h := &tar.Header{Name: e.Path, Mode: int64(e.Mode.Perm()), ModTime: time.Unix(0, 0), Format: tar.FormatPAX}
+	switch {
+	case e.Mode.IsDir():
+		h.Typeflag, h.Name = tar.TypeDir, e.Path+"/"
+		return tw.WriteHeader(h)
+	case e.Mode&fs.ModeSymlink != 0:
+		h.Typeflag, h.Linkname = tar.TypeSymlink, e.Link
+		return tw.WriteHeader(h)
+	case e.File == "":
+		h.Size = int64(len(e.Data))
+		if err := tw.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err := tw.Write(e.Data)
+		return err
+	}
+	return e.copyFile(tw, h)
+}
+
+func (e Entry) copyFile(tw *tar.Writer, h *tar.Header) error {
+	f, err := os.Open(e.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	h.Size = info.Size()
+	if err := tw.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.Copy(tw, f)
+	return err
+}
