@@ -61,7 +61,8 @@ func (l *Logs) Follow(ctx context.Context, id string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a build log: %w", err)
 	}
-	return &follower{ctx: ctx, file: f, live: live}, nil
+	cause := func() error { return context.Cause(ctx) }
+	return &follower{file: f, live: live, done: ctx.Done(), cause: cause}, nil
 }
 
 func (l *Logs) begin(id string) (*liveLog, error) {
@@ -167,9 +168,10 @@ func (l *liveLog) state() (ended bool, changed <-chan struct{}) {
 }
 
 type follower struct {
-	ctx  context.Context // of the one Follow call this reader belongs to
-	file *os.File
-	live *liveLog // nil when the build had ended already
+	file  *os.File
+	live  *liveLog // nil when the build had ended already
+	done  <-chan struct{}
+	cause func() error // why done is closed
 }
 
 func (f *follower) Read(p []byte) (int, error) {
@@ -184,8 +186,8 @@ func (f *follower) Read(p []byte) (int, error) {
 		}
 		select {
 		case <-changed:
-		case <-f.ctx.Done():
-			return 0, context.Cause(f.ctx)
+		case <-f.done:
+			return 0, f.cause()
 		}
 	}
 }
