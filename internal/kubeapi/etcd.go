@@ -1,0 +1,116 @@
+package kubeapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+)
+
+const (
+	// etcdQuota bounds the database file; when it is reached writes fail with "database space exceeded" and reads go on.
+	etcdQuota = 2 << 30
+	// etcdDefrag is how much free space at start makes it worth rewriting the database file.
+	etcdDefragMegabytes = 64
+	// etcdSnapshot is how many writes etcd keeps in memory and in its log before it folds them into a snapshot.
+	etcdSnapshot = 2000
+	// slowStore is how long a request may take before the store warns about it.
+	slowStore = time.Second
+	// etcdReadyTimeout is long enough to replay a full log on a slow disk.
+	etcdReadyTimeout = 60 * time.Second
+	// memoryPipe is the buffer of each in-memory connection, in bytes.
+	memoryPipe = 32 << 10
+)
+
+// etcdServer is an etcd of one member that listens nowhere: no port, no socket. Its clients dial it through memory, so no other
+// process or user of the machine can reach it.
+type etcdServer struct {
+	etcd *embed.Etcd
+	rpc  *grpc.Server
+	ln   *bufconn.Listener
+	done chan error // the RPC server's end
+}
+
+// startEtcd returns when the store accepts writes. Every acknowledged write is on disk (fsync).
+func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*etcdServer, error) {
+	started, err := embedEtcd(dir, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &etcdServer{etcd: started, ln: bufconn.Listen(memoryPipe), done: make(chan error, 1)}
+	ctx, cancel := context.WithTimeout(ctx, etcdReadyTimeout)
+	defer cancel()
+	select {
+	case <-started.Server.ReadyNotify():
+	case <-started.Server.StopNotify():
+		started.Close()
+		return nil, fmt.Errorf("the store in %s stopped while starting", dir)
+	case <-ctx.Done():
+		started.Close()
+		return nil, fmt.Errorf("waiting for the store in %s: %w", dir, ctx.Err())
+	}
+	s.rpc = v3rpc.Server(started.Server, nil, nil, grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
+	go func() { s.done <- s.rpc.Serve(s.ln) }()
+	return s, nil
+}
+
+// embedEtcd starts the server proper. etcd reports damage by panicking; that becomes an error here.
+func embedEtcd(dir string, log *slog.Logger) (started *embed.Etcd, err error) {
+	core := newZapCore(log)
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("the store in %s is damaged or was written by a newer version: %s; restore it from a backup or choose another data directory",
+				dir, core.lastFatal(reason))
+		}
+	}()
+	cfg := etcdConfig(dir)
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(core, zap.WithFatalHook(panicHook{})))
+	if started, err = embed.StartEtcd(cfg); err != nil {
+		return nil, fmt.Errorf("starting the store in %s: %w", dir, err)
+	}
+	return started, nil
+}
+
+func etcdConfig(dir string) *embed.Config {
+	// The peer address is an identity that etcd insists on; nothing listens on it.
+	nowhere := url.URL{Scheme: "http", Host: "127.0.0.1:2380"}
+	cfg := embed.NewConfig()
+	cfg.Dir = dir
+	cfg.ListenPeerUrls, cfg.ListenClientUrls = nil, nil
+	cfg.AdvertisePeerUrls, cfg.AdvertiseClientUrls = []url.URL{nowhere}, []url.URL{nowhere}
+	// A single member elects itself after 5 to 10 ticks: this makes it 0.1 s.
+	cfg.TickMs, cfg.ElectionMs = 20, 100
+	cfg.QuotaBackendBytes = etcdQuota
+	cfg.BootstrapDefragThresholdMegabytes = etcdDefragMegabytes
+	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = etcdSnapshot, 100
+	cfg.MaxWalFiles, cfg.MaxSnapFiles = 2, 2
+	cfg.WarningApplyDuration, cfg.WarningUnaryRequestDuration = slowStore, slowStore
+	cfg.Name = "ofn"
+	cfg.InitialCluster = cfg.Name + "=" + nowhere.String()
+	return cfg
+}
+
+// dial connects a client of this process.
+func (s *etcdServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return s.ln.DialContext(ctx)
+}
+
+// close ends all connections and closes the database.
+func (s *etcdServer) close() error {
+	s.rpc.Stop()
+	err := <-s.done
+	s.etcd.Close()
+	if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("stopping the store: %w", err)
+	}
+	return nil
+}

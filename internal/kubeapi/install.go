@@ -1,0 +1,144 @@
+package kubeapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/restmapper"
+)
+
+// fieldManager owns, in server-side apply, the fields that the control plane sets at each start.
+const fieldManager = "ofn-up"
+
+// namespaces exist from the first start.
+var namespaces = [...]string{"default", "kube-system", "openfunction"}
+
+// installer applies objects on the server's side.
+type installer struct {
+	client dynamic.Interface
+}
+
+// install makes true what every user counts on: namespaces, roles, the given CRDs (established) and objects.
+func (s *Server) install(ctx context.Context) error {
+	config := s.Config()
+	config.ContentType = runtime.ContentTypeJSON
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("making the client that installs defaults: %w", err)
+	}
+	in := &installer{client: client}
+	if err := in.applyAll(ctx, builtinObjects()); err != nil {
+		return err
+	}
+	if err := in.applyCRDs(ctx, s.options.CRDs); err != nil {
+		return err
+	}
+	return in.applyInOrder(ctx, s)
+}
+
+// builtinObjects are those of this package, independent of one another.
+func builtinObjects() []located {
+	var objects []located
+	for _, name := range namespaces {
+		objects = append(objects, located{corev1.SchemeGroupVersion.WithResource("namespaces"), &corev1.Namespace{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+		}})
+	}
+	roles, bindings := defaultRoles()
+	for i := range roles {
+		roles[i].TypeMeta = metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"}
+		objects = append(objects, located{rbacv1.SchemeGroupVersion.WithResource("clusterroles"), &roles[i]})
+	}
+	for i := range bindings {
+		bindings[i].TypeMeta = metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"}
+		objects = append(objects, located{rbacv1.SchemeGroupVersion.WithResource("clusterrolebindings"), &bindings[i]})
+	}
+	return objects
+}
+
+// located is an object and the resource it is stored as.
+type located struct {
+	resource schema.GroupVersionResource
+	object   runtime.Object
+}
+
+// applyAll applies objects in any order.
+func (in *installer) applyAll(ctx context.Context, objects []located) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for _, l := range objects {
+		group.Go(func() error {
+			_, err := in.apply(ctx, l)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// applyInOrder applies the caller's objects, whose kinds may be those of the CRDs just established.
+func (in *installer) applyInOrder(ctx context.Context, s *Server) error {
+	if len(s.options.Objects) == 0 {
+		return nil
+	}
+	groups, err := restmapper.GetAPIGroupResources(s.api.client.Discovery())
+	if err != nil {
+		return fmt.Errorf("asking what kinds are served: %w", err)
+	}
+	mapper := restmapper.NewDiscoveryRESTMapper(groups)
+	for _, object := range s.options.Objects {
+		kind := object.GetObjectKind().GroupVersionKind()
+		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if err != nil {
+			return fmt.Errorf("installing a default object: %w", err)
+		}
+		if _, err := in.apply(ctx, located{mapping.Resource, object}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply sets the fields of the object and leaves those of other managers alone.
+func (in *installer) apply(ctx context.Context, l located) (*unstructured.Unstructured, error) {
+	object, err := toUnstructured(l.object)
+	if err != nil {
+		return nil, err
+	}
+	var client dynamic.ResourceInterface = in.client.Resource(l.resource)
+	if namespace := object.GetNamespace(); namespace != "" {
+		client = in.client.Resource(l.resource).Namespace(namespace)
+	}
+	applied, err := client.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	if err != nil {
+		return nil, fmt.Errorf("installing %s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	return applied, nil
+}
+
+// toUnstructured drops what must not be applied: a status, and the null creation time that typed objects encode.
+func toUnstructured(object runtime.Object) (*unstructured.Unstructured, error) {
+	content, err := json.Marshal(object)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a default object: %w", err)
+	}
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(content); err != nil {
+		return nil, fmt.Errorf("encoding a default object: %w", err)
+	}
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	unstructured.RemoveNestedField(u.Object, "status")
+	return u, nil
+}
+
+var crdResource = apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")
