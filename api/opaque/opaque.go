@@ -71,18 +71,11 @@ func (o Object) String() string {
 // IsEmpty says that the object has no fields.
 func (o Object) IsEmpty() bool { return o.raw == "" }
 
-// Decode reads the object into a typed value by the rules of the Kubernetes API: names are case-sensitive. An unknown or
-// repeated field is a *StrictError: into is filled all the same and the caller decides whether it matters. Every other
-// error means that into must not be used.
-func (o Object) Decode(into any) error {
-	strict, err := kjson.UnmarshalStrict([]byte(o.String()), into)
-	if err != nil {
-		return err
-	}
-	if len(strict) > 0 {
-		return &StrictError{Problems: strict}
-	}
-	return nil
+// Decode reads the object into a typed value by the rules of the Kubernetes API: names are case-sensitive. Fields that
+// the type does not know are skipped and named in unknown; admission tells the user, everybody else may ignore them.
+// When err is not nil, into must not be used.
+func (o Object) Decode(into any) (unknown []error, err error) {
+	return kjson.UnmarshalStrict([]byte(o.String()), into)
 }
 
 // DeepCopyInto copies the object; the bytes are immutable and shared.
@@ -98,8 +91,7 @@ func (o *Object) DeepCopy() *Object {
 }
 
 // Value is any JSON value where people write scalars of every type, such as the value of a Dapr component's metadata.
-//
-// +kubebuilder:validation:XPreserveUnknownFields
+// A field of this type needs the markers Schemaless and PreserveUnknownFields.
 type Value struct {
 	raw string `json:"-"`
 }
@@ -160,13 +152,6 @@ func (v *Value) DeepCopy() *Value {
 	out := *v
 	return &out
 }
-
-// StrictError says that an object has fields its type does not know, or the same field twice. The typed value was
-// filled nevertheless.
-type StrictError struct{ Problems []error }
-
-// Error lists the problems.
-func (e *StrictError) Error() string { return errors.Join(e.Problems...).Error() }
 
 // canonical re-writes one JSON value with sorted keys and without spaces, keeping numbers as they were written.
 func canonical(data []byte) (string, error) {

@@ -85,7 +85,7 @@ type KedaScaledObject struct {
 	// CooldownPeriod in seconds.
 	// +optional
 	CooldownPeriod *int32 `json:"cooldownPeriod,omitempty"`
-	// Advanced is KEDA's section of that name. Read it with ScaledObjectAdvanced.
+	// Advanced is KEDA's section of that name. Read it with AdvancedConfig.
 	// +optional
 	Advanced *opaque.Object `json:"advanced,omitempty"`
 	// Fallback applies when the metric cannot be read.

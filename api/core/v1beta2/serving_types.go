@@ -181,6 +181,8 @@ type ComponentMetadata struct {
 	Name string `json:"name"`
 	// Value is a scalar of any type.
 	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
 	Value opaque.Value `json:"value,omitzero"`
 	// SecretKeyRef takes the value from a secret. An empty one means none.
 	// +optional
