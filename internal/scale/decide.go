@@ -29,7 +29,7 @@ func (s *Scaler) Decide(now time.Time, st State) Decision {
 	d, known := s.Desired(now, st.Ready, st.Reachable)
 	want := have
 	if known {
-		want = s.unhurried(d, st)
+		want = s.busyKept(s.unhurried(d, st), st)
 	}
 	out := Decision{Want: s.policy.bound(want, st), Why: d}
 	if out.Want > 0 || st.Busy > 0 {
@@ -51,6 +51,14 @@ func (s *Scaler) unhurried(d Desired, st State) int {
 	}
 	fill := max(p.needed(max(d.Stable, d.Panic, float64(st.Busy))), p.Activation)
 	return min(d.Copies, max(fill, st.Ready+st.Starting))
+}
+
+// busyKept takes no copy away that the requests of this moment fill, whatever the average of the last seconds is.
+func (s *Scaler) busyKept(want int, st State) int {
+	if p := s.policy; p.Concurrency > 0 {
+		return max(want, min(p.needed(float64(st.Busy)), st.Ready+st.Starting))
+	}
+	return want
 }
 
 // zero is the way of a revision to no copies: active, then inactive for the retention, then none.

@@ -48,6 +48,14 @@ func (s *Scaler) Update(p Policy) {
 	s.policy = p
 }
 
+// Started notes that copies were started because requests waited, ahead of any decision. When that is the step that would have
+// begun panic, it begins panic: what a burst needed is kept until a window has passed without another.
+func (s *Scaler) Started(now time.Time, ready, total int) {
+	if total > 1 && float64(total)/max(1, float64(ready)) >= s.policy.PanicAt {
+		s.panicking, s.panicMost = now, max(s.panicMost, total)
+	}
+}
+
 // Policy is what the scaler goes by.
 func (s *Scaler) Policy() Policy { return s.policy }
 

@@ -171,3 +171,25 @@ func TestRestartDoesNotScaleIn(t *testing.T) {
 		t.Errorf("got %+v, want the 6 copies that run", d)
 	}
 }
+
+func TestBurstIsKeptForAWindow(t *testing.T) {
+	s := scale.New(policy(t, 1), 0, t0)
+	s.Started(t0, 1, 6)
+	st := scale.State{Ready: 6, Reachable: true, Proven: true}
+	for sec := 0; sec <= 60; sec += 2 {
+		now := t0.Add(time.Duration(sec) * time.Second)
+		s.Record(now, 0.1, 1)
+		if d := s.Decide(now, st); d.Want != 6 {
+			t.Fatalf("after %d s: got %+v, want the 6 copies of the burst", sec, d)
+		}
+	}
+	now := t0.Add(62 * time.Second)
+	s.Record(now, 0.1, 1)
+	if d := s.Decide(now, st); d.Want != 3 {
+		t.Errorf("after the window: got %+v, want half", d)
+	}
+	st.Busy = 5
+	if d := s.Decide(now, st); d.Want != 5 {
+		t.Errorf("with 5 requests inside: got %+v, want 5", d)
+	}
+}
