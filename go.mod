@@ -55,6 +55,11 @@ require (
 )
 
 require (
+	github.com/moby/sys/user v0.5.0 // indirect
+	golang.org/x/mod v0.41.0
+)
+
+require (
 	cel.dev/expr v0.25.1 // indirect
 	cuelabs.dev/go/oci/ociregistry v0.0.0-20251212221603-3adeb8663819 // indirect
 	cyphar.com/go-pathrs v0.2.2 // indirect
