@@ -1,0 +1,210 @@
+// Package build is the first phase of a Function: it keeps one Builder for the source as it is specified now, cancels the
+// others, and keeps a history.
+package build
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/control/condition"
+	"github.com/openfunction/ofn/internal/control/owned"
+)
+
+// Phase makes Builders.
+type Phase struct{ client client.Client }
+
+// New is the phase over a client.
+func New(c client.Client) *Phase { return &Phase{client: c} }
+
+// Gone does nothing: the garbage collector removes the Builders of a deleted function.
+func (p *Phase) Gone(context.Context, string, string) error { return nil }
+
+// Reconcile makes, adopts or cancels Builders and copies the state of the current one.
+func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.Result, error) {
+	builders, err := p.list(ctx, fn)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if fn.Spec.Build == nil {
+		fn.Status.Build = &v1beta2.StageStatus{State: v1beta2.StateSkipped}
+		fn.Status.Revision, fn.Status.Sources = nil, nil // the digest of an earlier build says nothing of an image that is given
+		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionBuilt, "True", "ImageGiven", "")
+		return reconcile.Result{}, p.cancel(ctx, builders, "")
+	}
+	spec := builderSpec(fn)
+	hash, err := wantedHash(fn, spec)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if fn.Status.Build == nil || fn.Status.Build.State == v1beta2.StateSkipped {
+		fn.Status.Build = &v1beta2.StageStatus{}
+	}
+	current := find(builders, hash)
+	if current == nil && needed(fn.Status.Build, hash) {
+		if busy := unfinished(builders); len(busy) > 0 {
+			// Two builds of one function would share its working directory: the new one waits until the old has stopped.
+			report(fn, v1beta2.StateCreated, "WaitingForCancellation", "the previous build is being cancelled")
+			return reconcile.Result{}, p.cancel(ctx, busy, "")
+		}
+		if current, err = p.create(ctx, fn, spec, hash, builders); err != nil || current == nil {
+			return reconcile.Result{}, err
+		}
+	}
+	if current != nil {
+		copyStatus(fn, current, hash)
+		if err := p.cancel(ctx, builders, current.Name); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	return reconcile.Result{}, p.prune(ctx, fn, builders)
+}
+
+func (p *Phase) list(ctx context.Context, fn *v1beta2.Function) ([]*v1beta2.Builder, error) {
+	var all v1beta2.BuilderList
+	err := p.client.List(ctx, &all, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelFunction: fn.Name})
+	if err != nil {
+		return nil, fmt.Errorf("listing builders: %w", err)
+	}
+	var own []*v1beta2.Builder
+	for i := range all.Items {
+		if owned.By(fn, &all.Items[i]) && all.Items[i].DeletionTimestamp.IsZero() {
+			own = append(own, &all.Items[i])
+		}
+	}
+	return owned.Newest(own), nil
+}
+
+func builderSpec(fn *v1beta2.Function) v1beta2.BuilderSpec {
+	return v1beta2.BuilderSpec{BuildTemplate: *fn.Spec.Build.DeepCopy(), Image: fn.Spec.Image, ImageCredentials: fn.Spec.ImageCredentials}
+}
+
+// wantedHash leaves out what does not change the image: the history, age, time limits and the polling.
+func wantedHash(fn *v1beta2.Function, spec v1beta2.BuilderSpec) (string, error) {
+	b := spec.BuildTemplate.DeepCopy()
+	b.Timeout, b.SuccessfulBuildsHistoryLimit, b.FailedBuildsHistoryLimit, b.BuilderMaxAge = nil, nil, nil, nil
+	if b.SrcRepo != nil {
+		b.SrcRepo.PollInterval = nil
+	}
+	return owned.Hash(b, spec.Image, spec.ImageCredentials, fn.Annotations[v1beta2.AnnotationRebuild])
+}
+
+// needed says whether a build that has no Builder object must be made: always, but when it has already succeeded and only
+// its record is gone.
+func needed(s *v1beta2.StageStatus, hash string) bool {
+	return s.ResourceHash != hash || s.State != v1beta2.StateSucceeded
+}
+
+// find returns the newest Builder of the hash that nobody cancelled.
+func find(newestFirst []*v1beta2.Builder, hash string) *v1beta2.Builder {
+	if len(newestFirst) == 0 {
+		return nil
+	}
+	b := newestFirst[0]
+	if b.Annotations[owned.AnnotationHash] != hash {
+		return nil
+	}
+	return b
+}
+
+func unfinished(builders []*v1beta2.Builder) []*v1beta2.Builder {
+	var out []*v1beta2.Builder
+	for _, b := range builders {
+		if !b.Status.State.Finished() {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// cancel asks every unfinished Builder but one to stop.
+func (p *Phase) cancel(ctx context.Context, builders []*v1beta2.Builder, but string) error {
+	for _, b := range unfinished(builders) {
+		if b.Name == but || b.Spec.State == v1beta2.BuilderStateCancelled {
+			continue
+		}
+		patch := client.MergeFrom(b.DeepCopy())
+		b.Spec.State = v1beta2.BuilderStateCancelled
+		if err := p.client.Patch(ctx, b, patch); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("cancelling builder %s: %w", b.Name, err)
+		}
+	}
+	return nil
+}
+
+func (p *Phase) create(ctx context.Context, fn *v1beta2.Function, spec v1beta2.BuilderSpec, hash string, builders []*v1beta2.Builder) (*v1beta2.Builder, error) {
+	b := &v1beta2.Builder{Spec: spec}
+	name := owned.Next(fn.Name+"-build", builders, fn.Status.Build.ResourceRef, fn.Status.Build.LastSuccessfulResourceRef)
+	owned.Adopt(fn, b, name, hash)
+	if err := p.client.Create(ctx, b); err != nil {
+		if apierrors.IsAlreadyExists(err) {
+			return nil, nil // the cache was behind: its next event brings the Builder
+		}
+		return nil, fmt.Errorf("creating builder %s: %w", name, err)
+	}
+	return b, nil
+}
+
+func copyStatus(fn *v1beta2.Function, b *v1beta2.Builder, hash string) {
+	s := fn.Status.Build
+	s.ResourceRef, s.ResourceHash = b.Name, hash
+	s.BuildDuration = b.Status.BuildDuration
+	state := b.Status.State
+	if state == v1beta2.StateNone {
+		state = v1beta2.StateCreated
+	}
+	if state == v1beta2.StateSucceeded {
+		s.LastSuccessfulResourceRef = b.Name
+		if b.Status.Output != nil && b.Status.Output.Digest != "" {
+			fn.Status.Revision = &v1beta2.ImageRevision{ImageDigest: b.Status.Output.Digest}
+		}
+		fn.Status.Sources = b.Status.Sources
+	}
+	report(fn, state, b.Status.Reason, b.Status.Message)
+}
+
+func report(fn *v1beta2.Function, state v1beta2.State, reason, message string) {
+	s := fn.Status.Build
+	s.State, s.Reason, s.Message = state, reason, message
+	switch {
+	case state == v1beta2.StateSucceeded:
+		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionBuilt, "True", "BuildSucceeded", "")
+	case state.Finished():
+		if reason == "" {
+			reason = "Build" + string(state)
+		}
+		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionBuilt, "False", reason, message)
+	default:
+		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionBuilt, "Unknown", "Building", message)
+	}
+}
+
+// prune keeps the current Builder, the unfinished ones, and as many others as the history limits say.
+func (p *Phase) prune(ctx context.Context, fn *v1beta2.Function, builders []*v1beta2.Builder) error {
+	good, bad := limits(fn.Spec.Build)
+	keepUnless := func(want bool) func(*v1beta2.Builder) bool {
+		return func(b *v1beta2.Builder) bool {
+			succeeded := b.Status.State == v1beta2.StateSucceeded
+			return !b.Status.State.Finished() || succeeded != want || b.Name == fn.Status.Build.ResourceRef
+		}
+	}
+	if err := owned.Prune(ctx, p.client, builders, good, keepUnless(true)); err != nil {
+		return err
+	}
+	return owned.Prune(ctx, p.client, builders, bad, keepUnless(false))
+}
+
+func limits(t *v1beta2.BuildTemplate) (good, bad int32) {
+	good, bad = v1beta2.DefaultSuccessfulBuildsHistoryLimit, v1beta2.DefaultFailedBuildsHistoryLimit
+	if t.SuccessfulBuildsHistoryLimit != nil {
+		good = *t.SuccessfulBuildsHistoryLimit
+	}
+	if t.FailedBuildsHistoryLimit != nil {
+		bad = *t.FailedBuildsHistoryLimit
+	}
+	return good, bad
+}

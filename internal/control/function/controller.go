@@ -1,0 +1,133 @@
+// Package function reconciles Functions: its controller walks the phases build, serve and route in this order and writes
+// the status once at the end.
+package function
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
+	"github.com/openfunction/ofn/internal/control/condition"
+)
+
+// Controller reconciles Functions.
+type Controller struct {
+	client client.Client
+	phases []Phase
+}
+
+// NewController walks the phases in the order given.
+func NewController(c client.Client, phases ...Phase) *Controller {
+	return &Controller{client: c, phases: phases}
+}
+
+// Name is the controller's.
+func (c *Controller) Name() string { return "function" }
+
+// Register watches Functions, the children they control, and Gateways.
+func (c *Controller) Register(m ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(m).Named(c.Name()).
+		For(&v1beta2.Function{}).
+		Owns(&v1beta2.Builder{}).
+		Owns(&v1beta2.Serving{}).
+		Watches(&networking.Gateway{}, handler.EnqueueRequestsFromMapFunc(c.attached)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).
+		Complete(c)
+}
+
+// Reconcile walks the phases. All of them run even when one fails, because a failed build must not keep the route from
+// being repaired.
+func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	fn := &v1beta2.Function{}
+	if err := c.client.Get(ctx, req.NamespacedName, fn); err != nil {
+		if apierrors.IsNotFound(err) {
+			return reconcile.Result{}, c.gone(ctx, req.NamespacedName)
+		}
+		return reconcile.Result{}, fmt.Errorf("reading function: %w", err)
+	}
+	if !fn.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, nil
+	}
+	stored := fn.DeepCopy()
+	var result reconcile.Result
+	var errs []error
+	for _, p := range c.phases {
+		r, err := p.Reconcile(ctx, fn)
+		errs = append(errs, err)
+		result = sooner(result, r)
+	}
+	summarize(fn)
+	if !equality.Semantic.DeepEqual(stored.Status, fn.Status) {
+		patch := client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})
+		switch err := c.client.Status().Patch(ctx, fn, patch); {
+		case apierrors.IsConflict(err):
+			return reconcile.Result{RequeueAfter: time.Millisecond}, errors.Join(errs...) // somebody wrote in between: look again
+		case client.IgnoreNotFound(err) != nil:
+			errs = append(errs, fmt.Errorf("writing status: %w", err))
+		}
+	}
+	return result, errors.Join(errs...)
+}
+
+func (c *Controller) gone(ctx context.Context, key types.NamespacedName) error {
+	var errs []error
+	for _, p := range c.phases {
+		errs = append(errs, p.Gone(ctx, key.Namespace, key.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// attached are the functions whose route names the gateway.
+func (c *Controller) attached(ctx context.Context, gateway client.Object) []reconcile.Request {
+	var all v1beta2.FunctionList
+	if err := c.client.List(ctx, &all); err != nil {
+		return nil // the cache answers once it has synced, and every function is queued then
+	}
+	var out []reconcile.Request
+	for i := range all.Items {
+		fn := &all.Items[i]
+		if fn.Spec.Serving == nil || fn.Spec.Serving.Triggers == nil || fn.Spec.Serving.Triggers.HTTP == nil {
+			continue
+		}
+		ref := v1beta2.GatewayRef{Name: v1beta2.DefaultGatewayName, Namespace: v1beta2.DefaultGatewayNamespace}
+		if r := fn.Spec.Serving.Triggers.HTTP.Route; r != nil && r.GatewayRef != nil {
+			ref = *r.GatewayRef
+		}
+		if ref.Name == gateway.GetName() && ref.Namespace == gateway.GetNamespace() {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fn)})
+		}
+	}
+	return out
+}
+
+// summarize derives Ready from the conditions of the phases: the first that is not True decides.
+func summarize(fn *v1beta2.Function) {
+	s := &fn.Status
+	s.ObservedGeneration = fn.Generation
+	for _, t := range []string{v1beta2.ConditionBuilt, v1beta2.ConditionServed, v1beta2.ConditionRouted} {
+		if c := condition.Get(s.Conditions, t); c != nil && c.Status != "True" {
+			condition.Set(&s.Conditions, fn.Generation, v1beta2.ConditionReady, c.Status, c.Reason, c.Message)
+			return
+		}
+	}
+	condition.Set(&s.Conditions, fn.Generation, v1beta2.ConditionReady, "True", "Ready", "")
+}
+
+func sooner(a, b reconcile.Result) reconcile.Result {
+	if a.RequeueAfter == 0 || b.RequeueAfter != 0 && b.RequeueAfter < a.RequeueAfter {
+		return b
+	}
+	return a
+}

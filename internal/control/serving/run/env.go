@@ -1,0 +1,212 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"path"
+	"sort"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/control/secret"
+	"github.com/openfunction/ofn/internal/run"
+)
+
+// env is the environment in OpenFunction's order: the platform's, params, then what the container says. The node adds
+// POD_NAME and its like to each copy.
+func (c *Controller) env(ctx context.Context, s *v1beta2.Serving, user corev1.Container) ([]run.EnvVar, error) {
+	list, err := platformEnv(s)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, 0, len(s.Spec.Params))
+	for k := range s.Spec.Params {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		list = append(list, run.EnvVar{Name: k, Value: s.Spec.Params[k]})
+	}
+	for _, from := range user.EnvFrom {
+		more, err := c.envFrom(ctx, s.Namespace, from)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	for _, e := range user.Env {
+		value, ok, err := c.envValue(ctx, s, e, list)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			list = append(list, run.EnvVar{Name: e.Name, Value: value})
+		}
+	}
+	return list, nil
+}
+
+func (c *Controller) envFrom(ctx context.Context, namespace string, from corev1.EnvFromSource) ([]run.EnvVar, error) {
+	var kind, name string
+	var optional *bool
+	switch {
+	case from.SecretRef != nil:
+		kind, name, optional = "secret", from.SecretRef.Name, from.SecretRef.Optional
+	case from.ConfigMapRef != nil:
+		kind, name, optional = "configmap", from.ConfigMapRef.Name, from.ConfigMapRef.Optional
+	default:
+		return nil, nil
+	}
+	data, err := secret.Data(ctx, c.client, namespace, kind, name)
+	if err != nil {
+		return nil, unlessOptional(err, optional)
+	}
+	keys := make([]string, 0, len(data))
+	for k := range data {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	var out []run.EnvVar
+	for _, k := range keys {
+		out = append(out, run.EnvVar{Name: from.Prefix + k, Value: string(data[k])})
+	}
+	return out, nil
+}
+
+// envValue resolves one variable; false means that an optional reference is not there.
+func (c *Controller) envValue(ctx context.Context, s *v1beta2.Serving, e corev1.EnvVar, before []run.EnvVar) (string, bool, error) {
+	from := e.ValueFrom
+	if from == nil {
+		return expand(e.Value, before), true, nil
+	}
+	var kind, name, key string
+	var optional *bool
+	switch {
+	case from.SecretKeyRef != nil:
+		kind, name, key, optional = "secret", from.SecretKeyRef.Name, from.SecretKeyRef.Key, from.SecretKeyRef.Optional
+	case from.ConfigMapKeyRef != nil:
+		kind, name, key, optional = "configmap", from.ConfigMapKeyRef.Name, from.ConfigMapKeyRef.Key, from.ConfigMapKeyRef.Optional
+	case from.FieldRef != nil:
+		v, err := field(s, from.FieldRef.FieldPath)
+		return v, true, err
+	default:
+		return "", false, unsupported("env %q: its valueFrom is not supported; secretKeyRef, configMapKeyRef and fieldRef are", e.Name)
+	}
+	v, err := secret.Value(ctx, c.client, s.Namespace, kind, name, key)
+	if err != nil {
+		return "", false, unlessOptional(err, optional)
+	}
+	return string(v), true, nil
+}
+
+func unlessOptional(err error, optional *bool) error {
+	var missing *secret.Missing
+	if errors.As(err, &missing) && optional != nil && *optional {
+		return nil
+	}
+	return asInvalid(err)
+}
+
+// field reads what the downward API would, as far as it is the same for every copy. "$(POD_NAME)" is filled in per copy.
+func field(s *v1beta2.Serving, path string) (string, error) {
+	switch path {
+	case "metadata.namespace":
+		return s.Namespace, nil
+	case "metadata.name":
+		return "$(POD_NAME)", nil
+	case "spec.nodeName", "spec.serviceAccountName":
+		return "", nil
+	case "status.podIP", "status.hostIP":
+		return "127.0.0.1", nil
+	}
+	if key, ok := strings.CutPrefix(path, "metadata.labels['"); ok {
+		return s.Spec.Labels[strings.TrimSuffix(key, "']")], nil
+	}
+	if key, ok := strings.CutPrefix(path, "metadata.annotations['"); ok {
+		return s.Spec.Annotations[strings.TrimSuffix(key, "']")], nil
+	}
+	return "", unsupported("fieldRef %q is not supported on one machine", path)
+}
+
+// expand replaces $(NAME) by earlier variables as Kubernetes does: unknown names stay, "$$" is one "$".
+func expand(value string, before []run.EnvVar) string {
+	var b strings.Builder
+	for i := 0; i < len(value); i++ {
+		if value[i] != '$' || i+1 == len(value) {
+			b.WriteByte(value[i])
+			continue
+		}
+		end := strings.IndexByte(value[i:], ')')
+		switch {
+		case value[i+1] == '$':
+			b.WriteByte('$')
+			i++
+		case value[i+1] == '(' && end > 0:
+			name := value[i+2 : i+end]
+			b.WriteString(lookup(before, name))
+			i += end
+		default:
+			b.WriteByte('$')
+		}
+	}
+	return b.String()
+}
+
+func lookup(env []run.EnvVar, name string) string {
+	for i := len(env) - 1; i >= 0; i-- {
+		if env[i].Name == name {
+			return env[i].Value
+		}
+	}
+	return "$(" + name + ")"
+}
+
+// mounted is a secret or configmap mounted into a container.
+type mounted struct {
+	kind, name string
+	items      []corev1.KeyToPath
+	mode       *int32
+	optional   *bool
+	mount      corev1.VolumeMount
+}
+
+func (c *Controller) keys(ctx context.Context, namespace string, m mounted) ([]run.File, error) {
+	data, err := secret.Data(ctx, c.client, namespace, m.kind, m.name)
+	if err != nil {
+		return nil, unlessOptional(err, m.optional)
+	}
+	mode := uint32(0o444)
+	if m.mode != nil {
+		mode = uint32(*m.mode)
+	}
+	items := m.items
+	if len(items) == 0 {
+		for k := range data {
+			items = append(items, corev1.KeyToPath{Key: k, Path: k})
+		}
+	}
+	var out []run.File
+	for _, i := range items {
+		v, ok := data[i.Key]
+		if !ok {
+			if m.optional != nil && *m.optional {
+				continue
+			}
+			return nil, asInvalid(&secret.Missing{Message: m.kind + " " + m.name + " has no key " + i.Key})
+		}
+		f := run.File{Path: path.Join(m.mount.MountPath, path.Clean("/"+i.Path)), Data: v, Mode: mode}
+		if sub := m.mount.SubPath; sub != "" {
+			if path.Clean("/"+sub) != path.Clean("/"+i.Path) {
+				continue
+			}
+			f.Path = m.mount.MountPath
+		}
+		if i.Mode != nil {
+			f.Mode = uint32(*i.Mode)
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
