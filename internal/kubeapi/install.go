@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +40,11 @@ func (s *Server) install(ctx context.Context) error {
 	in := &installer{client: client}
 	if err := in.applyAll(ctx, builtinObjects()); err != nil {
 		return err
+	}
+	if describe := s.options.Describe; describe != nil {
+		crds, objects := describe(s.CA(), s.url)
+		s.options.CRDs = append(slices.Clone(s.options.CRDs), crds...)
+		s.options.Objects = append(slices.Clone(s.options.Objects), objects...)
 	}
 	if err := in.applyCRDs(ctx, s.options.CRDs); err != nil {
 		return err

@@ -36,6 +36,9 @@ type Options struct {
 	CRDs []*apiextensionsv1.CustomResourceDefinition
 	// Objects are applied on the server's side at each start, in this order, after the CRDs. Each must carry its apiVersion and kind.
 	Objects []runtime.Object
+	// Describe, when not nil, gives further CRDs and objects that must know the certificate authority and the URL of this
+	// server, such as webhooks it calls on itself. It is called once, before anything is installed.
+	Describe func(ca []byte, url string) ([]*apiextensionsv1.CustomResourceDefinition, []runtime.Object)
 	// Handlers serves further paths, by prefix ("/ofn/"), behind the same authentication and, as nonResourceURLs, the same RBAC.
 	// Their requests have no deadline and do not count against the limits of the API: a handler bounds its own work.
 	Handlers map[string]http.Handler
