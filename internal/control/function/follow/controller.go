@@ -81,8 +81,8 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		fn.Annotations = map[string]string{}
 	}
 	fn.Annotations[v1beta2.AnnotationRebuild] = head
-	if err := c.client.Patch(ctx, fn, client.MergeFrom(before)); err != nil {
-		return reconcile.Result{}, fmt.Errorf("asking for a rebuild at %s: %w", head, client.IgnoreNotFound(err))
+	if err := c.client.Patch(ctx, fn, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, fmt.Errorf("asking for a rebuild at %s: %w", head, err)
 	}
 	return again, nil
 }
