@@ -20,7 +20,6 @@ import (
 	"k8s.io/apiserver/pkg/server/filters"
 	serveroptions "k8s.io/apiserver/pkg/server/options"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
-	"k8s.io/apiserver/pkg/util/compatibility"
 	"k8s.io/apiserver/pkg/util/notfoundhandler"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/informers"
@@ -132,7 +131,7 @@ func (c chain) secure(s *apiServer) error {
 
 // configure turns off what one machine has no use for.
 func (c chain) configure(config *genericapiserver.Config) {
-	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
+	config.EffectiveVersion = newEffectiveVersion()
 	config.MergedResourceConfig = servedResources()
 	config.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis")
 	config.EnableProfiling = false
@@ -215,5 +214,5 @@ func (s *apiServer) buildFront(storage *serverstorage.DefaultStorageFactory, tok
 	if err != nil {
 		return fmt.Errorf("installing the built-in kinds: %w", err)
 	}
-	return nil
+	return s.indexGroups()
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -57,18 +59,13 @@ func (in *installer) awaitEstablished(ctx context.Context, crd *unstructured.Uns
 
 // established says whether a CRD is served; names that another one holds are an error.
 func established(crd *unstructured.Unstructured) (bool, error) {
-	conditions, _, err := unstructured.NestedSlice(crd.Object, "status", "conditions")
-	if err != nil {
-		return false, fmt.Errorf("reading the status of custom resource definition %s: %w", crd.GetName(), err)
+	var typed apiextensionsv1.CustomResourceDefinition
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(crd.Object, &typed); err != nil {
+		return false, fmt.Errorf("reading custom resource definition %s: %w", crd.GetName(), err)
 	}
-	for _, c := range conditions {
-		condition, _ := c.(map[string]any)
-		switch {
-		case condition["type"] == string(apiextensionsv1.NamesAccepted) && condition["status"] == "False":
-			return false, fmt.Errorf("custom resource definition %s is refused: %v", crd.GetName(), condition["message"])
-		case condition["type"] == string(apiextensionsv1.Established) && condition["status"] == "True":
-			return true, nil
-		}
+	refused := apihelpers.FindCRDCondition(&typed, apiextensionsv1.NamesAccepted)
+	if refused != nil && refused.Status == apiextensionsv1.ConditionFalse {
+		return false, fmt.Errorf("custom resource definition %s is refused: %s", crd.GetName(), refused.Message)
 	}
-	return false, nil
+	return apihelpers.IsCRDConditionTrue(&typed, apiextensionsv1.Established), nil
 }

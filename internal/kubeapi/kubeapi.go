@@ -25,9 +25,9 @@ type Server struct {
 	api     *apiServer
 	url     string
 
-	stop func()     // ends the API servers and the controllers
-	done chan error // their end
-	end  error      // what Close returned, once it ran
+	stopControllers func()     // ends them and waits
+	stop            func()     // ends the API servers
+	done            chan error // their end
 }
 
 // Start returns when the API is ready: everything stored is served again, the CRDs are established and the objects applied. The
@@ -84,7 +84,12 @@ func (s *Server) run(ctx, life context.Context) error {
 	if err := s.awaitReady(ctx); err != nil {
 		return err
 	}
-	return s.install(ctx)
+	if err := s.install(ctx); err != nil {
+		return err
+	}
+	var err error
+	s.stopControllers, err = s.api.startControllers(life)
+	return err
 }
 
 // hosts are all names under which clients may reach the API.
@@ -197,8 +202,12 @@ func (s *Server) ServingCert(hosts ...string) (tls.Certificate, error) {
 	return cert, nil
 }
 
-// Done is closed or receives when the API server ended, by Close or by itself.
+// Close ends everything and gives the data directory back. What uses Config must have ended before. The context bounds the wait for
+// requests under way.
 func (s *Server) Close(ctx context.Context) error {
+	if s.stopControllers != nil {
+		s.stopControllers()
+	}
 	if s.stop != nil {
 		s.stop()
 	}
