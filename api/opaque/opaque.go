@@ -78,6 +78,33 @@ func (o Object) Decode(into any) (unknown []error, err error) {
 	return kjson.UnmarshalStrict([]byte(o.String()), into)
 }
 
+// Has says that the object has a field of this name, even if it is null.
+func (o Object) Has(field string) bool {
+	_, ok := o.fields()[field]
+	return ok
+}
+
+// With is the object with one field set to the JSON of v.
+func (o Object) With(field string, v any) (Object, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return o, fmt.Errorf("encoding field %s: %w", field, err)
+	}
+	fields := o.fields()
+	fields[field] = data
+	return Of(fields)
+}
+
+// fields splits the object. It is never nil.
+func (o Object) fields() map[string]json.RawMessage {
+	out := map[string]json.RawMessage{}
+	if err := json.Unmarshal([]byte(o.String()), &out); err != nil {
+		// raw was read by UnmarshalJSON, so this does not happen; an empty map is the safe answer.
+		return map[string]json.RawMessage{}
+	}
+	return out
+}
+
 // DeepCopyInto copies the object; the bytes are immutable and shared.
 func (o *Object) DeepCopyInto(out *Object) { *out = *o }
 

@@ -38,7 +38,7 @@ type FunctionServing struct {
 	// RevisionHistoryLimit is how many revisions without traffic are kept for rollback; 10 by default.
 	// +optional
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
-	// Runtime belongs to v1beta1. It is accepted because manifests carry it, and dropped with a warning.
+	// Runtime belongs to v1beta1. It is accepted because manifests of this version carry it, and dropped with a warning.
 	// +optional
 	Runtime string `json:"runtime,omitempty"`
 }

@@ -109,7 +109,7 @@ type Listener struct {
 	// Protocol: HTTP, HTTPS, TLS, TCP or UDP.
 	// +kubebuilder:validation:MinLength=1
 	Protocol string `json:"protocol"`
-	// TLS is the Gateway API's section of that name. Read it with TLSConfig.
+	// TLS is the Gateway API's section of that name.
 	// +optional
 	TLS *opaque.Object `json:"tls,omitempty"`
 	// AllowedRoutes is the Gateway API's section of that name.
