@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -72,16 +73,39 @@ func (c *Controller) Register(m ctrl.Manager) error {
 		Complete(c)
 }
 
-// Start passes the runner's changes on until ctx ends.
+// Start passes the runner's changes on until ctx ends. The runner must not be held up, so that its changes wait in a set:
+// however many there are, each revision waits once.
 func (c *Controller) Start(ctx context.Context) error {
+	var mu sync.Mutex
+	waiting := map[run.Key]struct{}{}
+	some := make(chan struct{}, 1)
 	c.options.Runner.Watch(ctx, func(k run.Key) {
+		mu.Lock()
+		waiting[k] = struct{}{}
+		mu.Unlock()
 		select {
-		case c.changed <- event.GenericEvent{Object: &v1beta2.Serving{ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: k.Name}}}:
-		case <-ctx.Done():
+		case some <- struct{}{}:
+		default:
 		}
 	})
-	<-ctx.Done()
-	return nil
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-some:
+		}
+		mu.Lock()
+		now := waiting
+		waiting = map[run.Key]struct{}{}
+		mu.Unlock()
+		for k := range now {
+			select {
+			case c.changed <- event.GenericEvent{Object: &v1beta2.Serving{ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: k.Name}}}:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
 }
 
 func (c *Controller) servingsOf(ctx context.Context, fn client.Object) []reconcile.Request {
@@ -111,13 +135,16 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	stored := s.DeepCopy()
 	var result reconcile.Result
 	revision, err := c.resolve(ctx, s)
+	if err == nil {
+		if refused := c.options.Runner.Apply(ctx, revision); refused != nil {
+			err = &invalid{"InvalidRevision", refused}
+		}
+	}
 	if wrong := (*invalid)(nil); errors.As(err, &wrong) {
 		report(s, v1beta2.StateFailed, wrong.reason, wrong.Error())
 		result.RequeueAfter = again
 	} else if err != nil {
 		return result, err
-	} else if err := c.options.Runner.Apply(ctx, revision); err != nil {
-		return result, fmt.Errorf("applying revision %s: %w", revision.Key, err)
 	} else if status, ok := c.options.Runner.Status(ctx, revision.Key); ok {
 		c.observe(s, status)
 	}

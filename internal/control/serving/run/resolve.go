@@ -36,6 +36,7 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 		Image:       s.Spec.Image,
 		Port:        port(&s.Spec),
 		Annotations: annotations(&s.Spec),
+		Proven:      s.Status.State == v1beta2.StateRunning,
 	}
 	if pod.RuntimeClassName != nil {
 		r.RuntimeClass = *pod.RuntimeClassName
