@@ -1,0 +1,63 @@
+package native
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+//go:embed main.go.tmpl
+var mainText string
+
+// mainData is what the template of a main sees.
+type mainData struct {
+	Framework string
+	Import    string // the user's package; empty when main is added to it
+	Call      string // the function: "function.HelloWorld"
+	Lean      bool
+	Blank     bool // import for its registrations only
+	Plugins   []plugin
+}
+
+// writeMain renders the main a function lacks and sets what to build.
+func (g *golang) writeMain(j *job, p *plan) error {
+	rel, _ := below(".", p.pkg.dir)
+	p.target = "./" + rel
+	if !p.generates() {
+		return nil
+	}
+	d := mainData{Framework: frameworkModule, Lean: p.lean, Plugins: p.plugins, Call: p.fn.name}
+	switch {
+	case p.inPlace:
+	case p.kind == declarative:
+		d.Import, d.Blank = p.module.importPath(p.pkg.dir), true
+	default:
+		d.Import, d.Call = p.module.importPath(p.pkg.dir), "function."+p.fn.name
+	}
+	t, err := template.New("main").Parse(mainText)
+	if err != nil {
+		return fmt.Errorf("reading the template of main: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, d); err != nil {
+		return fmt.Errorf("rendering main: %w", err)
+	}
+	if p.inPlace {
+		return replaceFile(filepath.Join(j.tree.abs(p.pkg.dir), generatedName), b.Bytes())
+	}
+	dir := filepath.Join(j.work, "main")
+	if err := os.Mkdir(dir, 0o750); err != nil {
+		return fmt.Errorf("writing main: %w", err)
+	}
+	p.target = dir
+	gomod := fmt.Sprintf("module %s\n\ngo %s\n", path.Join(d.Import, generatedModule), strings.TrimPrefix(g.version, "go"))
+	if err := replaceFile(filepath.Join(dir, "go.mod"), []byte(gomod)); err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(dir, "main.go"), b.Bytes())
+}

@@ -1,0 +1,149 @@
+package native
+
+import (
+	"fmt"
+	gobuild "go/build"
+	"maps"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// plan is what to do with a Go source.
+type plan struct {
+	kind    kind
+	pkg     *goPackage
+	fn      goFunc // of http, cloudevent and openfunction
+	module  module
+	plugins []plugin
+	lean    bool // plain HTTP: package host of the framework is enough
+	inPlace bool // package main without a main: it is added to the package itself
+
+	workspace string // go.work
+	vendored  bool   // built as it is, from its vendor directory
+	target    string // what to build, relative to runDir
+	runDir    string
+}
+
+// plugin is a directory plugins/plugin-* of the user.
+type plugin struct{ Import, Package, Alias string }
+
+func (p *plan) describe() string {
+	switch p.kind {
+	case completeMain:
+		return fmt.Sprintf("a complete Go program%s", at(p.pkg.dir))
+	case declarative:
+		return fmt.Sprintf("a Go package%s that registers its functions itself", at(p.pkg.dir))
+	}
+	return fmt.Sprintf("Go function %s (%s) at %s:%d", p.fn.name, p.kind, p.fn.pos.Filename, p.fn.pos.Line)
+}
+
+// env is the environment of the finished program.
+func (p *plan) env(e funcEnv) []string {
+	vars := map[string]string{"FUNCTION_SOURCE": e.source, "FUNCTION_SIGNATURE_TYPE": e.signature}
+	if p.lean { // the others look FUNCTION_TARGET up among registered names, which are not symbols
+		vars["FUNCTION_TARGET"] = p.fn.name
+	}
+	var env []string
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
+		if vars[k] != "" {
+			env = append(env, k+"="+vars[k])
+		}
+	}
+	return env
+}
+
+func (g *golang) plan(j *job) (*plan, error) {
+	dir, err := packageDir(j)
+	if err != nil {
+		return nil, err
+	}
+	pkg, err := parseDir(j.tree, dir, g.match(j.env.goArgs))
+	if err != nil {
+		return nil, err
+	}
+	if pkg.name == "" {
+		return nil, failure("SourceEmpty", "no Go files to build%s; %s: set build.srcRepo.sourceSubPath, or FUNC_SRC or FUNC_BUILDABLE in build.env", at(dir), goDirs(j.tree))
+	}
+	p := &plan{pkg: pkg}
+	if p.module, err = g.findModule(j.tree, dir); err != nil {
+		return nil, err
+	}
+	if p.plugins, err = g.findPlugins(j, p.module); err != nil {
+		return nil, err
+	}
+	return p, g.choose(j, p)
+}
+
+// choose decides how the package is served.
+func (g *golang) choose(j *job, p *plan) error {
+	switch {
+	case p.pkg.hasMain:
+		p.kind = completeMain
+		return nil
+	case j.env.buildable != "":
+		return failure("SignatureMismatch", "FUNC_BUILDABLE names %s, but package %s has no func main", j.env.buildable, p.pkg.name)
+	case slices.Contains(p.pkg.imports, functionsPath) && p.pkg.name != "main":
+		p.kind = declarative
+		return nil
+	}
+	fn, err := p.pkg.find(j.env.name)
+	if err != nil {
+		return err
+	}
+	p.fn, p.kind, p.inPlace = fn, fn.kind, p.pkg.name == "main"
+	p.lean = p.kind == httpFunc && len(p.plugins) == 0 && !p.module.imported(frameworkModule)
+	if want := j.env.signature; want != "" && want != string(p.kind) {
+		fmt.Fprintf(j.log, "FUNC_TYPE is %s, but the function's signature is that of %s and decides\n", want, p.kind)
+	}
+	return nil
+}
+
+// packageDir is the directory of the package to build, from the root of the source.
+func packageDir(j *job) (string, error) {
+	dir := path.Join(j.tree.sub, j.env.buildable)
+	if j.env.buildable == "" {
+		dir = path.Join(j.tree.sub, j.env.source)
+		if j.tree.has(dir) {
+			dir = path.Dir(dir)
+		}
+	}
+	if !slices.Contains(j.tree.dirs, dir) {
+		return "", failure("SourceNotFound", "build.env names %s, which is no directory of the source; %s", dir, goDirs(j.tree))
+	}
+	return dir, nil
+}
+
+// match selects files the way the target's compiler does.
+func (g *golang) match(args []string) gobuild.Context {
+	c := gobuild.Context{GOOS: "linux", GOARCH: runtime.GOARCH, GOROOT: g.opts.GoRoot, Compiler: "gc", ReleaseTags: gobuild.Default.ReleaseTags}
+	if g.opts.Arch != "" {
+		c.GOARCH = g.opts.Arch
+	}
+	for _, a := range args {
+		if tags, ok := strings.CutPrefix(a, "-tags="); ok {
+			c.BuildTags = strings.Split(tags, ",")
+		}
+	}
+	return c
+}
+
+func (g *golang) findPlugins(j *job, m module) ([]plugin, error) {
+	var found []plugin
+	prefix := path.Join(j.tree.sub, "plugins") + "/plugin-"
+	for _, d := range j.tree.dirs {
+		if !strings.HasPrefix(d, prefix) || strings.Contains(strings.TrimPrefix(d, prefix), "/") {
+			continue
+		}
+		pkg, err := parseDir(j.tree, d, g.match(j.env.goArgs))
+		if err != nil {
+			return nil, err
+		}
+		if pkg.name == "" {
+			continue
+		}
+		found = append(found, plugin{Import: m.importPath(d), Package: pkg.name, Alias: fmt.Sprintf("plugin%d", len(found))})
+	}
+	return found, nil
+}
