@@ -33,7 +33,7 @@ var rules = []rule{
 	{under: "./internal/control", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/"},
 		except: []string{"./internal/control", "./internal/run", "./internal/build", "./internal/gateway", "./internal/activator", "./internal/instance"}},
 	{under: "./internal/cli", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/", "sigs.k8s.io/controller-runtime/pkg/manager"},
-		except: []string{"./internal/cli", "./internal/image/bundle"}},
+		except: []string{"./internal/cli", "./internal/image/bundle", "./internal/image/assemble", "./internal/image/unpack"}},
 	{under: "./internal/telemetry", never: []string{"./internal/", "k8s.io/"}, except: []string{"./internal/telemetry"}},
 }
 

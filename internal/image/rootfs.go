@@ -1,8 +1,6 @@
 package image
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,8 +13,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/openfunction/ofn/internal/image/unpack"
 )
@@ -179,7 +175,7 @@ func (s *Store) extract(ctx context.Context, dir string, r io.Reader, want v1.Ha
 		return err
 	}
 	defer s.unpacks.Release(1)
-	plain, err := decompress(r)
+	plain, err := unpack.Decompress(r)
 	if err != nil {
 		return err
 	}
@@ -193,26 +189,6 @@ func (s *Store) extract(ctx context.Context, dir string, r io.Reader, want v1.Ha
 		return &unpack.Error{Problem: fmt.Sprintf("its content is sha256:%s, the image's config says %s", got, want)}
 	}
 	return nil
-}
-
-// decompress tells gzip, zstd and plain archives by their first bytes, since media types are not always true.
-func decompress(r io.Reader) (io.ReadCloser, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	magic, err := b.Peek(4)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		return gzip.NewReader(b)
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
-	}
-	return io.NopCloser(b), nil
 }
 
 // fillLock lets one caller at a time fill a directory.
