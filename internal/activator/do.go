@@ -7,26 +7,47 @@ import (
 	"time"
 )
 
-// Do holds one slot of one copy while fn runs; a request waits in line until there is one. The error is that of fn, or
-// says why there was no slot: ErrQueueFull, ErrOverload, ErrTimeout, ErrClosed, ErrFailed or the cause of ctx. An error of
-// fn that wraps ErrUnreachable makes the copy rest a moment, so that the next request goes elsewhere.
+// Wait says how a request came to its slot.
+type Wait struct {
+	For  time.Duration // zero when there was room at once
+	Cold bool          // no copy was ready when it arrived
+}
+
+// Handler is what Serve calls. It exists so that a caller on the hot path need not allocate a closure for each request.
+type Handler interface {
+	Handle(e *Endpoint, w Wait) error
+}
+
+// handlerFunc adapts the function of Do.
+type handlerFunc func(*Endpoint) error
+
+func (f handlerFunc) Handle(e *Endpoint, _ Wait) error { return f(e) }
+
+// Do holds one slot of one copy while fn runs; see Serve.
 func (r *Revision) Do(ctx context.Context, fn func(*Endpoint) error) error {
+	return r.Serve(ctx, handlerFunc(fn))
+}
+
+// Serve holds one slot of one copy while h runs; a request waits in line until there is one. The error is that of h, or
+// says why there was no slot: ErrQueueFull, ErrOverload, ErrTimeout, ErrClosed, ErrFailed or the cause of ctx. An error of
+// h that wraps ErrUnreachable makes the copy rest a moment, so that the next request goes elsewhere.
+func (r *Revision) Serve(ctx context.Context, h Handler) error {
 	if !r.budget.admit(r.share) {
 		return ErrOverload
 	}
 	defer r.budget.giveBack(r.share)
-	e, err := r.acquire(ctx)
+	e, w, err := r.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	ok := false
+	returned := false
 	defer func() {
-		if !ok { // fn panicked: the slot is given back all the same
+		if !returned { // h panicked: the slot is given back all the same
 			r.release(e, nil)
 		}
 	}()
-	err = fn(e)
-	ok = true
+	err = h.Handle(e, w)
+	returned = true
 	r.release(e, err)
 	return err
 }
@@ -35,14 +56,10 @@ func (r *Revision) Do(ctx context.Context, fn func(*Endpoint) error) error {
 var ErrUnreachable = errors.New("copy unreachable")
 
 // acquire takes a slot or waits for one.
-func (r *Revision) acquire(ctx context.Context) (*Endpoint, error) {
+func (r *Revision) acquire(ctx context.Context) (*Endpoint, Wait, error) {
 	now := time.Now()
 	r.mu.Lock()
 	r.meter.arrive(now)
-	if r.closed {
-		r.mu.Unlock()
-		return nil, ErrClosed
-	}
 	onStart := r.opt.OnStart
 	if r.queue.len == 0 {
 		if e := r.pick(now); e != nil {
@@ -51,13 +68,14 @@ func (r *Revision) acquire(ctx context.Context) (*Endpoint, error) {
 			if onStart != nil {
 				onStart(0)
 			}
-			return e, nil
+			return e, Wait{}, nil
 		}
 	}
 	if err := r.refusal(); err != nil {
 		r.mu.Unlock()
-		return nil, err
+		return nil, Wait{}, err
 	}
+	cold := len(r.ready) == 0
 	w := &waiter{got: make(chan grant, 1)}
 	r.meter.change(now, r.busy+r.queue.len)
 	r.queue.push(w)
@@ -68,14 +86,18 @@ func (r *Revision) acquire(ctx context.Context) (*Endpoint, error) {
 		onWait(waiting)
 	}
 	e, err := r.wait(ctx, w, timeout)
+	waited := max(time.Since(now), 1)
 	if err == nil && onStart != nil {
-		onStart(time.Since(now))
+		onStart(waited)
 	}
-	return e, err
+	return e, Wait{For: waited, Cold: cold}, err
 }
 
 // refusal says why a request may not even wait. Called with mu held.
 func (r *Revision) refusal() error {
+	if r.closed {
+		return ErrClosed
+	}
 	if r.failed != nil && len(r.ready) == 0 {
 		return &FailedError{r.failed}
 	}

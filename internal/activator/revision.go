@@ -3,13 +3,15 @@ package activator
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Revision is the queue and the slots of one revision. Its methods may be called from any goroutine.
 type Revision struct {
-	budget *Budget
-	share  *share
+	budget  *Budget
+	share   *share
+	inForce atomic.Pointer[Options] // what opt is, for readers without mu
 
 	mu      sync.Mutex
 	opt     Options
@@ -25,27 +27,26 @@ type Revision struct {
 
 // New makes a revision without copies: the first request waits and OnWait is told.
 func New(o Options) *Revision {
-	return &Revision{
+	r := &Revision{
 		budget: o.Budget,
 		share:  o.Budget.join(o.Namespace),
 		opt:    o,
 		byID:   map[string]*Endpoint{},
 		meter:  meter{since: time.Now()},
 	}
+	r.inForce.Store(&o)
+	return r
 }
 
-// Options are those in force.
-func (r *Revision) Options() Options {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.opt
-}
+// Options are those in force. They must not be changed through the pointer.
+func (r *Revision) Options() *Options { return r.inForce.Load() }
 
 // Update replaces the options. More concurrency lets waiting requests go on at once; less throws nothing out.
 func (r *Revision) Update(o Options) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.opt = o
+	r.inForce.Store(&o)
 	r.dispatch()
 }
 
