@@ -1,0 +1,124 @@
+// Package admission stands between the API server and the rules of the API types: it fills in defaults, refuses what
+// cannot work, warns of what will not do what was meant, and converts between versions. The rules themselves are in api/.
+package admission
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
+)
+
+// Paths of the webhooks.
+const (
+	PathMutateFunction  = "/mutate-core-openfunction-io-v1beta2-function"
+	PathMutateServing   = "/mutate-core-openfunction-io-v1beta2-serving"
+	PathMutateGateway   = "/mutate-networking-openfunction-io-v1alpha1-gateway"
+	PathValidateFunc    = "/validate-core-openfunction-io-v1beta2-function"
+	PathValidateServing = "/validate-core-openfunction-io-v1beta2-serving"
+	PathValidateGateway = "/validate-networking-openfunction-io-v1alpha1-gateway"
+	PathConvert         = "/convert"
+)
+
+// Handlers are all webhooks by path, ready for the Register method of controller-runtime's webhook server, or for any
+// other HTTPS server.
+func Handlers() map[string]http.Handler {
+	return map[string]http.Handler{
+		PathMutateFunction: hook(mutate(func(f *v1beta2.Function) ([]string, error) { return f.Default(), nil })),
+		PathMutateServing:  hook(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") }),
+		PathMutateGateway:  hook(mutate(func(g *networking.Gateway) ([]string, error) { return nil, g.Default() })),
+		PathValidateFunc: hook(validate(func(f, _ *v1beta2.Function) ([]string, field.ErrorList) {
+			return f.Validate()
+		})),
+		PathValidateServing: hook(validate(func(s, old *v1beta2.Serving) ([]string, field.ErrorList) {
+			if old == nil {
+				return nil, nil
+			}
+			return s.ValidateUpdate(old)
+		})),
+		PathValidateGateway: hook(validate(func(g, _ *networking.Gateway) ([]string, field.ErrorList) {
+			return g.Validate()
+		})),
+		PathConvert: http.HandlerFunc(convert),
+	}
+}
+
+func hook(f admission.HandlerFunc) http.Handler { return &admission.Webhook{Handler: f} }
+
+// mutate answers with the patch that apply makes of an object. Fields that the type does not have stay as they are.
+func mutate[T any](apply func(*T) ([]string, error)) admission.HandlerFunc {
+	return func(_ context.Context, req admission.Request) admission.Response {
+		object := new(T)
+		before, err := read(req.Object.Raw, object)
+		if err != nil {
+			return admission.Errored(http.StatusBadRequest, err)
+		}
+		warnings, err := apply(object)
+		if err != nil {
+			return admission.Errored(http.StatusInternalServerError, err)
+		}
+		after, err := json.Marshal(object)
+		if err != nil {
+			return admission.Errored(http.StatusInternalServerError, err)
+		}
+		return admission.PatchResponseFromRaw(before, after).WithWarnings(warnings...)
+	}
+}
+
+// validate answers with the problems that check finds. On creation there is no old object. An object that is going away
+// is not looked at, so that nothing can keep its finalizers from being removed.
+func validate[T any, P interface {
+	*T
+	metav1.Object
+}](check func(object, old P) ([]string, field.ErrorList)) admission.HandlerFunc {
+	return func(_ context.Context, req admission.Request) admission.Response {
+		object := P(new(T))
+		if _, err := read(req.Object.Raw, object); err != nil {
+			return admission.Errored(http.StatusBadRequest, err)
+		}
+		if object.GetDeletionTimestamp() != nil {
+			return admission.Allowed("")
+		}
+		var old P
+		if req.Operation == admissionv1.Update {
+			old = P(new(T))
+			if _, err := read(req.OldObject.Raw, old); err != nil {
+				return admission.Errored(http.StatusBadRequest, err)
+			}
+		}
+		warnings, errs := check(object, old)
+		if len(errs) == 0 {
+			return admission.Allowed("").WithWarnings(warnings...)
+		}
+		kind := schema.GroupKind{Group: req.Kind.Group, Kind: req.Kind.Kind}
+		return refused(apierrors.NewInvalid(kind, req.Name, errs)).WithWarnings(warnings...)
+	}
+}
+
+// refused carries a status with its details to the client.
+func refused(err *apierrors.StatusError) admission.Response {
+	status := err.Status()
+	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status}}
+}
+
+// read decodes an object by the rules of the API server, and returns how its type writes it.
+func read(raw []byte, into any) ([]byte, error) {
+	if len(raw) == 0 {
+		return nil, errors.New("the request has no object")
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, into); err != nil {
+		return nil, err
+	}
+	return json.Marshal(into)
+}
