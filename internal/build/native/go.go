@@ -176,7 +176,7 @@ func (g *golang) build(ctx context.Context, j *job, p *plan, out string) error {
 	}
 	kept, sums := g.sums(j, p), p.workspace+".sum"
 	_ = copyFile(kept, sums) // without it the go command asks the checksum database again
-	if err := g.run(ctx, j, p, goRun{args: args, env: []string{"GOWORK=" + p.workspace, "GOFLAGS=-mod=readonly"}, dir: p.runDir}); err != nil {
+	if err := g.run(ctx, j, p, goRun{args: args, env: []string{"GOWORK=" + p.workspace}, dir: p.runDir}); err != nil {
 		return err
 	}
 	return keepSums(sums, kept)

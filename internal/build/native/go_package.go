@@ -58,7 +58,7 @@ func parseDir(t *tree, dir string, match gobuild.Context) (*goPackage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the source: %w", err)
 		}
-		parsed, err := parser.ParseFile(fset, f.path, src, parser.SkipObjectResolution|parser.AllErrors)
+		parsed, err := parser.ParseFile(fset, f.path, src, parser.SkipObjectResolution)
 		var list scanner.ErrorList
 		if errors.As(err, &list) {
 			broken = append(broken, list...)
@@ -81,6 +81,7 @@ func parseDir(t *tree, dir string, match gobuild.Context) (*goPackage, error) {
 
 func syntaxErrors(list scanner.ErrorList) error {
 	const most = 10
+	list.RemoveMultiples()
 	var b strings.Builder
 	for i, e := range list {
 		if i == most {
