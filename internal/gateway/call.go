@@ -49,6 +49,10 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.calls.Add(1)
 	defer h.calls.Done()
 	a := asked{host: r.Host, path: r.URL.EscapedPath(), query: r.URL.RawQuery, method: r.Method, header: httpHeader(r.Header)}
+	if !validHost([]byte(r.Host)) {
+		h.refuse(w, errHost)
+		return
+	}
 	e, p := h.s.g.table.Load().find(&a)
 	switch {
 	case p != nil && h.s.g.opt.Unmatched != nil:
