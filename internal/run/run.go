@@ -33,6 +33,8 @@ type Revision struct {
 	MaxScale    int // 0 is unlimited
 	// Reachable is whether any route names this revision; an unreachable one ignores MinScale and goes to zero.
 	Reachable bool
+	// Proven is whether it became ready in an earlier life of the platform; it then needs no copy to prove it again.
+	Proven bool
 	// Timeout bounds one request, from arrival to the last byte. 0 is the platform's default.
 	Timeout time.Duration
 	// StartTimeout bounds a start of a copy until it is ready. 0 is the platform's default.

@@ -17,8 +17,6 @@ type State struct {
 // Decision is the outcome: how many copies there should be.
 type Decision struct {
 	Want int
-	// Again is when the next decision may differ though no load comes; zero is at the next tick.
-	Again time.Duration
 	// Why is for the log: the KPA's own outcome.
 	Why Desired
 }
@@ -37,7 +35,7 @@ func (s *Scaler) Decide(now time.Time, st State) Decision {
 		s.zero.busy(now, st.Ready > 0)
 		return out
 	}
-	out.Want, out.Again = s.zero.hold(now, s.policy, st)
+	out.Want = s.zero.hold(now, s.policy, st)
 	return out
 }
 
@@ -78,24 +76,24 @@ func (z *zero) busy(now time.Time, ready bool) {
 	}
 }
 
-// hold is how many copies of an idle revision to keep, and for how long at least. A copy that is starting may finish its start;
+// hold is how many copies of an idle revision to keep. A copy that is starting may finish its start;
 // a revision stays active for a whole window after it became so; the last copy then stays for the retention.
-func (z *zero) hold(now time.Time, p Policy, st State) (keep int, again time.Duration) {
+func (z *zero) hold(now time.Time, p Policy, st State) int {
 	if st.Ready == 0 {
 		*z = zero{}
-		return st.Starting, 0
+		return st.Starting
 	}
 	if z.inactiveSince.IsZero() {
 		if z.activeSince.IsZero() {
 			z.activeSince = now
 		}
-		if left := p.Window - now.Sub(z.activeSince); left > 0 {
-			return 1, left
+		if now.Sub(z.activeSince) < p.Window {
+			return 1
 		}
 		*z = zero{inactiveSince: now}
 	}
-	if left := p.Retention - now.Sub(z.inactiveSince); left > 0 {
-		return 1, left
+	if now.Sub(z.inactiveSince) < p.Retention {
+		return 1
 	}
-	return 0, 0
+	return 0
 }

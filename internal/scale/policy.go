@@ -105,3 +105,6 @@ func (p Policy) bound(want int, st State) int {
 func (p Policy) needed(load float64) int {
 	return int(math.Ceil(load / float64(p.Concurrency)))
 }
+
+// AtRest is how many copies to have when there is none, no request, and nothing to measure.
+func (p Policy) AtRest(st State) int { return p.bound(0, st) }

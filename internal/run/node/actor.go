@@ -1,0 +1,122 @@
+package node
+
+import (
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/run"
+)
+
+// actor owns one revision. Others put in what is wanted and read the status; its goroutine, run, does everything else, and looks
+// at everything anew each time it is woken.
+type actor struct {
+	node *Node
+	key  run.Key
+	act  *activator.Revision
+	wake chan struct{} // holds one: more would say nothing new
+	full atomic.Bool   // no copy can be added now, so that waiting requests need not wake anybody
+
+	mu     sync.Mutex
+	want   desired
+	fresh  bool // want is not yet taken over
+	ending bool
+	forget bool // the revision is deleted, not only stopped
+	status run.Status
+}
+
+func newActor(n *Node, d desired) *actor {
+	a := &actor{node: n, key: d.Key, wake: make(chan struct{}, 1), want: d, fresh: true}
+	a.status = run.Status{Phase: run.Starting, Reason: "Starting"}
+	if d.Proven {
+		a.status = run.Status{Phase: run.Ready}
+	}
+	a.act = activator.New(a.options(d))
+	return a
+}
+
+// options are the activator's part of what is wanted.
+func (a *actor) options(d desired) activator.Options {
+	return activator.Options{
+		Namespace: d.Namespace, Name: d.Name, Function: d.Function,
+		Concurrency: d.policy.Concurrency, Timeout: d.Timeout, H2C: d.H2C, Budget: a.node.opt.Budget,
+		OnWait: a.waiting,
+	}
+}
+
+// waiting is called for each request that begins to wait.
+func (a *actor) waiting(int) {
+	if !a.full.Load() {
+		a.poke()
+	}
+}
+
+// poke wakes the goroutine.
+func (a *actor) poke() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// apply puts in what is wanted.
+func (a *actor) apply(d desired) {
+	a.mu.Lock()
+	if reflect.DeepEqual(a.want.Revision, d.Revision) {
+		a.mu.Unlock()
+		return
+	}
+	a.want, a.fresh = d, true
+	a.mu.Unlock()
+	a.poke()
+}
+
+// end asks for the end of all copies, and of the actor with the last of them.
+func (a *actor) end(forget bool) {
+	a.mu.Lock()
+	a.ending, a.forget = true, a.forget || forget
+	a.mu.Unlock()
+	a.poke()
+}
+
+// taken returns what is wanted, once after each change, and whether the end is.
+func (a *actor) taken() (d desired, fresh, ending bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fresh, a.fresh = a.fresh, false
+	return a.want, fresh, a.ending
+}
+
+// report is the status now.
+func (a *actor) report() run.Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.status
+}
+
+// publish sets the status and tells the watchers when it is another.
+func (a *actor) publish(s run.Status) {
+	a.mu.Lock()
+	changed := a.status != s
+	a.status = s
+	gone := a.forget
+	a.mu.Unlock()
+	if changed && !gone {
+		a.node.notify(a.key)
+	}
+}
+
+// run is the actor's goroutine.
+func (a *actor) run() {
+	l := newLoop(a)
+	l.run()
+	a.act.Close()
+	a.mu.Lock()
+	forget := a.forget
+	a.mu.Unlock()
+	if forget && a.node.actor(a.key) == nil { // not applied anew meanwhile
+		a.node.opt.Logs.Forget(a.key, l.want.Function)
+		a.node.opt.Metrics.Forget(a.key.String())
+	}
+}

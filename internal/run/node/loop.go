@@ -1,0 +1,245 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/openfunction/ofn/internal/run"
+	"github.com/openfunction/ofn/internal/scale"
+)
+
+// After a failure the next attempt waits, longer each time; a copy that was ready long enough makes it begin anew.
+const (
+	firstRetry = 10 * time.Millisecond
+	lastRetry  = 5 * time.Minute
+	stableRun  = 10 * time.Second
+	// refuseFrom is the wait from which requests are told the failure instead of waiting for the next attempt.
+	refuseFrom = time.Second
+)
+
+// loop is the state of an actor's goroutine, seen by nobody else.
+type loop struct {
+	*actor
+	want    desired
+	scaler  *scale.Scaler
+	ending  bool
+	proven  bool
+	target  int // copies there should be
+	started int // copies started ever, which orders them
+	events  chan event
+	copies  map[string]*member
+
+	image image
+	meter meter
+
+	failing  *failure
+	retry    *backoff.ExponentialBackOff
+	retryAt  time.Time // zero: at once
+	refusing bool      // the activator was told to fail
+	restarts int
+}
+
+// member is a copy as its actor sees it.
+type member struct {
+	*replica
+	number  int
+	isReady bool
+	leaving bool
+	stale   bool // made from an earlier revision of the same name
+	abort   context.CancelFunc
+}
+
+func newLoop(a *actor) *loop {
+	l := &loop{actor: a, events: make(chan event), copies: map[string]*member{}, retry: retries()}
+	l.image.done = make(chan prepared)
+	return l
+}
+
+// retries is the way of waits after failures.
+func retries() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier, b.RandomizationFactor = firstRetry, lastRetry, 2, 0
+	b.Reset()
+	return b
+}
+
+// run works until the end was asked for and nothing is left.
+func (l *loop) run() {
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	for {
+		l.look(time.Now())
+		if l.ending && len(l.copies) == 0 && !l.image.busy {
+			l.image.release()
+			return
+		}
+		if d, ok := l.next(time.Now()); ok {
+			alarm.Reset(d)
+		} else {
+			alarm.Stop()
+		}
+		select {
+		case <-l.wake:
+		case <-alarm.C:
+		case e := <-l.events:
+			l.heard(e)
+		case p := <-l.image.done:
+			l.unpacked(p)
+		}
+	}
+}
+
+// look takes in everything that may have changed and makes it so.
+func (l *loop) look(now time.Time) {
+	d, fresh, ending := l.taken()
+	if fresh {
+		l.adopt(d, now)
+	}
+	if ending && !l.ending {
+		l.ending = true
+		l.leaveAll()
+	}
+	if !l.ending {
+		l.recover(now)
+		l.prepare()
+		l.measure(now)
+		l.supply(now)
+	}
+	l.publish(l.describe())
+}
+
+// adopt takes over a new wanted state.
+func (l *loop) adopt(d desired, now time.Time) {
+	first := l.scaler == nil
+	changed := !first && !sameContainer(l.want, d)
+	l.want = d
+	if first {
+		l.scaler = scale.New(d.policy, 0, now)
+		l.proven = d.Proven
+	} else {
+		l.scaler.Update(d.policy)
+		l.act.Update(l.options(d))
+	}
+	if changed {
+		for _, m := range l.copies {
+			m.stale = true
+		}
+		l.image.outdate()
+		l.proven = d.Proven
+		l.failing, l.retryAt = nil, time.Time{}
+		l.retry.Reset()
+	}
+	l.target = l.scaler.Decide(now, l.state()).Want
+}
+
+// state is what the scaler is told.
+func (l *loop) state() scale.State {
+	ready, starting := l.count()
+	return scale.State{Ready: ready, Starting: starting, Busy: l.meter.busy, Reachable: l.want.Reachable, Proven: l.proven}
+}
+
+// count is how many present copies are ready and how many are starting.
+func (l *loop) count() (ready, starting int) {
+	for _, m := range l.copies {
+		switch {
+		case m.leaving || m.stale:
+		case m.isReady:
+			ready++
+		default:
+			starting++
+		}
+	}
+	return ready, starting
+}
+
+// heard takes in what a replica tells.
+func (l *loop) heard(e event) {
+	m := l.copies[e.id]
+	if e.gone == nil {
+		m.isReady = true
+		if m.stale || m.leaving {
+			return
+		}
+		l.failing, l.refusing = nil, false // the activator ended its own refusing when the copy was added
+		if ready, _ := l.count(); ready >= l.initial() {
+			l.proven = true
+		}
+		return
+	}
+	delete(l.copies, e.id)
+	m.abort()
+	if f := e.gone.failed; f != nil && !m.leaving {
+		l.restarts++
+		if !m.stale {
+			l.failed(f, e.gone.lasted)
+		}
+	}
+}
+
+// initial is how many copies must have been ready at once to prove the revision.
+func (l *loop) initial() int {
+	p := l.want.policy
+	n := max(1, p.Initial)
+	if p.Max > 0 {
+		n = min(n, p.Max)
+	}
+	return n
+}
+
+// failed notes a failure and when to try again.
+func (l *loop) failed(f *failure, lasted time.Duration) {
+	if lasted >= stableRun {
+		l.retry.Reset()
+	}
+	l.failing = f
+	wait := l.retry.NextBackOff()
+	if f.final {
+		wait = max(wait, refuseFrom)
+	}
+	l.retryAt = time.Now().Add(wait)
+	l.node.opt.Log.Warn("a copy failed", "revision", l.key.String(), "reason", f.reason, "message", f.message, "again_in", wait)
+	if wait >= refuseFrom {
+		l.refusing = true
+		l.act.Fail(f)
+	}
+}
+
+// recover lets requests wait for a copy again when the wait after a failure is over.
+func (l *loop) recover(now time.Time) {
+	if l.retryAt.IsZero() || now.Before(l.retryAt) {
+		return
+	}
+	l.retryAt = time.Time{}
+	if l.refusing {
+		l.refusing = false
+		l.act.Fail(nil)
+	}
+}
+
+// next is how long to sleep when nothing happens; false is for ever.
+func (l *loop) next(now time.Time) (time.Duration, bool) {
+	at := l.retryAt
+	if l.ending {
+		return 0, false
+	}
+	if t := l.meter.next; !t.IsZero() && (at.IsZero() || t.Before(at)) {
+		at = t
+	}
+	return max(0, at.Sub(now)), !at.IsZero()
+}
+
+// describe makes the status.
+func (l *loop) describe() run.Status {
+	ready, starting := l.count()
+	s := run.Status{Phase: run.Starting, Reason: "Starting", Desired: l.target, Ready: ready, Starting: starting, Restarts: l.restarts, ImageDigest: l.image.root.Digest}
+	switch {
+	case l.failing != nil && ready == 0:
+		s.Phase, s.Reason, s.Message = run.Failed, l.failing.reason, l.failing.message
+	case l.proven:
+		s.Phase, s.Reason = run.Ready, ""
+	case l.image.busy:
+		s.Message = "preparing the image"
+	}
+	return s
+}

@@ -1,0 +1,412 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/instance"
+	"github.com/openfunction/ofn/internal/run"
+)
+
+func do(r *activator.Revision, takes time.Duration) error {
+	return r.Do(context.Background(), func(*activator.Endpoint) error {
+		time.Sleep(takes)
+		return nil
+	})
+}
+
+// bubble runs a test in virtual time with a node that is ended afterwards.
+func bubble(t *testing.T, behave func(n int) behaviour, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, behave)
+		test(w)
+		w.close()
+	})
+}
+
+func always(b behaviour) func(int) behaviour { return func(int) behaviour { return b } }
+
+func TestNewRevisionIsProvenOnceAndGoesToZero(t *testing.T) {
+	bubble(t, always(behaviour{startTakes: time.Second, listens: time.Second}), func(w *world) {
+		w.apply(revision())
+		w.expect(run.Starting, 0)
+		time.Sleep(1500 * time.Millisecond)
+		w.expect(run.Starting, 0)
+		time.Sleep(time.Second)
+		w.expect(run.Ready, 1)
+		if d := w.status().ImageDigest; d != "sha256:img" {
+			t.Errorf("image digest %q", d)
+		}
+		time.Sleep(50 * time.Second)
+		w.expect(run.Ready, 1)
+		time.Sleep(15 * time.Second)
+		w.expect(run.Ready, 0)
+		time.Sleep(24 * time.Hour)
+		if n, _, _ := w.driver.counts(); n != 1 {
+			t.Errorf("%d starts, want one", n)
+		}
+	})
+}
+
+func TestProvenRevisionStartsNothingUntilARequest(t *testing.T) {
+	bubble(t, always(behaviour{startTakes: 3 * time.Millisecond, listens: 2 * time.Millisecond}), func(w *world) {
+		r := revision()
+		r.Proven = true
+		w.apply(r)
+		time.Sleep(time.Hour)
+		w.expect(run.Ready, 0)
+		if n, _, _ := w.driver.counts(); n != 0 || w.images.asked != 1 {
+			t.Errorf("%d starts, image asked for %d times; want none and once", n, w.images.asked)
+		}
+		begin := time.Now()
+		if err := w.request(0); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(begin); d > 10*time.Millisecond {
+			t.Errorf("the cold start took %v, the copy needs 5 ms", d)
+		}
+		if w.images.asked != 1 {
+			t.Error("a cold start asked for the image again")
+		}
+		time.Sleep(time.Second)
+		w.expect(run.Ready, 1)
+	})
+}
+
+func TestBurstStartsNoMoreThanItNeeds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		annotations []string
+		requests    int
+		want        int
+	}{
+		"no limit of concurrency":   {nil, 60, 1},
+		"one at a time":             {[]string{"container-concurrency", "1"}, 20, 20},
+		"several at a time":         {[]string{"container-concurrency", "8"}, 20, 3},
+		"no more than the maximum":  {[]string{"container-concurrency", "1", "max-scale", "4"}, 20, 4},
+		"at least activation-scale": {[]string{"activation-scale", "3"}, 5, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, always(behaviour{startTakes: 50 * time.Millisecond, listens: 10 * time.Millisecond}), func(w *world) {
+				r := revision(tt.annotations...)
+				r.Proven = true
+				w.apply(r)
+				var wg sync.WaitGroup
+				for range tt.requests {
+					wg.Go(func() {
+						if err := w.request(10 * time.Second); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				if started, _, most := w.driver.counts(); started != tt.want || most != tt.want {
+					t.Errorf("%d starts, at most %d copies; want %d", started, most, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestBusyCopyIsNotScaledIn(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.apply(revision("window", "6s", "container-concurrency", "1", "scale-down-delay", "0s"))
+		time.Sleep(time.Second)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { _ = w.request(time.Second) })
+		}
+		wg.Go(func() {
+			if err := w.request(200 * time.Second); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(150 * time.Second)
+		if _, live, _ := w.driver.counts(); live == 0 {
+			t.Error("the copy with a request inside is gone")
+		}
+		wg.Wait()
+		time.Sleep(20 * time.Second)
+		w.expect(run.Ready, 0)
+	})
+}
+
+func TestCrashLoop(t *testing.T) {
+	broken := true
+	bubble(t, func(int) behaviour {
+		if broken {
+			return behaviour{listens: -1, lives: 5 * time.Millisecond, exit: instance.Exit{Code: 3}, output: "one\npanic: no database\n"}
+		}
+		return behaviour{}
+	}, func(w *world) {
+		w.apply(revision())
+		time.Sleep(time.Second)
+		w.expect(run.Failed, 0, "ContainerCrashed", "exited before it was ready with code 3", "panic: no database")
+		time.Sleep(time.Hour)
+		n, _, _ := w.driver.counts()
+		if n < 20 || n > 30 {
+			t.Errorf("%d starts in an hour, want the 15 up to 5 minutes and then 11", n)
+		}
+		gaps := []time.Duration{}
+		for i := range 6 {
+			gaps = append(gaps, w.driver.at[i+1].Sub(w.driver.at[i])-5*time.Millisecond)
+		}
+		if want := []time.Duration{1e7, 2e7, 4e7, 8e7, 16e7, 32e7}; !slices.Equal(gaps, want) {
+			t.Errorf("waits between the starts %v, want %v", gaps, want)
+		}
+		var failed *activator.FailedError
+		if err := w.request(0); !errors.As(err, &failed) || !strings.Contains(err.Error(), "no database") {
+			t.Errorf("a request gets %v", err)
+		}
+		broken = false
+		time.Sleep(5*time.Minute + time.Second)
+		if err := w.request(0); err != nil {
+			t.Error(err)
+		}
+		w.expect(run.Ready, 1)
+		if w.status().Restarts != n+1 && w.status().Restarts != n {
+			t.Errorf("%d restarts after %d failures", w.status().Restarts, n)
+		}
+	})
+}
+
+func TestFailedColdStartIsNotRepeatedWithoutRequests(t *testing.T) {
+	bubble(t, always(behaviour{startErr: errors.New("exec /app: no such file")}), func(w *world) {
+		r := revision()
+		r.Proven = true
+		w.apply(r)
+		err := w.request(0)
+		if !errors.Is(err, activator.ErrFailed) || !strings.Contains(err.Error(), "no such file") {
+			t.Errorf("got %v", err)
+		}
+		w.expect(run.Failed, 0, "StartFailed", "no such file")
+		n, _, _ := w.driver.counts()
+		time.Sleep(time.Hour)
+		if m, _, _ := w.driver.counts(); m > n+1 {
+			t.Errorf("%d starts with nobody waiting", m-n)
+		}
+		before, _, _ := w.driver.counts()
+		_ = w.request(0)
+		if m, _, _ := w.driver.counts(); m == before {
+			t.Error("a fresh request did not try again")
+		}
+	})
+}
+
+func TestCrashOfAServingCopyIsRepaired(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.apply(revision("min-scale", "1"))
+		time.Sleep(time.Minute)
+		w.driver.any().end(instance.Exit{Code: -1, Signal: "killed", OutOfMemory: true})
+		time.Sleep(time.Millisecond)
+		w.expect(run.Failed, 0, "OutOfMemory", "raise resources.limits.memory")
+		time.Sleep(20 * time.Millisecond)
+		w.expect(run.Ready, 1)
+		if w.status().Restarts != 1 {
+			t.Errorf("%d restarts", w.status().Restarts)
+		}
+	})
+}
+
+func TestNeverListens(t *testing.T) {
+	bubble(t, always(behaviour{listens: -1, where: []string{"127.0.0.1:3000"}, output: "listening on 3000\n"}), func(w *world) {
+		r := revision()
+		r.StartTimeout = 7 * time.Second
+		w.apply(r)
+		time.Sleep(6 * time.Second)
+		w.expect(run.Starting, 0)
+		time.Sleep(1100 * time.Millisecond)
+		w.expect(run.Failed, 0, "NotListening", "nothing listens on port 8080 after 7s", "listens on 127.0.0.1:3000", "variable PORT", "listening on 3000")
+		if _, live, _ := w.driver.counts(); live != 0 {
+			t.Error("the copy still runs")
+		}
+	})
+}
+
+type reasonError struct{ error }
+
+func (reasonError) Reason() string { return "ArchitectureMismatch" }
+
+func TestImageThatCannotBePrepared(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.images.fail(errors.New("registry is away"))
+		r := revision()
+		r.Proven = true
+		w.apply(r)
+		time.Sleep(time.Millisecond)
+		w.expect(run.Failed, 0, "ImagePullFailed", "preparing image img: registry is away")
+		if err := w.request(0); !errors.Is(err, activator.ErrFailed) {
+			t.Errorf("a request gets %v", err)
+		}
+		w.images.fail(fmt.Errorf("wrapped: %w", reasonError{errors.New("image is for arm64")}))
+		time.Sleep(time.Hour)
+		w.expect(run.Failed, 0, "ArchitectureMismatch", "image is for arm64")
+		w.images.fail(nil)
+		time.Sleep(10 * time.Minute)
+		w.expect(run.Ready, 0)
+		if err := w.request(0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDeleteDrains(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.apply(revision())
+		time.Sleep(time.Second)
+		rev := w.node.Revision(key)
+		done := make(chan error, 1)
+		go func() { done <- do(rev, 10*time.Second) }()
+		time.Sleep(time.Second)
+		if err := w.node.Delete(context.Background(), key); err != nil {
+			t.Error(err)
+		}
+		if _, ok := w.node.Status(context.Background(), key); ok {
+			t.Error("the deleted revision is still known")
+		}
+		time.Sleep(time.Second)
+		if err := do(rev, 0); !errors.Is(err, activator.ErrFailed) && !errors.Is(err, activator.ErrClosed) {
+			t.Errorf("a request to the deleted revision gets %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("the request inside gets %v", err)
+		}
+		time.Sleep(time.Second)
+		if _, live, _ := w.driver.counts(); live != 0 || w.images.released != 1 {
+			t.Errorf("%d copies left, %d images released", live, w.images.released)
+		}
+		if err := w.node.Delete(context.Background(), key); err != nil {
+			t.Error("deleting again:", err)
+		}
+		w.apply(revision())
+		time.Sleep(time.Second)
+		w.expect(run.Ready, 1)
+	})
+}
+
+func TestCloseKillsWhatDoesNotEnd(t *testing.T) {
+	bubble(t, always(behaviour{deaf: true}), func(w *world) {
+		w.apply(revision("min-scale", "2"))
+		time.Sleep(time.Second)
+		go func() { _ = w.request(time.Hour) }()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		begin := time.Now()
+		if err := w.node.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if d := time.Since(begin); d != 3*time.Second {
+			t.Errorf("took %v, want the 3 s it was given", d)
+		}
+		if err := w.node.Apply(context.Background(), revision()); err == nil {
+			t.Error("a closed runner took a revision")
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestBounds(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		r := revision("window", "6s")
+		r.MinScale, r.MaxScale = 3, 5
+		w.apply(r)
+		time.Sleep(time.Minute)
+		w.expect(run.Ready, 3)
+		r.MinScale = 1
+		w.apply(r)
+		time.Sleep(30 * time.Second)
+		w.expect(run.Ready, 1)
+		r.MinScale, r.Reachable = 2, false
+		w.apply(r)
+		time.Sleep(30 * time.Second)
+		w.expect(run.Ready, 0)
+		r.Reachable = true
+		w.apply(r)
+		time.Sleep(time.Second)
+		w.expect(run.Ready, 2)
+	})
+}
+
+func TestChangedContainerReplacesCopiesWithoutAGap(t *testing.T) {
+	bubble(t, func(n int) behaviour { return behaviour{startTakes: time.Second} }, func(w *world) {
+		r := revision("min-scale", "2")
+		w.apply(r)
+		time.Sleep(2 * time.Second)
+		r.Annotations = map[string]string{g + "min-scale": "2", g + "window": "30s"}
+		w.apply(r)
+		time.Sleep(2 * time.Second)
+		if n, _, _ := w.driver.counts(); n != 2 {
+			t.Errorf("%d starts after a change of the scaling alone, want none beside the first 2", n)
+		}
+		r.Container.Env = []run.EnvVar{{Name: "A", Value: "b"}}
+		w.apply(r)
+		for range 50 {
+			time.Sleep(100 * time.Millisecond)
+			begin := time.Now()
+			if err := w.request(0); err != nil || time.Since(begin) > 0 {
+				t.Fatalf("a request waited %v and got %v", time.Since(begin), err)
+			}
+		}
+		if n, live, _ := w.driver.counts(); n != 4 || live != 2 {
+			t.Errorf("%d starts, %d copies; want 4 and 2", n, live)
+		}
+	})
+}
+
+func TestApplyRefuses(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		for name, tt := range map[string]struct {
+			change func(*run.Revision)
+			says   string
+		}{
+			"annotation":    {func(r *run.Revision) { r.Annotations[g+"window"] = "1s" }, "autoscaling.knative.dev/window"},
+			"runtime class": {func(r *run.Revision) { r.RuntimeClass = "kata" }, "known are the default one (leave it empty) and: wasm"},
+			"port":          {func(r *run.Revision) { r.Port = 70000 }, "from 1 to 65535"},
+		} {
+			r := revision()
+			tt.change(&r)
+			if err := w.node.Apply(context.Background(), r); err == nil || !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), "ns/fn-1") {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+		if _, ok := w.node.Status(context.Background(), key); ok {
+			t.Error("a refused revision is known")
+		}
+	})
+}
+
+func TestWatch(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		ctx, cancel := context.WithCancel(context.Background())
+		var mu sync.Mutex
+		seen := 0
+		w.node.Watch(ctx, func(k run.Key) {
+			mu.Lock()
+			defer mu.Unlock()
+			if s, ok := w.node.Status(ctx, k); ok && k == key && s.Phase == run.Ready {
+				seen++
+			}
+		})
+		w.apply(revision())
+		time.Sleep(time.Second)
+		if seen == 0 {
+			t.Error("nobody told that the revision is ready")
+		}
+		cancel()
+		synctest.Wait()
+		before := seen
+		time.Sleep(time.Hour)
+		if seen != before {
+			t.Error("told after the end")
+		}
+	})
+}
