@@ -17,7 +17,7 @@ import (
 // ModulePath is the path of this module, the one to require and replace.
 const ModulePath = "github.com/OpenFunction/functions-framework-go"
 
-//go:embed go.mod go.sum *.go host
+//go:embed go.mod go.sum *.go context framework functions host internal plugin runtime serve
 var source embed.FS
 
 // Files is source text by slash-separated path inside the module.

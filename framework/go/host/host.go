@@ -40,21 +40,23 @@ const (
 // it could not listen or had to cut requests off. A second signal ends the process at once. It never returns.
 func Main(h http.HandlerFunc) {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	context.AfterFunc(ctx, stop) // the next signal has its default effect: it ends the process
-	if err := run(ctx, h, log); err != nil {
+	c, err := FromEnv(os.Getenv)
+	if err == nil {
+		c.Log = log
+		err = Run(context.Background(), h, c)
+	}
+	if err != nil {
 		log.Error("function server ended", "error", err.Error())
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-func run(ctx context.Context, h http.Handler, log *slog.Logger) error {
-	c, err := FromEnv(os.Getenv)
-	if err != nil {
-		return err
-	}
-	c.Log = log
+// Run is Serve that the signals SIGTERM and SIGINT end too. A second signal ends the process at once.
+func Run(ctx context.Context, h http.Handler, c Config) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(ctx, stop) // from now on a signal has its default effect
 	return Serve(ctx, h, c)
 }
 
