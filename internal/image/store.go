@@ -176,6 +176,47 @@ func (s *Store) pushRemote(ctx context.Context, r Ref, img v1.Image, c Credentia
 	return s.Delete(ctx, r.String())
 }
 
+// Tag makes a reference name an image that its repository already has, as Push with the same arguments put it there. It
+// is false when the image is there no more.
+func (s *Store) Tag(ctx context.Context, ref, digest string, c Credentials, local bool) (bool, error) {
+	r, err := ParseRef(ref)
+	if err != nil {
+		return false, err
+	}
+	byDigest := Ref{Host: r.Host, Repo: r.Repo, Digest: digest}
+	at, from, options := r.local, byDigest.local, s.atLocal(ctx)
+	if !local && r.Host != LocalHost {
+		at = func() (name.Reference, error) { return s.remoteRef(r) }
+		from = func() (name.Reference, error) { return s.remoteRef(byDigest) }
+		options = s.atRemote(ctx, c)
+	}
+	err = retag(at, from, options)
+	if statusOf(err) == http.StatusNotFound {
+		return false, nil
+	}
+	return err == nil, explain("tagging", r, c, err)
+}
+
+func retag(at, from func() (name.Reference, error), options []remote.Option) error {
+	source, err := from()
+	if err != nil {
+		return err
+	}
+	to, err := at()
+	if err != nil {
+		return err
+	}
+	desc, err := remote.Get(source, options...)
+	if err != nil {
+		return err
+	}
+	tag, ok := to.(name.Tag)
+	if !ok {
+		return nil // a digest names itself
+	}
+	return remote.Tag(tag, desc, options...)
+}
+
 // Delete removes a tag, or an image by digest, from the platform's own registry; nothing there is no error. What the
 // tag pointed at goes with the next GC.
 func (s *Store) Delete(ctx context.Context, ref string) error {

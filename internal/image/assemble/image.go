@@ -27,7 +27,7 @@ type Spec struct {
 	// What the image says of its process. Empty fields are as in Base; Env and Labels are added to those of Base.
 	Entrypoint []string
 	Cmd        []string
-	Env        map[string]string
+	Env        []string // "KEY=value"; replaces variables of Base of the same name
 	Labels     map[string]string
 	WorkingDir string
 	User       string
@@ -94,23 +94,13 @@ func first(values ...string) string {
 	return ""
 }
 
-// mergeEnv keeps the order of the base and adds what is new by name.
-func mergeEnv(base []string, add map[string]string) []string {
-	var out []string
-	for _, kv := range base {
-		if k, _, _ := strings.Cut(kv, "="); !has(add, k) {
-			out = append(out, kv)
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(add)) {
-		out = append(out, k+"="+add[k])
-	}
-	return out
-}
-
-func has(m map[string]string, k string) bool {
-	_, ok := m[k]
-	return ok
+// mergeEnv keeps the order of both.
+func mergeEnv(base, add []string) []string {
+	name := func(kv string) string { k, _, _ := strings.Cut(kv, "="); return k }
+	out := slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
+		return slices.ContainsFunc(add, func(other string) bool { return name(other) == name(kv) })
+	})
+	return append(out, add...)
 }
 
 // Base makes the layer that a static program needs below it: users, name service order, certificates, an open /tmp

@@ -32,19 +32,32 @@ type File struct {
 	Link string // target of a symbolic link
 }
 
-// Layer makes a layer of files, sorted by path, owned by root, without times. Directories above them are added. The compressed
-// layer is kept in a temporary file that has no name and is gone with the layer.
+// Layer makes a layer of files, sorted by path, owned by root, without times. Directories above them are added.
 func Layer(files []File) (v1.Layer, error) {
 	entries, err := arrange(files)
 	if err != nil {
 		return nil, err
 	}
+	return Stream(func(w io.Writer) error {
+		t := tar.NewWriter(w)
+		for _, e := range entries {
+			if err := e.write(t); err != nil {
+				return err
+			}
+		}
+		return t.Close()
+	})
+}
+
+// Stream makes a layer of the uncompressed archive that write writes. The compressed layer is kept in a temporary file that
+// has no name and is gone with the layer, so that it is compressed once and not held in memory.
+func Stream(write func(io.Writer) error) (v1.Layer, error) {
 	f, err := os.CreateTemp("", "ofn-layer-")
 	if err != nil {
 		return nil, fmt.Errorf("making a layer: %w", err)
 	}
 	l := &layer{f: f}
-	if err := errors.Join(os.Remove(f.Name()), l.write(entries)); err != nil {
+	if err := errors.Join(os.Remove(f.Name()), l.write(write)); err != nil {
 		return nil, errors.Join(fmt.Errorf("making a layer: %w", err), f.Close())
 	}
 	return l, nil
@@ -137,19 +150,13 @@ type layer struct {
 	digest, diff v1.Hash
 }
 
-func (l *layer) write(entries []File) error {
+func (l *layer) write(write func(io.Writer) error) error {
 	sum, diff := sha256.New(), sha256.New()
 	z, err := gzip.NewWriterLevel(io.MultiWriter(l.f, sum), gzip.BestSpeed)
 	if err != nil {
 		return err
 	}
-	w := tar.NewWriter(io.MultiWriter(z, diff))
-	for _, e := range entries {
-		if err := e.write(w); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(w.Close(), z.Close()); err != nil {
+	if err := errors.Join(write(io.MultiWriter(z, diff)), z.Close()); err != nil {
 		return err
 	}
 	l.digest, l.diff = hashOf(sum), hashOf(diff)

@@ -17,6 +17,9 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/openfunction/ofn/internal/image/assemble"
 	"github.com/openfunction/ofn/internal/image/unpack"
@@ -70,8 +73,12 @@ func Pack(ctx context.Context, dir string, o Options) (Packed, error) {
 	if err != nil {
 		return Packed{}, fmt.Errorf("packing the source: %w", err)
 	}
-	p.packed.Image, err = assemble.Image(assemble.Spec{Layers: []v1.Layer{layer}, OS: "linux", Arch: "amd64"})
-	return p.packed, err
+	// Source is for every platform, so its config names none.
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	if p.packed.Image, err = mutate.AppendLayers(img, layer); err != nil {
+		return Packed{}, fmt.Errorf("packing the source: %w", err)
+	}
+	return p.packed, nil
 }
 
 // packer walks one directory.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -24,10 +25,10 @@ type Freed struct {
 //
 // keep is asked about every tag ("repo:tag") and every manifest without one ("repo@digest"); nil keeps all tags and no
 // untagged manifest. Whatever a kept manifest refers to is kept, so are referrers of it, and all that was pushed, mounted or asked
-// for within Options.Grace, or before the registry was opened as long as it has not been open for that time. Pushes may run meanwhile.
+// for within Options.Grace, or before the registry was opened as long as it has not been open for that time. Pushes may run meanwhile. keep must not call the registry.
 func (r *Registry) GC(ctx context.Context, keep func(ref string) bool) (Freed, error) {
 	if keep == nil {
-		keep = func(ref string) bool { return digest.DigestRegexp.FindString(ref) == "" }
+		keep = func(ref string) bool { return !strings.Contains(ref, "@") }
 	}
 	now := r.opts.Now()
 	var f Freed
