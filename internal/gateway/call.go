@@ -262,9 +262,12 @@ func newCopyTransport(ep *activator.Endpoint, h2c bool) *copyTransport {
 	protocols.SetUnencryptedHTTP2(h2c)
 	return &copyTransport{&http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+			limited, cancel := context.WithTimeout(ctx, dialTimeout)
 			defer cancel()
-			nc, err := ep.Dial(ctx)
+			nc, err := ep.Dial(limited)
+			if err != nil && ctx.Err() != nil {
+				return nil, err // it was not the copy that failed
+			}
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", activator.ErrUnreachable, err)
 			}

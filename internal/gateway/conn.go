@@ -29,6 +29,7 @@ const (
 const (
 	readBuffer  = 4 << 10
 	writeBuffer = 32 << 10
+	keptBuffer  = 16 << 10 // of an idle connection, at most
 )
 
 // past is a deadline that ends every wait.
@@ -117,6 +118,9 @@ func (c *conn) readHead() error {
 	c.phase.Store(int32(phaseIdle))
 	c.set(alarmPhase, c.s.g.opt.IdleTimeout)
 	if c.in.len() == 0 {
+		if len(c.in.b) > keptBuffer {
+			c.in.b = make([]byte, readBuffer)
+		}
 		c.state.Store(stateIdle)
 		if c.s.draining.Load() {
 			return errStopping

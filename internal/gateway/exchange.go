@@ -84,8 +84,8 @@ func (c *conn) forward(e *entry, b *backend, timeout time.Duration) bool {
 	c.out = (*pooled)[:0]
 	err := c.attempts(b.revision)
 	c.watch.Store(0)
-	c.set(alarmPhase, 0)
-	keep := c.conclude(err)
+	inTime := c.set(alarmPhase, 0)
+	keep := c.conclude(err) && inTime
 	if cap(c.out) == writeBuffer {
 		*pooled = c.out[:0]
 	}
@@ -124,6 +124,9 @@ func (c *conn) Handle(ep *activator.Endpoint, w activator.Wait) error {
 	for fresh := false; ; fresh = true {
 		u, err := c.reach(ep, fresh, !c.req.safe || !replayable)
 		if err != nil {
+			if cause := c.cause(); cause != nil {
+				return cause // it was not the copy that failed
+			}
 			x.again = true
 			return fmt.Errorf("%w: %w", activator.ErrUnreachable, err)
 		}

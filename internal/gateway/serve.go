@@ -110,19 +110,17 @@ func (s *server) drain() {
 			c.kill(errStopping)
 		}
 	})
+	var under sync.WaitGroup
+	under.Go(s.wg.Wait)
+	under.Go(func() { s.http.shutdown(s.g.opt.DrainTimeout) })
 	ended := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		s.http.shutdown(s.g.opt.DrainTimeout)
-		close(ended)
-	}()
+	go func() { under.Wait(); close(ended) }()
 	late := time.NewTimer(s.g.opt.DrainTimeout)
 	defer late.Stop()
 	select {
 	case <-ended:
 	case <-late.C:
 		s.each(func(c *conn) { c.kill(errStopping) })
-		s.http.close()
 		<-ended
 	}
 }

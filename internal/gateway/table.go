@@ -137,10 +137,43 @@ func newRule(in *Rule) (*rule, error) {
 		r.total += uint32(b.Weight)
 		r.backends = append(r.backends, backend{b.Revision, o.Namespace + "/" + o.Name, r.total})
 	}
-	if d := in.Filters.Redirect; d != nil && d.Code != 0 && (d.Code < 300 || d.Code > 399) {
-		return nil, fmt.Errorf("redirect code %d: must be 3xx", d.Code)
+	f := &in.Filters
+	return r, errors.Join(checkHeaders(f.Request), checkHeaders(f.Response), f.Redirect.check(), f.Rewrite.check())
+}
+
+func (d *Redirect) check() error {
+	switch {
+	case d == nil:
+		return nil
+	case d.Code != 0 && (d.Code < 300 || d.Code > 399):
+		return fmt.Errorf("redirect code %d: must be 3xx", d.Code)
+	case !validHost([]byte(d.Hostname)) || d.Scheme != "" && !isToken([]byte(d.Scheme)):
+		return fmt.Errorf("redirect to %q %q: not a valid scheme and host", d.Scheme, d.Hostname)
 	}
-	return r, errors.Join(checkHeaders(in.Filters.Request), checkHeaders(in.Filters.Response))
+	return d.Path.check()
+}
+
+func (w *Rewrite) check() error {
+	switch {
+	case w == nil:
+		return nil
+	case !validHost([]byte(w.Hostname)):
+		return fmt.Errorf("rewrite to host %q: not a valid host", w.Hostname)
+	}
+	return w.Path.check()
+}
+
+// check refuses what would end the request line early.
+func (m *PathModifier) check() error {
+	if m == nil {
+		return nil
+	}
+	for _, c := range []byte(m.Value) {
+		if c <= ' ' || c == 0x7f || c == '#' || c == '?' {
+			return fmt.Errorf("path %q: must be escaped", m.Value)
+		}
+	}
+	return nil
 }
 
 // checkHeaders refuses what would break the framing of a message.
