@@ -1,0 +1,128 @@
+package execrun_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/execrun"
+)
+
+func shell(script string) build.Command {
+	return build.Command{Args: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/"}
+}
+
+func TestExit(t *testing.T) {
+	var out, errs bytes.Buffer
+	c := shell("echo out; echo err >&2; exit 3")
+	c.Stdout, c.Stderr = &out, &errs
+	exit, err := execrun.Runner{}.Run(t.Context(), c)
+	if err != nil || exit != (build.Exit{Code: 3}) || out.String() != "out\n" || errs.String() != "err\n" {
+		t.Errorf("got %+v, %v, %q, %q", exit, err, out.String(), errs.String())
+	}
+}
+
+func TestEnvironmentIsTheCommands(t *testing.T) {
+	t.Setenv("OFN_TEST_SECRET", "secret")
+	var out bytes.Buffer
+	c := shell("echo ${OFN_TEST_SECRET:-none}")
+	c.Stdout = &out
+	if _, err := (execrun.Runner{}).Run(t.Context(), c); err != nil || out.String() != "none\n" {
+		t.Errorf("got %q (%v)", out.String(), err)
+	}
+}
+
+func TestNoSuchProgram(t *testing.T) {
+	if _, err := (execrun.Runner{}).Run(t.Context(), build.Command{Args: []string{"/nonexistent"}}); err == nil {
+		t.Error("no error")
+	}
+}
+
+// Everything the command started ends with ctx, and Run says why ctx ended.
+func TestCancelEndsAll(t *testing.T) {
+	reason := errors.New("reason")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	started := trigger(func() { cancel(reason) })
+	c := shell("(trap '' TERM; exec sleep 1000.4242) & echo started; wait")
+	c.Stdout = started
+	_, err := execrun.Runner{}.Run(ctx, c)
+	if !errors.Is(err, reason) {
+		t.Errorf("error is %v", err)
+	}
+	gone(t, "1000.4242")
+}
+
+// What outlives the command is ended with it.
+func TestOrphans(t *testing.T) {
+	c := shell("sleep 1000.2424 >/dev/null 2>&1 &")
+	if exit, err := (execrun.Runner{}).Run(t.Context(), c); err != nil || exit.Code != 0 {
+		t.Fatalf("got %+v, %v", exit, err)
+	}
+	gone(t, "1000.2424")
+}
+
+func TestLimits(t *testing.T) {
+	const memoryHog = `x=$(head -c 60000000 /dev/zero | tr '\0' x); sleep 1000.99; echo ${#x}`
+	for _, c := range []struct {
+		name, script string
+		limits       build.RunLimits
+		want         build.Resource
+	}{
+		{"processes", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1000.77 & done; wait", build.RunLimits{PIDs: 8}, build.Processes},
+		{"memory", memoryHog, build.RunLimits{MemoryBytes: 30 << 20}, build.Memory},
+		{"file size", "exec head -c 100000 /dev/zero >" + t.TempDir() + "/big", build.RunLimits{FileBytes: 1000}, build.FileSize},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := shell(c.script)
+			cmd.Limits = c.limits
+			exit, err := execrun.Runner{}.Run(t.Context(), cmd)
+			if err != nil || exit.Exceeded != c.want {
+				t.Errorf("got %+v, %v, want %q exceeded", exit, err, c.want)
+			}
+			gone(t, "1000.77")
+		})
+	}
+}
+
+// A program that only forks is stopped, and nothing of it is left.
+func TestForkBomb(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("root only: a user's own process limit could be met by it")
+	}
+	if testing.Short() {
+		t.Skip("forks until it is stopped")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := shell("bomb() { bomb | bomb & }; bomb; sleep 1000.55")
+	c.Limits.PIDs = 64
+	exit, err := execrun.Runner{}.Run(ctx, c)
+	if err != nil || exit.Exceeded != build.Processes {
+		t.Errorf("got %+v, %v", exit, err)
+	}
+	gone(t, "1000.55")
+}
+
+type trigger func()
+
+func (f trigger) Write(p []byte) (int, error) { f(); return len(p), nil }
+
+// gone fails when a living process has mark in its arguments.
+func gone(t *testing.T, mark string) {
+	t.Helper()
+	out, err := exec.Command("ps", "-eo", "stat,args").Output()
+	if err != nil {
+		t.Skipf("ps: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "sleep "+mark) && !strings.Contains(line, "sh -c") && !strings.HasPrefix(line, "Z") {
+			t.Errorf("still running: %s", line)
+		}
+	}
+}
