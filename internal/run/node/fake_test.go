@@ -202,6 +202,13 @@ func (f *fakeImages) Root(_ context.Context, image string, _ *run.Credentials) (
 	return r, nil
 }
 
+// counts is how often an image was asked for and given back.
+func (f *fakeImages) counts() (asked, released int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked, f.released
+}
+
 func (f *fakeImages) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -16,6 +16,8 @@ const (
 	stableRun  = 10 * time.Second
 	// refuseFrom is the wait from which requests are told the failure instead of waiting for the next attempt.
 	refuseFrom = time.Second
+	// giveUpAfter is how long a revision that nothing routes to may fail to prove itself.
+	giveUpAfter = 10 * time.Minute
 )
 
 // loop is the state of an actor's goroutine, seen by nobody else.
@@ -34,6 +36,7 @@ type loop struct {
 	meter meter
 
 	failing  *failure
+	troubled time.Time // when it began to fail; zero when it does not
 	retry    *backoff.ExponentialBackOff
 	retryAt  time.Time // zero: at once
 	refusing bool      // the activator was told to fail
@@ -102,8 +105,8 @@ func (l *loop) look(now time.Time) {
 	}
 	if !l.ending {
 		l.recover(now)
-		l.prepare()
 		l.measure(now)
+		l.prepare()
 		l.supply(now)
 	}
 	l.publish(l.describe())
@@ -127,7 +130,7 @@ func (l *loop) adopt(d desired, now time.Time) {
 		}
 		l.image.outdate()
 		l.proven = d.Proven
-		l.failing, l.retryAt = nil, time.Time{}
+		l.failing, l.retryAt, l.troubled = nil, time.Time{}, time.Time{}
 		l.retry.Reset()
 	}
 	l.target = l.scaler.Decide(now, l.state()).Want
@@ -136,7 +139,12 @@ func (l *loop) adopt(d desired, now time.Time) {
 // state is what the scaler is told.
 func (l *loop) state() scale.State {
 	ready, starting := l.count()
-	return scale.State{Ready: ready, Starting: starting, Busy: l.meter.busy, Reachable: l.want.Reachable, Proven: l.proven}
+	return scale.State{Ready: ready, Starting: starting, Busy: l.meter.busy, Reachable: l.want.Reachable, Proven: l.proven || l.gaveUp()}
+}
+
+// gaveUp is whether the attempts to prove the revision ended. A request makes another one all the same.
+func (l *loop) gaveUp() bool {
+	return !l.proven && !l.want.Reachable && !l.troubled.IsZero() && time.Since(l.troubled) > giveUpAfter
 }
 
 // count is how many present copies are ready and how many are starting.
@@ -161,7 +169,7 @@ func (l *loop) heard(e event) {
 		if m.stale || m.leaving {
 			return
 		}
-		l.failing, l.refusing = nil, false // the activator ended its own refusing when the copy was added
+		l.failing, l.refusing, l.troubled = nil, false, time.Time{} // the activator ended its own refusing when the copy was added
 		if ready, _ := l.count(); ready >= l.initial() {
 			l.proven = true
 		}
@@ -193,6 +201,9 @@ func (l *loop) failed(f *failure, lasted time.Duration) {
 		l.retry.Reset()
 	}
 	l.failing = f
+	if l.troubled.IsZero() {
+		l.troubled = time.Now()
+	}
 	wait := l.retry.NextBackOff()
 	if f.final {
 		wait = max(wait, refuseFrom)

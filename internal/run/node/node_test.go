@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,8 +65,9 @@ func TestProvenRevisionStartsNothingUntilARequest(t *testing.T) {
 		w.apply(r)
 		time.Sleep(time.Hour)
 		w.expect(run.Ready, 0)
-		if n, _, _ := w.driver.counts(); n != 0 || w.images.asked != 1 {
-			t.Errorf("%d starts, image asked for %d times; want none and once", n, w.images.asked)
+		asked, _ := w.images.counts()
+		if n, _, _ := w.driver.counts(); n != 0 || asked != 1 {
+			t.Errorf("%d starts, image asked for %d times; want none and once", n, asked)
 		}
 		begin := time.Now()
 		if err := w.request(0); err != nil {
@@ -74,7 +76,7 @@ func TestProvenRevisionStartsNothingUntilARequest(t *testing.T) {
 		if d := time.Since(begin); d > 10*time.Millisecond {
 			t.Errorf("the cold start took %v, the copy needs 5 ms", d)
 		}
-		if w.images.asked != 1 {
+		if asked, _ := w.images.counts(); asked != 1 {
 			t.Error("a cold start asked for the image again")
 		}
 		time.Sleep(time.Second)
@@ -140,9 +142,9 @@ func TestBusyCopyIsNotScaledIn(t *testing.T) {
 }
 
 func TestCrashLoop(t *testing.T) {
-	broken := true
+	var mended atomic.Bool
 	bubble(t, func(int) behaviour {
-		if broken {
+		if !mended.Load() {
 			return behaviour{listens: -1, lives: 5 * time.Millisecond, exit: instance.Exit{Code: 3}, output: "one\npanic: no database\n"}
 		}
 		return behaviour{}
@@ -166,7 +168,7 @@ func TestCrashLoop(t *testing.T) {
 		if err := w.request(0); !errors.As(err, &failed) || !strings.Contains(err.Error(), "no database") {
 			t.Errorf("a request gets %v", err)
 		}
-		broken = false
+		mended.Store(true)
 		time.Sleep(5*time.Minute + time.Second)
 		if err := w.request(0); err != nil {
 			t.Error(err)
@@ -280,8 +282,9 @@ func TestDeleteDrains(t *testing.T) {
 			t.Errorf("the request inside gets %v", err)
 		}
 		time.Sleep(time.Second)
-		if _, live, _ := w.driver.counts(); live != 0 || w.images.released != 1 {
-			t.Errorf("%d copies left, %d images released", live, w.images.released)
+		_, released := w.images.counts()
+		if _, live, _ := w.driver.counts(); live != 0 || released != 1 {
+			t.Errorf("%d copies left, %d images released", live, released)
 		}
 		if err := w.node.Delete(context.Background(), key); err != nil {
 			t.Error("deleting again:", err)
@@ -387,26 +390,73 @@ func TestApplyRefuses(t *testing.T) {
 func TestWatch(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		ctx, cancel := context.WithCancel(context.Background())
-		var mu sync.Mutex
-		seen := 0
+		var seen atomic.Int32
 		w.node.Watch(ctx, func(k run.Key) {
-			mu.Lock()
-			defer mu.Unlock()
 			if s, ok := w.node.Status(ctx, k); ok && k == key && s.Phase == run.Ready {
-				seen++
+				seen.Add(1)
 			}
 		})
 		w.apply(revision())
 		time.Sleep(time.Second)
-		if seen == 0 {
+		if seen.Load() == 0 {
 			t.Error("nobody told that the revision is ready")
 		}
 		cancel()
 		synctest.Wait()
-		before := seen
+		before := seen.Load()
 		time.Sleep(time.Hour)
-		if seen != before {
+		if seen.Load() != before {
 			t.Error("told after the end")
+		}
+	})
+}
+
+func TestBrokenUnreachableRevisionIsGivenUp(t *testing.T) {
+	bubble(t, always(behaviour{listens: -1, lives: time.Millisecond, exit: instance.Exit{Code: 1}}), func(w *world) {
+		r := revision()
+		r.Reachable = false
+		w.apply(r)
+		time.Sleep(time.Hour)
+		n, _, _ := w.driver.counts()
+		time.Sleep(24 * time.Hour)
+		w.expect(run.Failed, 0, "ContainerCrashed")
+		if m, _, _ := w.driver.counts(); m != n {
+			t.Errorf("%d more starts of a revision that never ran and that nothing routes to", m-n)
+		}
+	})
+}
+
+func TestActivationSocketDoesNotProveABrokenRevision(t *testing.T) {
+	bubble(t, always(behaviour{lives: 5 * time.Millisecond, exit: instance.Exit{Code: 2}}), func(w *world) {
+		w.images.root.Activation = true
+		w.apply(revision())
+		time.Sleep(time.Minute)
+		w.expect(run.Failed, 0, "ContainerCrashed", "before it was ready")
+	})
+}
+
+func TestContainerThatCannotBe(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.images.root.Config.User = "nobody-here"
+		w.apply(revision())
+		time.Sleep(time.Second)
+		w.expect(run.Failed, 0, "InvalidContainer", `user "nobody-here"`)
+	})
+}
+
+func TestWhatACopyIsGiven(t *testing.T) {
+	var got instance.Spec
+	bubble(t, always(behaviour{spec: func(s instance.Spec) { got = s }}), func(w *world) {
+		r := revision()
+		r.Container = run.Container{Args: []string{"-v"}, WorkingDir: "/w", Memory: 1 << 20, CPU: 250, PIDs: 9, ReadOnlyRoot: true,
+			Files: []run.File{{Path: "/etc/secret", Data: []byte("s"), Mode: 0o400}}}
+		w.apply(r)
+		time.Sleep(time.Second)
+		p := got.Process
+		if strings.Join(p.Args, " ") != "/app -v" || p.Dir != "/w" || !p.ReadOnlyRoot || !slices.Contains(p.Env, "K_REVISION=fn-1") ||
+			!slices.Contains(p.Env, "POD_NAME="+got.ID) || got.Limits != (instance.Limits{MemoryBytes: 1 << 20, CPUMillis: 250, PIDs: 9}) ||
+			len(got.Files) != 1 || got.Files[0].Path != "/etc/secret" || got.Files[0].Mode != 0o400 || got.Listen.Port != 8080 || got.Log == nil {
+			t.Errorf("got %+v", got)
 		}
 	})
 }

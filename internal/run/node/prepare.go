@@ -11,6 +11,7 @@ import (
 // about images.
 type image struct {
 	root    Root
+	plan    plan
 	have    bool
 	busy    bool
 	old     []func() // releases of images that stale copies may still use
@@ -31,7 +32,7 @@ func (i *image) outdate() {
 	if i.have && i.root.Release != nil {
 		i.old = append(i.old, i.root.Release)
 	}
-	i.root, i.have = Root{}, false
+	i.root, i.plan, i.have = Root{}, plan{}, false
 	i.current++
 	if i.cancel != nil {
 		i.cancel()
@@ -50,7 +51,7 @@ func (i *image) release() {
 // prepare begins to make the image ready unless it is, or is under way, or waits after a failure.
 func (l *loop) prepare() {
 	i := &l.image
-	if i.have || i.busy || !l.retryAt.IsZero() {
+	if i.have || i.busy || !l.retryAt.IsZero() || l.gaveUp() && l.meter.waiting == 0 {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -70,14 +71,21 @@ func (l *loop) unpacked(p prepared) {
 	i := &l.image
 	i.cancel()
 	i.busy, i.cancel = false, nil
+	outdated := l.ending || p.current != i.current
+	var f *failure
+	if p.err != nil {
+		f = &failure{reasonOf(p.err, "ImagePullFailed"), fmt.Sprintf("preparing image %s: %v", l.want.Image, p.err), true}
+	} else if i.plan, p.err = planFor(l.want.Revision, p.root); p.err != nil {
+		f = &failure{"InvalidContainer", p.err.Error(), true}
+	}
 	switch {
-	case p.err == nil && (p.current != i.current || l.ending):
+	case outdated || f != nil:
 		if p.root.Release != nil {
 			p.root.Release()
 		}
-	case l.ending || p.current != i.current:
-	case p.err != nil:
-		l.failed(&failure{reasonOf(p.err, "ImagePullFailed"), fmt.Sprintf("preparing image %s: %v", l.want.Image, p.err), true}, 0)
+		if !outdated {
+			l.failed(f, 0)
+		}
 	default:
 		i.root, i.have = p.root, true
 		l.failing = nil

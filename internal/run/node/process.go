@@ -33,26 +33,30 @@ func newID(revision string) string {
 	return fmt.Sprintf("%.50s-%s", name, strings.ToLower(rand.Text()[:10]))
 }
 
-// specFor merges what the image and the revision say into what a driver starts. Log is left to the caller.
-func specFor(r run.Revision, root Root, id string) (instance.Spec, error) {
+// plan is everything of a copy that is the same for all copies of a revision. It is worked out once, so that a cold start does
+// not read the image.
+type plan struct {
+	spec instance.Spec // without what names the copy
+	home string
+}
+
+// planFor merges what the image and the revision say.
+func planFor(r run.Revision, root Root) (plan, error) {
 	c, img := r.Container, root.Config
 	args, err := command(c, img)
 	if err != nil {
-		return instance.Spec{}, err
+		return plan{}, err
 	}
 	who, err := runAs(c, img.User, root.Layers)
 	if err != nil {
-		return instance.Spec{}, err
+		return plan{}, err
 	}
-	port := portOf(r.Port, img.ExposedPorts)
 	s := instance.Spec{
-		ID:     id,
 		Layers: root.Layers,
 		Process: instance.Process{
-			Args: args, Env: environment(r, img.Env, port, id, who.Home), Dir: img.WorkingDir,
-			UID: uint32(who.Uid), GID: uint32(who.Gid), ReadOnlyRoot: c.ReadOnlyRoot,
+			Args: args, Dir: img.WorkingDir, UID: uint32(who.Uid), GID: uint32(who.Gid), ReadOnlyRoot: c.ReadOnlyRoot,
 		},
-		Listen: instance.Listen{Port: port, Activation: root.Activation},
+		Listen: instance.Listen{Port: portOf(r.Port, img.ExposedPorts), Activation: root.Activation},
 		Limits: instance.Limits{MemoryBytes: c.Memory, CPUMillis: c.CPU, PIDs: c.PIDs},
 	}
 	if c.WorkingDir != "" {
@@ -61,7 +65,15 @@ func specFor(r run.Revision, root Root, id string) (instance.Spec, error) {
 	for _, f := range c.Files {
 		s.Files = append(s.Files, instance.File{Path: f.Path, Data: f.Data, Mode: f.Mode})
 	}
-	return s, nil
+	return plan{s, who.Home}, nil
+}
+
+// copyOf is the plan for one copy. Log is left to the caller.
+func (p plan) copyOf(r run.Revision, img []string, id string) instance.Spec {
+	s := p.spec
+	s.ID = id
+	s.Process.Env = environment(r, img, s.Listen.Port, id, p.home)
+	return s
 }
 
 // command is the process's arguments by the rules of a pod: a command of its own makes the image's arguments void.

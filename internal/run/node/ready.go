@@ -12,6 +12,7 @@ import (
 
 	"github.com/openfunction/ofn/internal/instance"
 	"github.com/openfunction/ofn/internal/run"
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -39,9 +40,9 @@ type dialer func(ctx context.Context) (net.Conn, error)
 
 // readinessOf chooses the check. A copy that was given its socket can be reached before it runs, so that the first one of a new
 // revision must also answer: that it was executed proves nothing.
-func readinessOf(c run.Container, activation, proven bool) readiness {
+func readinessOf(rev run.Revision, activation, proven bool) readiness {
 	r := readiness{check: connects, timeout: probeTimeout, times: 1}
-	if p := c.Probe; p != nil {
+	if p := rev.Container.Probe; p != nil {
 		r.delay, r.times = p.InitialDelay, max(1, p.SuccessThreshold)
 		if p.Timeout > 0 {
 			r.timeout = p.Timeout
@@ -51,13 +52,15 @@ func readinessOf(c run.Container, activation, proven bool) readiness {
 			r.check = healthy
 			return r
 		case p.HTTPPath != "":
-			r.check = answers(p.HTTPPath, p.HTTPHeaders)
+			r.check = answers(p.HTTPPath, p.HTTPHeaders, rev.H2C)
 			return r
 		}
 	}
 	switch {
 	case activation && proven:
 		r.check = nil
+	case activation && rev.H2C:
+		r.check = speaks2
 	case activation:
 		r.check = speaks
 	}
@@ -119,30 +122,60 @@ func connects(ctx context.Context, dial dialer) error {
 
 // speaks is ready when anything of HTTP comes back to a request that reaches no handler of the user.
 func speaks(ctx context.Context, dial dialer) error {
+	return exchange(ctx, dial, func(c net.Conn) error {
+		if _, err := io.WriteString(c, "OPTIONS * HTTP/1.1\r\nHost: ready\r\nConnection: close\r\n\r\n"); err != nil {
+			return err
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	})
+}
+
+// speaks2 is ready when the server begins an HTTP/2 connection.
+func speaks2(ctx context.Context, dial dialer) error {
+	return exchange(ctx, dial, func(c net.Conn) error {
+		if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+			return err
+		}
+		f := http2.NewFramer(c, c)
+		if err := f.WriteSettings(); err != nil {
+			return err
+		}
+		_, err := f.ReadFrame()
+		return err
+	})
+}
+
+// exchange talks over a connection of its own until ctx ends.
+func exchange(ctx context.Context, dial dialer, talk func(net.Conn) error) error {
 	c, err := dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := io.WriteString(c, "OPTIONS * HTTP/1.1\r\nHost: ready\r\nConnection: close\r\n\r\n"); err != nil {
+	if err := talk(c); err != nil {
 		return fmt.Errorf("asking whether it serves: %w", err)
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		return fmt.Errorf("asking whether it serves: %w", err)
-	}
-	return resp.Body.Close()
+	return nil
 }
 
 // answers is ready when GET path is answered with 200 to 399.
-func answers(path string, headers map[string]string) func(context.Context, dialer) error {
+func answers(path string, headers map[string]string, h2c bool) func(context.Context, dialer) error {
 	return func(ctx context.Context, dial dialer) error {
 		t := &http.Transport{
 			DisableKeepAlives: true,
 			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		}
+		if h2c {
+			t.Protocols = new(http.Protocols)
+			t.Protocols.SetUnencryptedHTTP2(true)
+		}
+		defer t.CloseIdleConnections()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ready", nil)
 		if err != nil {
 			return err

@@ -98,32 +98,25 @@ func (l *loop) startSome(n, starting int) {
 		n = min(n, 1-starting)
 	}
 	for range n {
-		if err := l.startOne(); err != nil {
-			l.failed(&failure{"InvalidContainer", err.Error(), true}, 0)
-			return
-		}
+		l.startOne()
 	}
 }
 
 // startOne makes a replica and its goroutine.
-func (l *loop) startOne() error {
+func (l *loop) startOne() {
 	id := newID(l.key.Name)
-	spec, err := specFor(l.want.Revision, l.image.root, id)
-	if err != nil {
-		return err
-	}
+	spec := l.image.plan.copyOf(l.want.Revision, l.image.root.Config.Env, id)
 	out := &tail{to: l.node.opt.Logs.Sink(l.key, l.want.Function, id)}
 	spec.Log = out
 	ctx, abort := context.WithCancel(context.Background())
 	l.started++
 	m := &member{number: l.started, abort: abort, replica: &replica{
 		rev: l.want, spec: spec, act: l.act, output: out, events: l.events, kill: l.node.kill,
-		ready:  readinessOf(l.want.Container, l.image.root.Activation, l.proven),
+		ready:  readinessOf(l.want.Revision, l.image.root.Activation, l.proven),
 		starts: l.node.starts, metrics: l.node.opt.Metrics, retire: make(chan struct{}), asked: time.Now(),
 	}}
 	l.copies[id] = m
 	go m.replica.run(ctx) // ends with its last event, which the loop waits for
-	return nil
 }
 
 // retireSome ends the newest ready copies, each when its requests are done.
