@@ -452,6 +452,7 @@ func TestWhatACopyIsGiven(t *testing.T) {
 			Files: []run.File{{Path: "/etc/secret", Data: []byte("s"), Mode: 0o400}}}
 		w.apply(r)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		p := got.Process
 		if strings.Join(p.Args, " ") != "/app -v" || p.Dir != "/w" || !p.ReadOnlyRoot || !slices.Contains(p.Env, "K_REVISION=fn-1") ||
 			!slices.Contains(p.Env, "POD_NAME="+got.ID) || got.Limits != (instance.Limits{MemoryBytes: 1 << 20, CPUMillis: 250, PIDs: 9}) ||
