@@ -44,7 +44,9 @@ var (
 )
 
 // CloneRuntimeContext makes the context of a new call: the configuration of ctx without its event, request and result.
-func CloneRuntimeContext(ctx RuntimeContext) RuntimeContext { return ctx.GetContext().NewCall(context.Background()) }
+func CloneRuntimeContext(ctx RuntimeContext) RuntimeContext {
+	return ctx.GetContext().NewCall(context.Background())
+}
 
 // NewCall makes the context of a new call that native bounds.
 func (ctx *FunctionContext) NewCall(native context.Context) *FunctionContext {
@@ -176,7 +178,9 @@ func (ctx *FunctionContext) SetEvent(inputName string, e interface{}) {
 func (ctx *FunctionContext) ReturnOnSuccess() Out { return NewFunctionOut().WithCode(Success) }
 
 // ReturnOnInternalError returns the result with code 500.
-func (ctx *FunctionContext) ReturnOnInternalError() Out { return NewFunctionOut().WithCode(InternalError) }
+func (ctx *FunctionContext) ReturnOnInternalError() Out {
+	return NewFunctionOut().WithCode(InternalError)
+}
 
 // WithOut sets the result.
 func (ctx *FunctionContext) WithOut(out *FunctionOut) RuntimeContext {

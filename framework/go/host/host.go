@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -105,7 +104,7 @@ func Serve(ctx context.Context, h http.Handler, c Config) error {
 
 func (c Config) complete() (Config, error) {
 	if c.Log == nil {
-		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
