@@ -59,13 +59,12 @@ func authenticate(ctx context.Context, config *genericapiserver.Config, p *pki, 
 		SecretsWriter:                  client.CoreV1(),
 		APIServerID:                    config.APIServerID,
 	}
-	request, _, schemesV2, schemesV3, err := authn.New(ctx)
+	request, _, _, schemes, err := authn.New(ctx)
 	if err != nil {
 		return fmt.Errorf("preparing authentication: %w", err)
 	}
 	config.Authentication.Authenticator = request
-	config.OpenAPIConfig.SecurityDefinitions = schemesV2
-	config.OpenAPIV3Config.SecuritySchemes = schemesV3
+	config.OpenAPIV3Config.SecuritySchemes = schemes
 	return nil
 }
 

@@ -49,15 +49,13 @@ func (s *apiServer) controllers(ctx context.Context) ([]task, error) {
 		return nil, fmt.Errorf("making the service account controller: %w", err)
 	}
 	roles := clusterroleaggregation.NewClusterRoleAggregation(s.shared.Rbac().V1().ClusterRoles(), s.client.RbacV1())
-	tasks := append(collect,
+	describe := s.describeCRDs()
+	return append(collect,
+		func(ctx context.Context) { describe(ctx.Done()) },
 		func(ctx context.Context) { spaces.Run(ctx, workers) },
 		func(ctx context.Context) { accounts.Run(ctx, 1) },
 		func(ctx context.Context) { roles.Run(ctx, 1) },
-	)
-	for _, describe := range s.describeCRDs() {
-		tasks = append(tasks, func(ctx context.Context) { describe(ctx.Done()) })
-	}
-	return tasks, nil
+	), nil
 }
 
 // garbageCollection deletes what has lost its owners.

@@ -2,70 +2,158 @@ package kubeapi
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"os"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensionsinformers "k8s.io/apiextensions-apiserver/pkg/client/informers/externalversions/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
 )
 
-// applyCRDs returns when all are established: their objects can be read and written.
-func (in *installer) applyCRDs(ctx context.Context, crds []*apiextensionsv1.CustomResourceDefinition) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
-	for _, crd := range crds {
-		group.Go(func() error {
-			crd := crd.DeepCopy()
-			crd.TypeMeta = metav1.TypeMeta{APIVersion: apiextensionsv1.SchemeGroupVersion.String(), Kind: "CustomResourceDefinition"}
-			applied, err := in.apply(ctx, located{crdResource, crd})
-			if err != nil {
-				return err
-			}
-			return in.awaitEstablished(ctx, applied)
-		})
-	}
-	return group.Wait()
+// installedCRD remembers what was applied. Applying a definition costs tens of milliseconds even when nothing changes, since its
+// schemas are compiled; one whose source and whose spec on the server are both as they were left is skipped.
+type installedCRD struct {
+	UID        string `json:"uid"`
+	Generation int64  `json:"generation"` // of the spec on the server
+	SHA256     string `json:"sha256"`     // of the source
 }
 
-// awaitEstablished watches a CRD from the state just applied on.
-func (in *installer) awaitEstablished(ctx context.Context, crd *unstructured.Unstructured) error {
-	if done, err := established(crd); done || err != nil {
+// installCRDs returns when all are served: their objects can be read and written.
+func (in *installer) installCRDs(ctx context.Context, crds []*apiextensionsv1.CustomResourceDefinition, informer apiextensionsinformers.CustomResourceDefinitionInformer) error {
+	if len(crds) == 0 {
+		return nil
+	}
+	before, err := readInstalled(in.record)
+	if err != nil {
 		return err
 	}
-	events, err := in.client.Resource(crdResource).Watch(ctx, metav1.ListOptions{
-		FieldSelector:   fields.OneTermEqualSelector("metadata.name", crd.GetName()).String(),
-		ResourceVersion: crd.GetResourceVersion(),
-	})
-	if err != nil {
-		return fmt.Errorf("watching custom resource definition %s: %w", crd.GetName(), err)
-	}
-	defer events.Stop()
-	for event := range events.ResultChan() {
-		state, ok := event.Object.(*unstructured.Unstructured)
-		if !ok || event.Type == watch.Deleted {
-			return fmt.Errorf("custom resource definition %s went away while it was installed", crd.GetName())
-		}
-		if done, err := established(state); done || err != nil {
+	after := make(map[string]installedCRD, len(crds))
+	group, applying := errgroup.WithContext(ctx)
+	group.SetLimit(parallelApplies)
+	for _, crd := range crds {
+		sum, err := checksum(crd)
+		if err != nil {
 			return err
 		}
+		after[crd.Name] = installedCRD{SHA256: sum}
+		live, err := informer.Lister().Get(crd.Name)
+		if err == nil && before[crd.Name] == installedAs(live, sum) {
+			continue
+		}
+		group.Go(func() error { return in.applyCRD(applying, crd) })
 	}
-	return fmt.Errorf("waiting for custom resource definition %s to be established: %w", crd.GetName(), context.Cause(ctx))
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := awaitEstablished(ctx, informer, after); err != nil {
+		return err
+	}
+	return writeInstalled(in.record, before, after)
 }
 
-// established says whether a CRD is served; names that another one holds are an error.
-func established(crd *unstructured.Unstructured) (bool, error) {
-	var typed apiextensionsv1.CustomResourceDefinition
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(crd.Object, &typed); err != nil {
-		return false, fmt.Errorf("reading custom resource definition %s: %w", crd.GetName(), err)
+func (in *installer) applyCRD(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) error {
+	crd = crd.DeepCopy()
+	crd.TypeMeta = metav1.TypeMeta{APIVersion: apiextensionsv1.SchemeGroupVersion.String(), Kind: "CustomResourceDefinition"}
+	return in.apply(ctx, located{apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"), crd})
+}
+
+// awaitEstablished waits on the cache of the server that serves the definitions, so that what it sees is what is served. It completes
+// the records.
+func awaitEstablished(ctx context.Context, informer apiextensionsinformers.CustomResourceDefinitionInformer, records map[string]installedCRD) error {
+	changed := make(chan struct{}, 1)
+	wake := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
 	}
-	refused := apihelpers.FindCRDCondition(&typed, apiextensionsv1.NamesAccepted)
-	if refused != nil && refused.Status == apiextensionsv1.ConditionFalse {
-		return false, fmt.Errorf("custom resource definition %s is refused: %s", crd.GetName(), refused.Message)
+	handler, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { wake() }, UpdateFunc: func(any, any) { wake() }, DeleteFunc: func(any) { wake() },
+	})
+	if err != nil {
+		return fmt.Errorf("watching custom resource definitions: %w", err)
 	}
-	return apihelpers.IsCRDConditionTrue(&typed, apiextensionsv1.Established), nil
+	defer func() { _ = informer.Informer().RemoveEventHandler(handler) }() // fails only when the informer has ended
+	for {
+		missing, err := notEstablished(informer, records)
+		if missing == "" || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for custom resource definition %s to be established: %w", missing, context.Cause(ctx))
+		}
+	}
+}
+
+// notEstablished names a definition that is not served yet; names that another one holds are an error.
+func notEstablished(informer apiextensionsinformers.CustomResourceDefinitionInformer, records map[string]installedCRD) (string, error) {
+	for name, record := range records {
+		crd, err := informer.Lister().Get(name)
+		if apierrors.IsNotFound(err) {
+			return name, nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading custom resource definition %s: %w", name, err)
+		}
+		refused := apihelpers.FindCRDCondition(crd, apiextensionsv1.NamesAccepted)
+		if refused != nil && refused.Status == apiextensionsv1.ConditionFalse {
+			return "", fmt.Errorf("custom resource definition %s is refused: %s", name, refused.Message)
+		}
+		if !apihelpers.IsCRDConditionTrue(crd, apiextensionsv1.Established) {
+			return name, nil
+		}
+		records[name] = installedAs(crd, record.SHA256)
+	}
+	return "", nil
+}
+
+func installedAs(live *apiextensionsv1.CustomResourceDefinition, sum string) installedCRD {
+	return installedCRD{UID: string(live.UID), Generation: live.Generation, SHA256: sum}
+}
+
+func checksum(object any) (string, error) {
+	content, err := json.Marshal(object)
+	if err != nil {
+		return "", fmt.Errorf("encoding a custom resource definition: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// readInstalled is empty where there is no record or none that can be read: everything is applied then.
+func readInstalled(path string) (map[string]installedCRD, error) {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the record of installed definitions: %w", err)
+	}
+	var records map[string]installedCRD
+	if json.Unmarshal(content, &records) != nil {
+		return nil, nil
+	}
+	return records, nil
+}
+
+func writeInstalled(path string, before, after map[string]installedCRD) error {
+	if maps.Equal(before, after) {
+		return nil
+	}
+	content, err := json.MarshalIndent(after, "", "\t")
+	if err != nil {
+		return fmt.Errorf("encoding the record of installed definitions: %w", err)
+	}
+	return writeFile(path, content, 0o600)
 }

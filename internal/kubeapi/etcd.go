@@ -28,7 +28,7 @@ const (
 	// etcdReadyTimeout is long enough to replay a full log on a slow disk.
 	etcdReadyTimeout = 60 * time.Second
 	// memoryPipe is the buffer of each in-memory connection, in bytes.
-	memoryPipe = 32 << 10
+	memoryPipe = 16 << 10
 )
 
 // etcdServer is an etcd of one member that listens nowhere: no port, no socket. Its clients dial it through memory, so no other

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,21 +23,37 @@ const fieldManager = "ofn-up"
 // namespaces exist from the first start.
 var namespaces = [...]string{"default", "kube-system", "openfunction"}
 
+// parallelApplies bounds the requests of an installation that are under way at one time.
+const parallelApplies = 4
+
 // installer applies objects on the server's side.
 type installer struct {
 	client dynamic.Interface
+	record string // the file that remembers what was installed
 }
 
-// install makes true what every user counts on: namespaces, roles, the given CRDs (established) and objects.
-func (s *Server) install(ctx context.Context) error {
+func (s *Server) newInstaller() (*installer, error) {
 	config := s.Config()
 	config.ContentType = runtime.ContentTypeJSON
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("making the client that installs defaults: %w", err)
+		return nil, fmt.Errorf("making the client that installs defaults: %w", err)
 	}
-	in := &installer{client: client}
-	if err := in.applyAll(ctx, builtinObjects()); err != nil {
+	return &installer{client: client, record: s.dir.installed()}, nil
+}
+
+// install makes true what every user counts on, and returns when the API is ready and it is: namespaces, roles, the given CRDs
+// (established) and objects.
+func (s *Server) install(ctx context.Context) error {
+	in, err := s.newInstaller()
+	if err != nil {
+		return err
+	}
+	// The built-in kinds are served long before the server calls itself ready, which waits for caches.
+	group, starting := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.awaitReady(starting) })
+	group.Go(func() error { return in.applyAll(starting, builtinObjects()) })
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	if describe := s.options.Describe; describe != nil {
@@ -46,7 +61,7 @@ func (s *Server) install(ctx context.Context) error {
 		s.options.CRDs = append(slices.Clone(s.options.CRDs), crds...)
 		s.options.Objects = append(slices.Clone(s.options.Objects), objects...)
 	}
-	if err := in.applyCRDs(ctx, s.options.CRDs); err != nil {
+	if err := in.installCRDs(ctx, s.options.CRDs, s.api.crds.Informers.Apiextensions().V1().CustomResourceDefinitions()); err != nil {
 		return err
 	}
 	return in.applyInOrder(ctx, s)
@@ -82,12 +97,9 @@ type located struct {
 // applyAll applies objects in any order.
 func (in *installer) applyAll(ctx context.Context, objects []located) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
+	group.SetLimit(parallelApplies)
 	for _, l := range objects {
-		group.Go(func() error {
-			_, err := in.apply(ctx, l)
-			return err
-		})
+		group.Go(func() error { return in.apply(ctx, l) })
 	}
 	return group.Wait()
 }
@@ -108,7 +120,7 @@ func (in *installer) applyInOrder(ctx context.Context, s *Server) error {
 		if err != nil {
 			return fmt.Errorf("installing a default object: %w", err)
 		}
-		if _, err := in.apply(ctx, located{mapping.Resource, object}); err != nil {
+		if err := in.apply(ctx, located{mapping.Resource, object}); err != nil {
 			return err
 		}
 	}
@@ -116,20 +128,20 @@ func (in *installer) applyInOrder(ctx context.Context, s *Server) error {
 }
 
 // apply sets the fields of the object and leaves those of other managers alone.
-func (in *installer) apply(ctx context.Context, l located) (*unstructured.Unstructured, error) {
+func (in *installer) apply(ctx context.Context, l located) error {
 	object, err := toUnstructured(l.object)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var client dynamic.ResourceInterface = in.client.Resource(l.resource)
 	if namespace := object.GetNamespace(); namespace != "" {
 		client = in.client.Resource(l.resource).Namespace(namespace)
 	}
-	applied, err := client.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	_, err = client.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
 	if err != nil {
-		return nil, fmt.Errorf("installing %s %s: %w", object.GetKind(), object.GetName(), err)
+		return fmt.Errorf("installing %s %s: %w", object.GetKind(), object.GetName(), err)
 	}
-	return applied, nil
+	return nil
 }
 
 // toUnstructured drops what must not be applied: a status, and the null creation time that typed objects encode.
@@ -146,5 +158,3 @@ func toUnstructured(object runtime.Object) (*unstructured.Unstructured, error) {
 	unstructured.RemoveNestedField(u.Object, "status")
 	return u, nil
 }
-
-var crdResource = apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")

@@ -81,9 +81,6 @@ func (s *Server) run(ctx, life context.Context) error {
 	prepared := s.api.front.GenericAPIServer.PrepareRun()
 	s.done = make(chan error, 1)
 	go func() { s.done <- prepared.RunWithContext(life) }()
-	if err := s.awaitReady(ctx); err != nil {
-		return err
-	}
 	if err := s.install(ctx); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
-	openapiv2controller "k8s.io/apiextensions-apiserver/pkg/controller/openapi"
 	openapiv3controller "k8s.io/apiextensions-apiserver/pkg/controller/openapiv3"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -14,11 +13,10 @@ import (
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
 )
 
-// describe sets where the schemas of the built-in kinds come from: server-side apply, kubectl explain and validation need them.
+// describe sets where the schemas of the built-in kinds come from: server-side apply, kubectl explain and validation need them. Only
+// version 3 of OpenAPI is served; version 2 would take a second set of the same schemas, and kubectl has not needed it since 1.27.
 func describe(config *genericapiserver.Config) {
 	namer := openapi.NewDefinitionNamer(legacyscheme.Scheme, apiextensionsapiserver.Scheme)
-	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(servedDefinitions, namer)
-	config.OpenAPIConfig.Info.Title = "Kubernetes"
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(servedDefinitions, namer)
 	config.OpenAPIV3Config.Info.Title = "Kubernetes"
 }
@@ -65,12 +63,8 @@ func servedModel(name string) bool {
 	}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// describeCRDs are the tasks that add the schemas of custom resources to those of the front server, as long as stop is open.
-func (s *apiServer) describeCRDs() []func(stop <-chan struct{}) {
-	crds, front := s.crds.Informers.Apiextensions().V1().CustomResourceDefinitions(), s.front.GenericAPIServer
-	v2, v3 := openapiv2controller.NewController(crds), openapiv3controller.NewController(crds)
-	return []func(<-chan struct{}){
-		func(stop <-chan struct{}) { v2.Run(front.StaticOpenAPISpec, front.OpenAPIVersionedService, stop) },
-		func(stop <-chan struct{}) { v3.Run(front.OpenAPIV3VersionedService, stop) },
-	}
+// describeCRDs adds the schemas of custom resources to those of the front server, as long as stop is open.
+func (s *apiServer) describeCRDs() func(stop <-chan struct{}) {
+	controller := openapiv3controller.NewController(s.crds.Informers.Apiextensions().V1().CustomResourceDefinitions())
+	return func(stop <-chan struct{}) { controller.Run(s.front.GenericAPIServer.OpenAPIV3VersionedService, stop) }
 }
