@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/openfunction/ofn/internal/instance"
@@ -65,12 +66,14 @@ func (d *fakeDriver) Start(ctx context.Context, s instance.Spec) (instance.Insta
 	c := &fakeCopy{behaviour: b, id: s.ID, born: time.Now(), done: make(chan struct{}), driver: d}
 	io.WriteString(s.Log, b.output)
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.live == nil {
 		d.live = map[string]*fakeCopy{}
 	}
 	d.live[s.ID] = c
 	d.most = max(d.most, len(d.live))
+	d.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if b.lives > 0 {
 		c.timer = time.AfterFunc(b.lives, func() { c.end(b.exit) })
 	}
@@ -274,9 +277,10 @@ func (w *world) status() run.Status {
 	return s
 }
 
-// expect checks the status.
+// expect checks the status, when nothing is under way.
 func (w *world) expect(phase run.Phase, ready int, says ...string) {
 	w.t.Helper()
+	synctest.Wait()
 	s := w.status()
 	if s.Phase != phase || s.Ready != ready {
 		w.t.Errorf("got %+v, want phase %s with %d ready", s, phase, ready)

@@ -104,12 +104,16 @@ func (r *replica) start(ctx context.Context) (instance.Instance, *failure) {
 		r.phases(inst, begun, executed)
 		return inst, nil
 	}
-	f := r.unready(ctx, inst, err)
-	inst.Stop(min(r.rev.Grace, time.Second))
-	<-inst.Done()
+	var f *failure
+	gone := errors.Is(err, errGone)
+	if !gone {
+		f = r.unready(ctx, inst, err)
+		inst.Stop(min(r.rev.Grace, time.Second))
+		<-inst.Done()
+	}
 	exit := inst.Exit()
 	r.metrics.Exited(r.rev.String(), cause(exit))
-	if errors.Is(err, errGone) {
+	if gone {
 		f = r.crash(exit, " before it was ready")
 	}
 	return nil, f
