@@ -4,10 +4,18 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"time"
 )
+
+// ErrUnenforceable is returned by Start when a limit is set that the driver cannot enforce on this machine. The error that
+// wraps it names what is missing.
+var ErrUnenforceable = errors.New("a limit cannot be enforced on this machine")
+
+// ErrClosed is returned by Start after Close.
+var ErrClosed = errors.New("the driver is closed")
 
 // Spec is everything a driver needs to start one copy. It holds no Kubernetes object and no reference that must be looked up.
 type Spec struct {

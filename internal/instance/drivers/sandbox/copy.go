@@ -1,0 +1,143 @@
+//go:build linux && (amd64 || arm64)
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openfunction/ofn/internal/instance"
+)
+
+// backlog is how many connections wait at an activation socket before the process accepts them.
+const backlog = 1024
+
+// Instance is one running copy. It implements instance.Instance and instance.Timed.
+type Instance struct {
+	driver    *Driver
+	id        string
+	port      int
+	socket    string // activation socket, or empty
+	process   *process
+	out       *stream
+	requested atomic.Bool
+	stopping  atomic.Bool
+	done      chan struct{}
+	exit      instance.Exit // written before done is closed
+}
+
+// live is the owner of a copy from its birth to its end.
+func (i *Instance) live() {
+	defer i.driver.release(i.id)
+	defer close(i.done)
+	p := i.process
+	if err := p.wait(); err != nil {
+		i.driver.log.Error("waiting for an instance", "instance", i.id, "error", err)
+	}
+	i.exit = p.exit(p.berth.group.oomKilled())
+	i.exit.Requested = i.requested.Load()
+	i.out.finish()
+	i.unlisten()
+	if err := errors.Join(p.pidfd.Close(), i.driver.giveBack(p.berth)); err != nil {
+		i.driver.log.Error("giving back what an instance used", "instance", i.id, "error", err)
+	}
+}
+
+// ID implements instance.Instance.
+func (i *Instance) ID() string { return i.id }
+
+// Done implements instance.Instance.
+func (i *Instance) Done() <-chan struct{} { return i.done }
+
+// Exit implements instance.Instance.
+func (i *Instance) Exit() instance.Exit { return i.exit }
+
+// Timing implements instance.Timed.
+func (i *Instance) Timing() instance.Timing { return i.process.timing }
+
+// Usage implements instance.Instance.
+func (i *Instance) Usage() (instance.Usage, error) {
+	u, err := i.process.berth.group.usage()
+	if err != nil {
+		return u, fmt.Errorf("reading what instance %s uses: %w", i.id, err)
+	}
+	return u, nil
+}
+
+// Stop implements instance.Instance. A second call can only shorten the grace.
+func (i *Instance) Stop(grace time.Duration) {
+	i.requested.Store(true)
+	if grace <= 0 {
+		i.process.kill()
+		return
+	}
+	i.process.signal(unix.SIGTERM)
+	timer := time.AfterFunc(grace, i.process.kill)
+	if i.stopping.CompareAndSwap(false, true) {
+		go func() { // ends with the copy, whose end the timer guarantees
+			<-i.done
+			timer.Stop()
+		}()
+	}
+}
+
+// Dial implements instance.Instance.
+func (i *Instance) Dial(ctx context.Context) (net.Conn, error) {
+	select {
+	case <-i.done:
+		return nil, fmt.Errorf("instance %s has ended: %w", i.id, net.ErrClosed)
+	default:
+	}
+	var conn net.Conn
+	var err error
+	switch {
+	case i.socket != "":
+		var dialer net.Dialer
+		conn, err = dialer.DialContext(ctx, "unix", i.socket)
+	case i.process.berth.netns == nil:
+		conn, err = i.dialRootless(ctx)
+	default:
+		conn, err = i.dialInside(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connecting to instance %s: %w", i.id, err)
+	}
+	return conn, nil
+}
+
+// listen makes the activation socket. Its address is one of the host's files, so the copy's network does not matter.
+func (i *Instance) listen() (int, error) {
+	fd, err := ownFD(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0))
+	if err != nil {
+		return -1, fmt.Errorf("making the activation socket: %w", err)
+	}
+	_ = os.Remove(i.socket)
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: i.socket}); err == nil {
+		err = unix.Listen(fd, backlog)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		i.unlisten()
+		return -1, fmt.Errorf("listening at %s: %w", i.socket, err)
+	}
+	return fd, nil
+}
+
+func (i *Instance) unlisten() {
+	if i.socket != "" {
+		_ = os.Remove(i.socket)
+	}
+}
+
+var (
+	_ instance.Instance = (*Instance)(nil)
+	_ instance.Timed    = (*Instance)(nil)
+	_ instance.Driver   = (*Driver)(nil)
+)

@@ -1,0 +1,263 @@
+//go:build linux && (amd64 || arm64)
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openfunction/ofn/internal/instance"
+)
+
+// Driver starts copies in the built-in sandbox. It implements instance.Driver and Runner.
+type Driver struct {
+	opts    Options
+	log     *slog.Logger
+	host    *host
+	control controllers
+	network network
+	threads *threads
+	lock    *os.File
+
+	mu      sync.Mutex
+	closed  bool
+	live    map[string]*process // by id; nil while starting
+	running sync.WaitGroup      // copies, commands and starts
+	workers sync.WaitGroup      // threads
+}
+
+// New makes a driver and the surroundings of its first copies. It fails when the state directory is in use by another
+// driver, or when the machine cannot make sandboxes at all; see Check.
+func New(o Options) (*Driver, error) {
+	o = o.withDefaults()
+	h, err := newHost(o)
+	if err != nil {
+		return nil, err
+	}
+	d := &Driver{opts: o, log: o.Log, host: h, live: map[string]*process{}}
+	if err := d.open(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Driver) open() (err error) {
+	if d.lock, err = lockDir(d.host.dir); err != nil {
+		return err
+	}
+	if !d.host.rootless {
+		if d.host.userns, err = makeUserNamespace(d.opts.IDBase, d.opts.IDCount); err != nil {
+			return err
+		}
+	}
+	self, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		d.log.Warn("reading the platform's control group", "error", err)
+	}
+	d.control = findControllers(d.opts.CgroupRoot, string(self), groupParent(d.host.dir))
+	if d.network, err = newNetwork(d.host); err != nil {
+		return err
+	}
+	d.threads = &threads{
+		host: d.host, control: d.control, network: d.network,
+		jobs: make(chan *launch), hurry: make(chan struct{}, d.opts.Warm), closing: make(chan struct{}),
+		session: strconv.FormatInt(time.Now().UnixMilli(), 36),
+	}
+	return d.startThreads()
+}
+
+func (d *Driver) startThreads() error {
+	ready := make(chan error, d.opts.Warm)
+	for range d.opts.Warm {
+		d.workers.Go(func() { d.threads.run(ready) })
+	}
+	var errs []error
+	for range d.opts.Warm {
+		errs = append(errs, <-ready)
+	}
+	return errors.Join(errs...)
+}
+
+// lockDir makes sure that the state directory has one driver.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the sandbox's state directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("state directory %s is in use by another process: %w", dir, err)
+	}
+	return f, nil
+}
+
+// Start implements instance.Driver.
+func (d *Driver) Start(ctx context.Context, s instance.Spec) (instance.Instance, error) {
+	began := time.Now()
+	if err := d.check(s); err != nil {
+		return nil, fmt.Errorf("instance %s: %w", s.ID, err)
+	}
+	if err := d.admit(s.ID); err != nil {
+		return nil, fmt.Errorf("instance %s: %w", s.ID, err)
+	}
+	c, err := d.start(ctx, s, began)
+	if err != nil {
+		d.release(s.ID)
+		return nil, fmt.Errorf("starting instance %s: %w", s.ID, err)
+	}
+	return c, nil
+}
+
+func (d *Driver) check(s instance.Spec) error {
+	if err := checkID(s.ID); err != nil {
+		return err
+	}
+	if len(s.Layers) == 0 {
+		return errors.New("no layers to make a root filesystem of")
+	}
+	if len(s.Process.Args) == 0 || s.Process.Args[0] == "" {
+		return errors.New("no command: neither the image nor the function names one")
+	}
+	if s.Process.UID >= d.opts.IDCount || s.Process.GID >= d.opts.IDCount {
+		return fmt.Errorf("user %d:%d is out of range: must be below %d", s.Process.UID, s.Process.GID, d.opts.IDCount)
+	}
+	return checkLimits(d.control, s.Limits, d.opts.AllowUnlimited)
+}
+
+// admit reserves an id.
+func (d *Driver) admit(id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return instance.ErrClosed
+	}
+	if _, taken := d.live[id]; taken {
+		return errors.New("this id is taken by one that runs")
+	}
+	d.live[id] = nil
+	d.running.Add(1)
+	return nil
+}
+
+func (d *Driver) release(id string) {
+	d.mu.Lock()
+	delete(d.live, id)
+	d.mu.Unlock()
+	d.running.Done()
+}
+
+// started records a process, and kills it at once when the driver was closed meanwhile.
+func (d *Driver) started(id string, p *process) {
+	d.mu.Lock()
+	d.live[id] = p
+	closed := d.closed
+	d.mu.Unlock()
+	if closed {
+		p.kill()
+	}
+}
+
+func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*Instance, error) {
+	out, err := newStream(d.host, s.Process.UID, s.Process.GID)
+	if err != nil {
+		return nil, err
+	}
+	in := &Instance{driver: d, id: s.ID, port: s.Listen.Port, out: out, done: make(chan struct{})}
+	listen := -1
+	if s.Listen.Activation {
+		in.socket = filepath.Join(d.host.dir, socketDir, s.ID)
+		if listen, err = in.listen(); err != nil {
+			out.abandon()
+			return nil, err
+		}
+		defer unix.Close(listen)
+	}
+	pl := &plan{
+		host: d.host, hostname: s.ID, layers: s.Layers, process: s.Process, files: append(hostFiles(s.ID), s.Files...),
+		writable: d.opts.WritableBytes, stdin: d.host.null, stdout: out.w, stderr: out.w, listen: listen,
+	}
+	in.process, err = d.bear(ctx, pl, s.Limits, began)
+	out.closeWriter()
+	if err != nil {
+		out.abandon()
+		in.unlisten()
+		return nil, err
+	}
+	d.started(s.ID, in.process)
+	go out.copyTo(s.Log)
+	go in.live()
+	return in, nil
+}
+
+// hostFiles are what programs expect to know of their own name.
+func hostFiles(name string) []instance.File {
+	return []instance.File{{
+		Path: "/etc/hosts", Mode: 0o644,
+		Data: []byte("127.0.0.1\tlocalhost " + name + "\n::1\tlocalhost ip6-localhost\n"),
+	}}
+}
+
+// Close implements instance.Driver.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	for _, p := range d.live {
+		if p != nil {
+			p.kill()
+		}
+	}
+	d.mu.Unlock()
+	d.running.Wait()
+	if d.threads != nil {
+		close(d.threads.closing)
+		d.workers.Wait()
+	}
+	d.network.close()
+	d.host.close()
+	var err error
+	if d.control != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
+		defer cancel()
+		err = d.control.clean(ctx)
+	}
+	if d.lock != nil {
+		err = errors.Join(err, d.lock.Close())
+	}
+	return err
+}
+
+// Clean implements instance.Driver. The copies of a platform that was killed die with it; what remains are their
+// control groups and sockets. It must be called before the first Start.
+func (d *Driver) Clean(ctx context.Context) error {
+	return errors.Join(d.control.clean(ctx), d.cleanSockets())
+}
+
+func (d *Driver) cleanSockets() error {
+	dir := filepath.Join(d.host.dir, socketDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("looking for sockets left behind: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, e := range entries {
+		if _, live := d.live[e.Name()]; !live {
+			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
