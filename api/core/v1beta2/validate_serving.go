@@ -43,12 +43,13 @@ func (r *report) serving(p *field.Path, s *ServingTemplate) {
 // extras warns of values outside the lists that OpenFunction never checked.
 func (r *report) extras(p *field.Path, s *ServingTemplate) {
 	switch s.WorkloadType {
-	case "", WorkloadTypeDeployment, WorkloadTypeStatefulSet, WorkloadTypeJob:
+	case "", WorkloadTypeDeployment:
+	case WorkloadTypeStatefulSet, WorkloadTypeJob:
+		if s.Triggers != nil && s.Triggers.HTTP != nil {
+			r.warn(p.Child("workloadType"), "%q has no effect on a function with an http trigger", s.WorkloadType)
+		}
 	default:
 		r.warn(p.Child("workloadType"), "%q is not known and treated as %s", s.WorkloadType, WorkloadTypeDeployment)
-	}
-	if s.Triggers != nil && s.Triggers.HTTP != nil && s.WorkloadType != "" && s.WorkloadType != WorkloadTypeDeployment {
-		r.warn(p.Child("workloadType"), "%q has no effect on a function with an http trigger", s.WorkloadType)
 	}
 	if s.Hooks != nil && s.Hooks.Policy != "" && s.Hooks.Policy != HookPolicyAppend && s.Hooks.Policy != HookPolicyOverride {
 		r.warn(p.Child("hooks", "policy"), "%q is not known and treated as %s", s.Hooks.Policy, HookPolicyAppend)

@@ -72,7 +72,7 @@ func (g *Gateway) Validate() (warnings []string, errs field.ErrorList) {
 	host, err := g.Host("name", "namespace")
 	if err != nil {
 		errs = append(errs, field.Invalid(spec.Child("hostTemplate"), g.Spec.HostTemplate, err.Error()))
-	} else if problems := validation.IsDNS1123Subdomain(host); len(problems) > 0 {
+	} else if problems := validation.IsDNS1123Subdomain(host); len(problems) > 0 && g.Spec.Domain != "" {
 		warnings = append(warnings, fmt.Sprintf("spec.hostTemplate: makes %q, which is no host name: %s", host, problems[0]))
 	}
 	if _, err := g.Path("name", "namespace"); err != nil {
