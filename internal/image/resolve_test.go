@@ -1,0 +1,382 @@
+package image
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/openfunction/ofn/internal/image/assemble"
+	"github.com/openfunction/ofn/internal/image/registry"
+)
+
+func TestParseRef(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("a", 64)
+	for in, want := range map[string]struct{ full, local string }{
+		"debian":                       {"docker.io/library/debian:latest", "docker.io/library/debian"},
+		"openfunctiondev/sample":       {"docker.io/openfunctiondev/sample:latest", "docker.io/openfunctiondev/sample"},
+		"index.docker.io/me/fn:v1":     {"docker.io/me/fn:v1", "docker.io/me/fn"},
+		"ghcr.io/me/fn@" + digest:      {"ghcr.io/me/fn@" + digest, "ghcr.io/me/fn"},
+		"ghcr.io/me/fn:v1@" + digest:   {"ghcr.io/me/fn@" + digest, "ghcr.io/me/fn"},
+		"registry.lan:5000/fn":         {"registry.lan:5000/fn:latest", "registry.lan_5000/fn"},
+		"ofn.local/docker.io/me/fn:v1": {"ofn.local/docker.io/me/fn:v1", "docker.io/me/fn"},
+		"ofn.local/fn":                 {"ofn.local/fn:latest", "fn"},
+	} {
+		r, err := ParseRef(in)
+		if err != nil || r.String() != want.full || r.LocalRepo() != want.local {
+			t.Errorf("%s: %s, %s (%v), want %v", in, r, r.LocalRepo(), err, want)
+		}
+	}
+	for _, in := range []string{"", "A/B", "a:b:c", "a@sha256:zz", "http://x/y", "a b"} {
+		if _, err := ParseRef(in); reasonOf(err) != InvalidReference {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+	p := Pinned{Ref: Ref{Host: "docker.io", Repo: "me/fn", Tag: "v1"}, Digest: digest}
+	back, err := ParsePinned(p.String())
+	if err != nil || back.Digest != digest || back.Ref.Repo != "me/fn" {
+		t.Errorf("%+v (%v)", back, err)
+	}
+	if _, err := ParsePinned("me/fn:v1"); reasonOf(err) != InvalidReference {
+		t.Errorf("a tag is no pin: %v", err)
+	}
+}
+
+func FuzzParseRef(f *testing.F) {
+	for _, s := range []string{"debian", "a/b:c", "x.y:5000/a@sha256:" + strings.Repeat("a", 64), "[::1]:5000/a", "ofn.local/a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := ParseRef(s)
+		if err != nil {
+			return
+		}
+		again, err := ParseRef(r.String())
+		if err != nil || again != r {
+			t.Errorf("%q became %s, and that %s (%v)", s, r, again, err)
+		}
+		if _, err := r.local(); err != nil {
+			t.Errorf("%q has no place in the platform's own registry: %v", s, err)
+		}
+	})
+}
+
+// The platform's own registry wins, so that what was built here runs although a remote image has the same name.
+func TestLocalComesFirst(t *testing.T) {
+	ctx, s, ref := t.Context(), newStore(t, Options{}), serve(t)+"/me/fn:v1"
+	push := func(body string, local bool) string {
+		d, err := s.Push(ctx, ref, imageOf(t, "amd64", layerOf(t, entry{name: "fn", body: body})), Credentials{}, local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	resolved := func() string {
+		p, err := s.Resolve(ctx, ref, Credentials{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Digest
+	}
+	far := push("far", false)
+	if got := resolved(); got != far {
+		t.Errorf("resolved %s, want the remote %s", got, far)
+	}
+	near := push("near", true)
+	if got := resolved(); got != near {
+		t.Errorf("resolved %s, want the local %s", got, near)
+	}
+	far = push("farther", false) // an image pushed away is not shadowed by an older one kept here
+	if got := resolved(); got != far {
+		t.Errorf("resolved %s, want the remote %s", got, far)
+	}
+}
+
+func TestArchitectures(t *testing.T) {
+	ctx, host := t.Context(), serve(t)
+	amd := imageOf(t, "amd64", layerOf(t, entry{name: "fn", body: "amd"}))
+	arm := imageOf(t, "arm64", layerOf(t, entry{name: "fn", body: "arm"}))
+	index := mutate.AppendManifests(empty.Index,
+		mutate.IndexAddendum{Add: arm, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}},
+		mutate.IndexAddendum{Add: amd, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}})
+	at, err := name.ParseReference(host + "/both")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(at, index); err != nil {
+		t.Fatal(err)
+	}
+	want, err := amd.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t, Options{})
+	p, err := s.Resolve(ctx, host+"/both", Credentials{})
+	if err != nil || p.Digest != want.String() {
+		t.Errorf("resolved %s (%v), want %s", p.Digest, err, want)
+	}
+	s390 := newStore(t, Options{OS: "linux", Arch: "s390x"})
+	_, err = s390.Resolve(ctx, host+"/both", Credentials{})
+	if reasonOf(err) != ArchitectureMismatch || !strings.Contains(err.Error(), "is for linux/amd64, linux/arm64, this machine is linux/s390x") {
+		t.Errorf("index: %v", err)
+	}
+	if _, err := s.Push(ctx, host+"/one", arm, Credentials{}, false); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Resolve(ctx, host+"/one", Credentials{})
+	if reasonOf(err) != ArchitectureMismatch || !strings.Contains(err.Error(), "is for linux/arm64, this machine is linux/amd64") {
+		t.Errorf("image: %v", err)
+	}
+}
+
+// guarded is a registry that wants a user and password and fails now and then.
+func guarded(t *testing.T, failures int32) (host string, requests *atomic.Int32) {
+	t.Helper()
+	r, requests := newRegistry(t), new(atomic.Int32)
+	left := new(atomic.Int32)
+	left.Store(failures)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		requests.Add(1)
+		if user, password, _ := q.BasicAuth(); user != "me" || password != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="here"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if q.URL.Path != "/v2/" && left.Add(-1) >= 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		r.ServeHTTP(w, q)
+	}))
+	t.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "http://"), requests
+}
+
+func TestCredentials(t *testing.T) {
+	ctx, s := t.Context(), newStore(t, Options{})
+	host, _ := guarded(t, 0)
+	ref, good := host+"/me/fn", Credentials{Username: "me", Password: "secret"}
+	img := imageOf(t, "amd64", layerOf(t, entry{name: "fn", body: "x"}))
+	if _, err := s.Push(ctx, ref, img, good, false); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		creds Credentials
+		want  string
+	}{
+		"none":                  {Credentials{}, "refused anonymous access: the image does not exist, or needs credentials; name a secret of type"},
+		"a secret without them": {Credentials{Secret: "secret default/push"}, "secret default/push holds no credentials for it"},
+		"wrong":                 {Credentials{Username: "me", Password: "guess", Secret: "secret default/push"}, `refused the credentials of secret default/push (user "me")`},
+	} {
+		_, err := s.Resolve(ctx, ref, c.creds)
+		if reasonOf(err) != Unauthorized || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := s.Push(ctx, ref, img, c.creds, false); reasonOf(err) != Unauthorized {
+			t.Errorf("%s: pushing: %v", name, err)
+		}
+	}
+	if _, err := s.Resolve(ctx, ref, good); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTransientErrorsAreTriedAgain(t *testing.T) {
+	ctx, good := t.Context(), Credentials{Username: "me", Password: "secret"}
+	img := imageOf(t, "amd64", layerOf(t, entry{name: "fn", body: "x"}))
+	host, _ := guarded(t, 2)
+	s := newStore(t, Options{})
+	if _, err := s.Push(ctx, host+"/fn", img, good, false); err != nil {
+		t.Errorf("two failures: %v", err)
+	}
+	host, _ = guarded(t, 1000)
+	if _, err := s.Push(ctx, host+"/fn", img, good, false); reasonOf(err) != PullFailed {
+		t.Errorf("a registry that is down: %v", err)
+	}
+}
+
+// An image that a digest names starts again without its registry.
+func TestDigestNeedsNoRegistry(t *testing.T) {
+	ctx, s, good := t.Context(), newStore(t, Options{}), Credentials{Username: "me", Password: "secret"}
+	host, requests := guarded(t, 0)
+	if _, err := s.Push(ctx, host+"/fn", imageOf(t, "amd64", layerOf(t, entry{name: "fn", body: "x"})), good, false); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Resolve(ctx, host+"/fn", good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, release, err := s.Root(ctx, p, good); err != nil {
+		t.Fatal(err)
+	} else {
+		release()
+	}
+	before := requests.Load()
+	again, err := s.Resolve(ctx, p.String(), Credentials{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, release, err := s.Root(ctx, again, Credentials{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if got := requests.Load(); got != before || len(root.Layers) != 1 {
+		t.Errorf("%d requests more, %d layers", got-before, len(root.Layers))
+	}
+}
+
+// toPlain answers every request with a plain HTTP registry, as one in a private network would.
+type toPlain struct{ r *registry.Registry }
+
+func (p toPlain) RoundTrip(q *http.Request) (*http.Response, error) {
+	if q.URL.Scheme == "https" {
+		return nil, errors.New("http: server gave HTTP response to HTTPS client")
+	}
+	return p.r.Transport().RoundTrip(q)
+}
+
+func TestPlainHTTPMustBeAllowed(t *testing.T) {
+	r := newRegistry(t)
+	img := imageOf(t, "amd64", layerOf(t, entry{name: "fn", body: "x"}))
+	for _, host := range []string{"10.1.2.3:5000", "registry.lan:5000", "registry.local"} {
+		closed := newStore(t, Options{Transport: toPlain{r}})
+		if _, err := closed.Push(t.Context(), host+"/fn", img, Credentials{}, false); reasonOf(err) == "" {
+			t.Errorf("%s: pushed without TLS: %v", host, err)
+		}
+		open := newStore(t, Options{Transport: toPlain{r}, InsecureHosts: []string{host}})
+		if _, err := open.Push(t.Context(), host+"/fn", img, Credentials{}, false); err != nil {
+			t.Errorf("%s, allowed: %v", host, err)
+		}
+	}
+}
+
+func TestNotAnImage(t *testing.T) {
+	ctx, s := t.Context(), newStore(t, Options{})
+	two, err := mutate.AppendLayers(empty.Image, layerOf(t, entry{name: "a", body: "x"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := two.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f = f.DeepCopy()
+	f.RootFS.DiffIDs = nil
+	bad, err := mutate.ConfigFile(two, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Push(ctx, "ofn.local/bad", bad, Credentials{}, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Resolve(ctx, "ofn.local/bad", Credentials{}); reasonOf(err) != InvalidImage {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTag(t *testing.T) {
+	host := serve(t)
+	for _, ref := range []string{"ofn.local/fn", host + "/fn"} {
+		ctx, s := t.Context(), newStore(t, Options{})
+		d, err := s.Push(ctx, ref+":one", imageOf(t, "amd64", layerOf(t, entry{name: "fn", body: ref})), Credentials{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ok, err := s.Tag(ctx, ref+":two", d, Credentials{}, false)
+		if err != nil || !ok {
+			t.Fatalf("%s: %v, %v", ref, ok, err)
+		}
+		if p, err := s.Resolve(ctx, ref+":two", Credentials{}); err != nil || p.Digest != d {
+			t.Errorf("%s: %v (%v)", ref, p, err)
+		}
+		gone := "sha256:" + strings.Repeat("0", 64)
+		if ok, err := s.Tag(ctx, ref+":three", gone, Credentials{}, false); err != nil || ok {
+			t.Errorf("%s: an image that is not there: %v, %v", ref, ok, err)
+		}
+	}
+}
+
+func TestCredentialsFromSecret(t *testing.T) {
+	auth := base64.StdEncoding.EncodeToString([]byte("me:pass:word"))
+	docker := func(key string) map[string][]byte {
+		return map[string][]byte{".dockerconfigjson": fmt.Appendf(nil, `{"auths":{%q:{"auth":%q},"other.io":{"username":"o","password":"p"}}}`, key, auth)}
+	}
+	me := Credentials{Username: "me", Password: "pass:word"}
+	for _, c := range []struct {
+		name string
+		data map[string][]byte
+		host string
+		want Credentials
+	}{
+		{"docker hub", docker("https://index.docker.io/v1/"), "docker.io", me},
+		{"host", docker("ghcr.io"), "ghcr.io", me},
+		{"host with a path", docker("https://ghcr.io/v2/"), "ghcr.io", me},
+		{"port", docker("registry.lan:5000"), "registry.lan:5000", me},
+		{"wildcard", docker("*.dkr.example.com"), "1.dkr.example.com", me},
+		{"wildcard is one label", docker("*.example.com"), "1.dkr.example.com", Credentials{}},
+		{"another port", docker("registry.lan:5000"), "registry.lan", Credentials{}},
+		{"another host", docker("ghcr.io"), "quay.io", Credentials{}},
+		{"a host that begins alike", docker("ghcr.io"), "ghcr.io.evil.com", Credentials{}},
+		{"basic", map[string][]byte{"username": []byte("me"), "password": []byte("pass:word")}, "any", me},
+		{"token", map[string][]byte{"token": []byte("t")}, "any", Credentials{Token: "t"}},
+		{"old format", map[string][]byte{".dockercfg": fmt.Appendf(nil, `{"ghcr.io":{"auth":%q}}`, auth)}, "ghcr.io", me},
+	} {
+		got, err := CredentialsFromSecret("kubernetes.io/dockerconfigjson", c.data, c.host)
+		if err != nil || got != c.want {
+			t.Errorf("%s: %+v (%v)", c.name, got, err)
+		}
+	}
+	for name, data := range map[string]map[string][]byte{
+		"nothing":  {},
+		"not JSON": {".dockerconfigjson": []byte("{")},
+		"bad auth": {".dockerconfigjson": []byte(`{"auths":{"ghcr.io":{"auth":"!"}}}`)},
+	} {
+		if _, err := CredentialsFromSecret("kubernetes.io/dockerconfigjson", data, "ghcr.io"); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// What assemble makes is what the store runs.
+func TestAssembledImage(t *testing.T) {
+	ctx, s := context.Background(), newStore(t, Options{})
+	base, err := assemble.Base([]byte("certificates"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := assemble.Image(assemble.Spec{Layers: []v1.Layer{base}, Entrypoint: []string{"/fn"}, User: "nobody", Port: 8080, OS: "linux", Arch: "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Push(ctx, "fn", img, Credentials{}, true); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Resolve(ctx, "fn", Credentials{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, release, err := s.Root(ctx, p, Credentials{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if uid, gid, err := root.User(root.Config.User); err != nil || uid != assemble.Nobody || gid != assemble.Nobody {
+		t.Errorf("user %d:%d (%v)", uid, gid, err)
+	}
+	if data, err := os.ReadFile(root.Layers[0] + "/etc/ssl/certs/ca-certificates.crt"); err != nil || string(data) != "certificates" {
+		t.Errorf("%q (%v)", data, err)
+	}
+}
