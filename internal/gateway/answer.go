@@ -56,7 +56,7 @@ func (c *conn) copyBody(u *upstream, chunked bool) error {
 		n, err := c.readInto(b, chunked)
 		if n == 0 && err != nil {
 			if !errors.Is(err, io.EOF) {
-				return err
+				return badAnswer(err.Error())
 			}
 			if chunked {
 				c.out = appendTrailer(c.out, &b.tail)
