@@ -215,7 +215,7 @@ func (t *threads) flags(pl *plan) uint64 {
 	flags := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
 	if t.host.rootless {
 		flags |= unix.CLONE_NEWUSER
-		if !pl.hostNet {
+		if !pl.shareNet {
 			flags |= unix.CLONE_NEWNET
 		}
 	}

@@ -31,6 +31,8 @@ type controllers interface {
 	lacks(kind string) string
 	// clean ends and removes every group that is left, and then the directory that held them.
 	clean(ctx context.Context) error
+	// drop removes the directory if no group was made in it.
+	drop()
 }
 
 // group is the accounting of one copy.
@@ -220,6 +222,7 @@ type noControllers struct{ why string }
 func (n noControllers) make(string) (group, error)  { return noGroup{}, nil }
 func (n noControllers) lacks(string) string         { return n.why }
 func (n noControllers) clean(context.Context) error { return nil }
+func (n noControllers) drop()                       {}
 
 type noGroup struct{}
 

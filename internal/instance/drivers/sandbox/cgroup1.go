@@ -71,6 +71,12 @@ func (l *legacy) clean(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+func (l *legacy) drop() {
+	for _, dir := range l.dirs {
+		_ = unix.Rmdir(dir)
+	}
+}
+
 type legacyGroup struct{ dirs map[string]string }
 
 func (g *legacyGroup) enter() error {

@@ -128,6 +128,12 @@ func (u *unified) clean(ctx context.Context) error {
 	return cleanGroups(ctx, u.dir)
 }
 
+func (u *unified) drop() {
+	if u.dir != "" {
+		_ = unix.Rmdir(u.dir)
+	}
+}
+
 type unifiedGroup struct {
 	dir   string
 	dirfd int

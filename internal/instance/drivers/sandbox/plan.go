@@ -40,7 +40,9 @@ type plan struct {
 	files    []instance.File
 	writable int64 // bytes of all that it writes: root, /tmp, /dev/shm
 	fileSize int64 // largest file, 0 unlimited
-	hostNet  bool
+	links    map[string]string
+	shareNet bool // with the host
+	hostNet  int  // the host's network namespace, -1 when a copy shares it anyway
 
 	stdin, stdout, stderr int
 	listen                int // -1 without activation
@@ -89,6 +91,9 @@ func (pl *plan) size() int {
 	for _, f := range pl.files {
 		n += len(f.Data) + len(f.Path)*(2+strings.Count(f.Path, "/")) + 128
 	}
+	for k, v := range pl.links {
+		n += len(k)*(2+strings.Count(k, "/")) + len(v) + 64
+	}
 	for _, l := range pl.layers {
 		n += len(l) + 128
 	}
@@ -102,6 +107,9 @@ func (pl *plan) descriptors(p *program) {
 	p.doing("arranging its file descriptors")
 	move := func(from, to int, flags uintptr) {
 		p.call(unix.SYS_DUP3, uintptr(from), uintptr(to), flags)
+	}
+	if pl.shareNet && pl.hostNet >= 0 {
+		p.call(unix.SYS_SETNS, uintptr(pl.hostNet), unix.CLONE_NEWNET)
 	}
 	move(pl.fail, fdFail, unix.O_CLOEXEC)
 	if pl.host.userns >= 0 {
@@ -132,7 +140,7 @@ func (pl *plan) identity(p *program) {
 	pl.writeTo(p, "/proc/self/setgroups", "deny")
 	pl.writeTo(p, "/proc/self/uid_map", one(pl.process.UID, pl.host.uid))
 	pl.writeTo(p, "/proc/self/gid_map", one(pl.process.GID, pl.host.gid))
-	if pl.hostNet {
+	if pl.shareNet {
 		return
 	}
 	p.doing("bringing its loopback up")

@@ -135,6 +135,11 @@ func (pl *plan) attach(p *program) {
 		}
 		pl.moveMount(p, pl.bindSlots[i], b.Path)
 	}
+	for name, target := range pl.links {
+		p.doing("linking " + name)
+		pl.parents(p, name)
+		p.call(unix.SYS_SYMLINKAT, p.str(target), atCWD, p.str(name)).allow(unix.EEXIST)
+	}
 	p.doing("naming it")
 	p.call(unix.SYS_SETHOSTNAME, p.str(pl.hostname), uintptr(len(pl.hostname)))
 }
