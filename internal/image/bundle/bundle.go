@@ -62,7 +62,12 @@ func Pack(ctx context.Context, dir string, o Options) (Packed, error) {
 	if !info.IsDir() {
 		return Packed{}, fmt.Errorf("packing the source: %s is not a directory", dir)
 	}
-	p := &packer{ctx: ctx, dir: dir, sizes: map[string]int64{}}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return Packed{}, fmt.Errorf("packing the source: %w", err)
+	}
+	defer root.Close()
+	p := &packer{ctx: ctx, dir: dir, root: root, sizes: map[string]int64{}}
 	if err := p.walk(); err != nil {
 		return Packed{}, fmt.Errorf("packing the source: %w", err)
 	}
@@ -85,6 +90,7 @@ func Pack(ctx context.Context, dir string, o Options) (Packed, error) {
 type packer struct {
 	ctx      context.Context
 	dir      string
+	root     *os.Root // dir, to follow links
 	patterns []gitignore.Pattern
 	own      bool // patterns come from IgnoreFile alone
 	entries  []assemble.File
@@ -139,7 +145,7 @@ func (p *packer) visit(at, rel string, d fs.DirEntry) error {
 // add takes one entry, or notes that it cannot be carried.
 func (p *packer) add(at, rel string, d fs.DirEntry) error {
 	f, err := assemble.FromDisk(at, rel, d)
-	if errors.Is(err, assemble.ErrSpecial) || err == nil && f.Link != "" && !inside(rel, f.Link) {
+	if errors.Is(err, assemble.ErrSpecial) || err == nil && f.Link != "" && !p.inside(rel, f.Link) {
 		p.packed.Skipped = append(p.packed.Skipped, rel)
 		return nil
 	}
@@ -168,8 +174,8 @@ func (p *packer) add(at, rel string, d fs.DirEntry) error {
 }
 
 // inside tells whether a link's target stays in the bundle.
-func inside(link, target string) bool {
-	return !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(link), target))
+func (p *packer) inside(link, target string) bool {
+	return !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(link), target)) && unpack.LeadsInside(p.root, link)
 }
 
 // read adds the patterns of an ignore file of the directory domain; it tells whether there is one.

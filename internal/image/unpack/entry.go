@@ -57,7 +57,27 @@ func (x *extraction) symlink(h *tar.Header, name string) error {
 	if err := x.root.Symlink(h.Linkname, name); err != nil {
 		return fmt.Errorf("unpacking: %w", err)
 	}
+	if x.o.Source {
+		x.links = append(x.links, name)
+	}
 	return x.lchown(h, name)
+}
+
+// checkLinks walks the links of a source, which may lead out only together: one to a directory above, the next through it and
+// one step further.
+func (x *extraction) checkLinks() error {
+	for _, name := range x.links {
+		if !LeadsInside(x.root, name) {
+			return &Error{name, "links to the outside of its root"}
+		}
+	}
+	return nil
+}
+
+// LeadsInside tells whether a path, all links on its way followed, stays below root. What does not exist is inside.
+func LeadsInside(root *os.Root, name string) bool {
+	_, err := root.Stat(name)
+	return err == nil || errors.Is(err, fs.ErrNotExist)
 }
 
 // checkTarget refuses links that climb above the root. An absolute target means the root of the image; a bundle has no such root.

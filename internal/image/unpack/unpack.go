@@ -94,6 +94,9 @@ func Tar(ctx context.Context, dir string, r io.Reader, o Options) (Stats, error)
 	if err := x.all(tar.NewReader(r)); err != nil {
 		return x.stats, err
 	}
+	if err := x.checkLinks(); err != nil {
+		return x.stats, err
+	}
 	if err := x.finishDirs(); err != nil {
 		return x.stats, err
 	}
@@ -118,6 +121,7 @@ type extraction struct {
 	stats Stats
 	kinds map[string]kind        // what this archive has made, by resolved name
 	dirs  map[string]*tar.Header // modes and times of directories, set at the end
+	links []string               // symbolic links of a source
 }
 
 func (x *extraction) all(tr *tar.Reader) error {

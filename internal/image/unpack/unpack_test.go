@@ -235,11 +235,13 @@ func checkCanary(t testing.TB, above string) {
 
 func TestSourceIsStricter(t *testing.T) {
 	for name, h := range map[string][]tar.Header{
-		"absolute name":   {file("/a", "1")},
-		"absolute target": {symlink("a", "/etc/passwd")},
-		"pipe":            {{Name: "a", Typeflag: tar.TypeFifo}},
-		"device in dev":   {{Name: "dev/null", Typeflag: tar.TypeChar}},
-		"below a link":    {dir("a"), symlink("b", "a"), file("b/c", "1")},
+		"absolute name":                {file("/a", "1")},
+		"absolute target":              {symlink("a", "/etc/passwd")},
+		"pipe":                         {{Name: "a", Typeflag: tar.TypeFifo}},
+		"device in dev":                {{Name: "dev/null", Typeflag: tar.TypeChar}},
+		"below a link":                 {dir("a"), symlink("b", "a"), file("b/c", "1")},
+		"links that lead out together": {dir("a/b"), symlink("a/b/top", "../.."), symlink("out", "a/b/top/..")},
+		"a link to itself":             {symlink("a", "a")},
 	} {
 		var refused *Error
 		if err := unpackInto(t, t.TempDir(), archive(t, h...), Options{Source: true}); !errors.As(err, &refused) {
