@@ -200,6 +200,7 @@ func (l *loop) failed(f *failure, lasted time.Duration) {
 	if lasted >= stableRun {
 		l.retry.Reset()
 	}
+	f.served = lasted > 0
 	l.failing = f
 	if l.troubled.IsZero() {
 		l.troubled = time.Now()
@@ -247,6 +248,9 @@ func (l *loop) describe() run.Status {
 	switch {
 	case l.failing != nil && ready == 0:
 		s.Phase, s.Reason, s.Message = run.Failed, l.failing.reason, l.failing.message
+		if l.proven && l.failing.served && l.target == 0 && !l.refusing {
+			s.Phase = run.Ready // it can be started again, as far as is known, and needs not now
+		}
 	case l.proven:
 		s.Phase, s.Reason = run.Ready, ""
 	case l.image.busy:

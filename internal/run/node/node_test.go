@@ -461,3 +461,49 @@ func TestWhatACopyIsGiven(t *testing.T) {
 		}
 	})
 }
+
+func TestCrashOfAnIdleCopyIsNoFailureOfTheRevision(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.apply(revision())
+		time.Sleep(20 * time.Second)
+		w.driver.any().end(instance.Exit{Code: 9})
+		time.Sleep(time.Minute)
+		w.expect(run.Ready, 0, "exited with code 9")
+		if err := w.request(0); err != nil {
+			t.Error(err)
+		}
+		w.expect(run.Ready, 1)
+		if s := w.status(); s.Message != "" || s.Restarts != 1 {
+			t.Errorf("got %+v, want no message any more", s)
+		}
+	})
+}
+
+func TestScaleUpFollowsLoad(t *testing.T) {
+	bubble(t, always(behaviour{startTakes: 20 * time.Millisecond}), func(w *world) {
+		w.apply(revision("target", "10", "window", "30s"))
+		time.Sleep(time.Second)
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						if err := w.request(100 * time.Millisecond); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+		time.Sleep(20 * time.Second)
+		w.expect(run.Ready, 8)
+		close(stop)
+		wg.Wait()
+		time.Sleep(2 * time.Minute)
+		w.expect(run.Ready, 0)
+	})
+}

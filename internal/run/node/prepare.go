@@ -74,9 +74,9 @@ func (l *loop) unpacked(p prepared) {
 	outdated := l.ending || p.current != i.current
 	var f *failure
 	if p.err != nil {
-		f = &failure{reasonOf(p.err, "ImagePullFailed"), fmt.Sprintf("preparing image %s: %v", l.want.Image, p.err), true}
+		f = &failure{reason: reasonOf(p.err, "ImagePullFailed"), message: fmt.Sprintf("preparing image %s: %v", l.want.Image, p.err), final: true}
 	} else if i.plan, p.err = planFor(l.want.Revision, p.root); p.err != nil {
-		f = &failure{"InvalidContainer", p.err.Error(), true}
+		f = &failure{reason: "InvalidContainer", message: p.err.Error(), final: true}
 	}
 	switch {
 	case outdated || f != nil:

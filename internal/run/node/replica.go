@@ -47,6 +47,7 @@ type failure struct {
 	reason  string // CamelCase
 	message string
 	final   bool // another attempt right away would fail the same way
+	served  bool // the copy was ready before
 }
 
 // Error is the message, for the caller of the function.
@@ -199,9 +200,9 @@ func (r *replica) unstarted(ctx, limited context.Context, err error) *failure {
 	case ctx.Err() != nil:
 		return nil
 	case limited.Err() != nil:
-		return &failure{"StartTimeout", fmt.Sprintf("the copy was not executed within %v: %v", r.rev.StartTimeout, err), true}
+		return &failure{reason: "StartTimeout", message: fmt.Sprintf("the copy was not executed within %v: %v", r.rev.StartTimeout, err), final: true}
 	}
-	f := &failure{reasonOf(err, "StartFailed"), fmt.Sprintf("starting a copy: %v", err), final(err)}
+	f := &failure{reason: reasonOf(err, "StartFailed"), message: fmt.Sprintf("starting a copy: %v", err), final: final(err)}
 	if errors.Is(err, instance.ErrUnenforceable) {
 		f.reason, f.final = "Unenforceable", true
 	}
@@ -234,7 +235,7 @@ func (r *replica) unready(ctx context.Context, inst instance.Instance, err error
 	if ctx.Err() != nil {
 		return nil
 	}
-	f := &failure{"NotReady", fmt.Sprintf("the copy was not ready after %v: %v", r.rev.StartTimeout, err), true}
+	f := &failure{reason: "NotReady", message: fmt.Sprintf("the copy was not ready after %v: %v", r.rev.StartTimeout, err), final: true}
 	if r.rev.Container.Probe == nil && !r.spec.Listen.Activation {
 		f.reason = "NotListening"
 		f.message = fmt.Sprintf("nothing listens on port %d after %v", r.spec.Listen.Port, r.rev.StartTimeout)

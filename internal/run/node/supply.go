@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/scale"
 )
 
 // sameContainer is whether copies of one can serve the other.
@@ -21,6 +22,7 @@ type meter struct {
 	at       time.Time // of the last report
 	begun    time.Time // of the sample; zero while at rest
 	next     time.Time // when the sample is due; zero while at rest
+	samples  int       // since there was something to measure
 	area     float64   // concurrency times seconds
 	requests int
 	busy     int
@@ -40,7 +42,7 @@ func (m *meter) begin(now time.Time) {
 	m.area, m.requests = 0, 0
 }
 
-// measure asks the activator what is going on and the scaler, once a second, what to have. At rest, with no copy and nobody
+// measure asks the activator once a second what is going on, and the scaler at every tick what to have. At rest, with no copy and nobody
 // waiting, neither costs anything: there is no timer.
 func (l *loop) measure(now time.Time) {
 	m := &l.meter
@@ -49,7 +51,7 @@ func (l *loop) measure(now time.Time) {
 	}
 	m.take(now, l.act.Stats(now))
 	if len(l.copies) == 0 && m.waiting == 0 {
-		m.begun, m.next = time.Time{}, time.Time{}
+		m.begun, m.next, m.samples = time.Time{}, time.Time{}, 0
 		l.target = l.want.policy.AtRest(l.state())
 		return
 	}
@@ -63,7 +65,9 @@ func (l *loop) measure(now time.Time) {
 		l.scaler.Record(now, m.area/d, float64(m.requests)/d)
 	}
 	m.begin(now)
-	l.target = l.scaler.Decide(now, l.state()).Want
+	if m.samples++; m.samples%int(scale.Tick/scale.Bucket) == 1 {
+		l.target = l.scaler.Decide(now, l.state()).Want
+	}
 }
 
 // supply starts what is missing and ends what is too much.
