@@ -139,7 +139,7 @@ func quoted(words []string) string {
 			b.WriteByte(' ')
 		}
 		switch {
-		case !strings.ContainsAny(w, " \t\n'\""):
+		case w != "" && !strings.ContainsAny(w, " \t\r\n'\""):
 			b.WriteString(w)
 		case !strings.Contains(w, "'"):
 			b.WriteString("'" + w + "'")
