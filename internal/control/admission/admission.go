@@ -54,6 +54,15 @@ func Handlers() map[string]http.Handler {
 	}
 }
 
+// Handler serves all webhooks below a prefix ("/ofn/admission", or empty) of a server that has other paths too.
+func Handler(prefix string) http.Handler {
+	mux := http.NewServeMux()
+	for path, handler := range Handlers() {
+		mux.Handle(prefix+path, handler)
+	}
+	return mux
+}
+
 func hook(f admission.HandlerFunc) http.Handler { return &admission.Webhook{Handler: f} }
 
 // mutate answers with the patch that apply makes of an object. Fields that the type does not have stay as they are.

@@ -112,7 +112,7 @@ func TestConfigurations(t *testing.T) {
 	ca := []byte("ca")
 	for _, endpoint := range []admission.Endpoint{
 		{CABundle: ca, URL: "https://127.0.0.1:9443/"},
-		{CABundle: ca, Service: &admission.Service{Namespace: "openfunction", Name: "webhook"}},
+		{CABundle: ca, Service: &admission.Service{Namespace: "openfunction", Name: "webhook", Prefix: "/below"}},
 	} {
 		mutating, validating := endpoint.Configurations()
 		var paths, names []string
@@ -141,7 +141,7 @@ func TestConfigurations(t *testing.T) {
 func pathOf(t *testing.T, url *string, service bool, path func() *string) string {
 	t.Helper()
 	if service {
-		return *path()
+		return strings.TrimPrefix(*path(), "/below")
 	}
 	rest, ok := strings.CutPrefix(*url, "https://127.0.0.1:9443")
 	if !ok {

@@ -35,6 +35,8 @@ type Service struct {
 	Namespace, Name string
 	// Port of the service; 443 when zero.
 	Port int32
+	// Prefix comes before the paths of the webhooks, "/ofn/admission"; see Handler.
+	Prefix string
 }
 
 // Configurations are what tells the API server to ask the webhooks.
@@ -89,7 +91,7 @@ func (e Endpoint) client(path string) admissionregv1.WebhookClientConfig {
 		port = 443
 	}
 	return admissionregv1.WebhookClientConfig{CABundle: e.CABundle, Service: &admissionregv1.ServiceReference{
-		Namespace: e.Service.Namespace, Name: e.Service.Name, Path: &path, Port: &port,
+		Namespace: e.Service.Namespace, Name: e.Service.Name, Path: new(e.Service.Prefix + path), Port: &port,
 	}}
 }
 

@@ -35,13 +35,9 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	mux := http.NewServeMux()
-	for path, handler := range admission.Handlers() {
-		mux.Handle(path, handler)
-	}
-	listening := httptest.NewServer(mux)
+	listening := httptest.NewServer(admission.Handler("/below"))
 	t.Cleanup(listening.Close)
-	s := &server{t: t, url: listening.URL, versions: map[string]*apiextensionsv1.CustomResourceValidation{}, storage: map[string]string{}}
+	s := &server{t: t, url: listening.URL + "/below", versions: map[string]*apiextensionsv1.CustomResourceValidation{}, storage: map[string]string{}}
 	crds, err := crd.Objects()
 	if err != nil {
 		t.Fatal(err)
