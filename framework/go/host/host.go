@@ -18,7 +18,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -82,8 +81,8 @@ func Serve(ctx context.Context, h http.Handler, c Config) error {
 	if err != nil {
 		return err
 	}
-	var draining atomic.Bool
-	srv := newServer(wrap(h, c.Log, &draining), c.Log)
+	var d drain
+	srv := newServer(wrap(h, c.Log, &d), c.Log)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(c.Listener) }()
 	select {
@@ -91,12 +90,12 @@ func Serve(ctx context.Context, h http.Handler, c Config) error {
 		return fmt.Errorf("serving on %s: %w", c.Listener.Addr(), err)
 	case <-ctx.Done():
 	}
-	draining.Store(true)
+	d.begun.Store(true)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Grace)
 	defer cancel()
 	err = srv.Shutdown(grace)
 	<-failed
-	if err != nil {
+	if err != nil || !d.wait(grace) {
 		return errors.Join(ErrCut, srv.Close())
 	}
 	return nil

@@ -113,7 +113,7 @@ func TestPanic(t *testing.T) {
 	}, Config{Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	res, body := get(t, client, "/p")
 	id := res.Header.Get(ErrorIDHeader)
-	if res.StatusCode != 500 || len(id) != 16 || !strings.Contains(body, id) || strings.Contains(body, "secret") {
+	if res.StatusCode != 500 || len(id) != 16 || res.Header.Get(StatusHeader) != "crash" || !strings.Contains(body, id) || strings.Contains(body, "secret") {
 		t.Errorf("%d, id %q, body %q", res.StatusCode, id, body)
 	}
 	if err := stop(); err != nil {
@@ -204,6 +204,45 @@ func TestDrainIsBounded(t *testing.T) {
 	<-begun
 	if err := stop(); !errors.Is(err, ErrCut) {
 		t.Errorf("Serve returned %v, want ErrCut", err)
+	}
+}
+
+// A connection that a handler took over, such as a WebSocket, is part of the drain too.
+func TestDrainWaitsForHijacked(t *testing.T) {
+	begun, finish := make(chan struct{}), make(chan struct{})
+	client, stop := start(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		close(begun)
+		<-finish
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+	}, Config{})
+	result := make(chan string, 1)
+	go func() {
+		res, err := client.Get("http://f/")
+		if err != nil {
+			result <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		result <- string(body)
+	}()
+	<-begun
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	select {
+	case err := <-stopped:
+		t.Fatalf("Serve returned %v while the handler ran", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(finish)
+	if got, err := <-result, <-stopped; got != "done" || err != nil {
+		t.Errorf("response %q, Serve %v", got, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 )
 
@@ -21,27 +23,56 @@ const (
 	// ErrorIDHeader carries the id under which the cause of a 500 is found in the log.
 	ErrorIDHeader = "X-OpenFunction-Error-Id"
 
+	// StatusHeader is "crash" when the function panicked. OpenFunction functions also use "success" and "error".
+	StatusHeader = "X-OpenFunction-Status"
+
 	probeValue = "queue"
 )
 
 // Wrap adds health answers and panic recovery to h. Serve does it already; Wrap is for servers of one's own.
 func Wrap(h http.Handler, log *slog.Logger) http.Handler {
-	return wrap(h, log, new(atomic.Bool))
+	return wrap(h, log, new(drain))
 }
 
-func wrap(h http.Handler, log *slog.Logger, draining *atomic.Bool) http.Handler {
+// drain is what the server and its requests share at the end.
+type drain struct {
+	begun atomic.Bool
+	// hijacked counts handlers that took over their connection, which http.Server.Shutdown does not wait for. It only grows
+	// while Shutdown still waits for the handler that hijacks.
+	hijacked sync.WaitGroup
+}
+
+// wait returns false when handlers of hijacked connections still run when ctx ends.
+func (d *drain) wait(ctx context.Context) bool {
+	done := make(chan struct{})
+	go func() { // outlives wait only when handlers do
+		d.hijacked.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func wrap(h http.Handler, log *slog.Logger, d *drain) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == HealthPath || r.Header.Get(ProbeHeader) == probeValue {
-			health(w, r, draining.Load())
+			health(w, r, d.begun.Load())
 			return
 		}
-		tw, wrote := track(w)
+		t := &tracker{ResponseWriter: w, drain: d}
 		defer func() {
+			if t.hijacked {
+				d.hijacked.Done()
+			}
 			if v := recover(); v != nil {
-				recovered(w, r, v, *wrote, log)
+				recovered(w, r, v, t.wrote, log)
 			}
 		}()
-		h.ServeHTTP(tw, r)
+		h.ServeHTTP(t.writer(), r)
 	})
 }
 
@@ -70,7 +101,7 @@ func recovered(w http.ResponseWriter, r *http.Request, v any, wrote bool, log *s
 	if wrote {
 		panic(http.ErrAbortHandler)
 	}
-	WriteError(w, id)
+	writeError(w, id)
 }
 
 // NewErrorID makes the id that ties a 500 to its log line: 16 hexadecimal digits.
@@ -80,35 +111,37 @@ func NewErrorID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// WriteError answers 500 with the id and nothing of the cause, which may hold secrets.
-func WriteError(w http.ResponseWriter, id string) {
+// writeError answers 500 with the id and nothing of the cause, which may hold secrets.
+func writeError(w http.ResponseWriter, id string) {
 	h := w.Header()
 	for k := range h { // what the function meant for its own answer
 		delete(h, k)
 	}
 	h.Set(ErrorIDHeader, id)
+	h.Set(StatusHeader, "crash")
 	http.Error(w, "internal error, id "+id, http.StatusInternalServerError)
 }
 
-// track lets the caller know whether a response has begun. The writer it returns has the optional interfaces of the servers of
-// net/http: those of HTTP/1 (Flusher, Hijacker, ReaderFrom), or those of HTTP/2 (Flusher); ResponseController reaches the rest.
-func track(w http.ResponseWriter) (http.ResponseWriter, *bool) {
-	t := &tracker{ResponseWriter: w}
-	_, hijacks := w.(http.Hijacker)
-	_, reads := w.(io.ReaderFrom)
-	_, flushes := w.(http.Flusher)
-	switch {
-	case hijacks && reads && flushes:
-		return &http1Tracker{t}, &t.wrote
-	case flushes:
-		return &flushTracker{t}, &t.wrote
-	}
-	return t, &t.wrote
-}
-
+// tracker knows whether a response has begun and whether its connection was taken over.
 type tracker struct {
 	http.ResponseWriter
-	wrote bool
+	drain           *drain
+	wrote, hijacked bool
+}
+
+// writer has the optional interfaces of the writers of net/http: those of HTTP/1 (Flusher, Hijacker, ReaderFrom), or that of
+// HTTP/2 (Flusher); http.ResponseController reaches the rest.
+func (t *tracker) writer() http.ResponseWriter {
+	_, hijacks := t.ResponseWriter.(http.Hijacker)
+	_, reads := t.ResponseWriter.(io.ReaderFrom)
+	_, flushes := t.ResponseWriter.(http.Flusher)
+	switch {
+	case hijacks && reads && flushes:
+		return &http1Tracker{t}
+	case flushes:
+		return &flushTracker{t}
+	}
+	return t
 }
 
 // Unwrap serves http.ResponseController.
@@ -151,6 +184,10 @@ func (t *http1Tracker) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func (t *http1Tracker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	t.wrote = true
-	return t.ResponseWriter.(http.Hijacker).Hijack()
+	conn, rw, err := t.ResponseWriter.(http.Hijacker).Hijack()
+	if err == nil {
+		t.wrote, t.hijacked = true, true
+		t.drain.hijacked.Add(1)
+	}
+	return conn, rw, err
 }

@@ -188,8 +188,8 @@ func TestOpenFunctionAnswers(t *testing.T) {
 			fx := newFixture(t, nil, func(r *registry.Registry) { r.Add("f", tt.fn) })
 			w := do(fx.handler(t), "POST", "/", "in")
 			if w.Code != tt.code || !strings.HasPrefix(w.Body.String(), tt.body) || (tt.body == "" && w.Body.Len() > 0) ||
-				w.Header().Get(statusHeader) != tt.status || strings.Contains(w.Body.String(), "secret") {
-				t.Errorf("%d %q, status %q", w.Code, w.Body, w.Header().Get(statusHeader))
+				w.Header().Get(host.StatusHeader) != tt.status || strings.Contains(w.Body.String(), "secret") {
+				t.Errorf("%d %q, status %q", w.Code, w.Body, w.Header().Get(host.StatusHeader))
 			}
 			if id := w.Header().Get(host.ErrorIDHeader); (id != "") != tt.id || !strings.Contains(fx.log.String(), id) {
 				t.Errorf("error id %q, log %s", id, &fx.log)

@@ -13,9 +13,6 @@ import (
 	"github.com/OpenFunction/functions-framework-go/internal/registry"
 )
 
-// statusHeader tells how an OpenFunction function ended: success or error.
-const statusHeader = "X-OpenFunction-Status"
-
 // handler serves one function, whatever its signature.
 func (c *caller) handler(f *registry.Function) http.Handler {
 	switch {
@@ -113,7 +110,7 @@ func (c *caller) answer(w *ofctx.ResponseWriterWrapper, call *ofctx.FunctionCont
 		}
 	}
 	if !w.Written() {
-		w.Header().Set(statusHeader, map[bool]string{false: "success", true: "error"}[failed])
+		w.Header().Set(host.StatusHeader, map[bool]string{false: "success", true: "error"}[failed])
 		w.WriteHeader(code)
 	}
 	if code != http.StatusNoContent && code != http.StatusNotModified {
