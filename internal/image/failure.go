@@ -28,7 +28,7 @@ const (
 
 // Failure is an error about an image that its user can do something about; Message is for people.
 type Failure struct {
-	Kind    Reason
+	Reason  Reason
 	Ref     string
 	Message string
 	Err     error // cause; may be nil
@@ -36,9 +36,6 @@ type Failure struct {
 
 // Error is the message.
 func (f *Failure) Error() string { return f.Message }
-
-// Reason is Kind as a word for a status.
-func (f *Failure) Reason() string { return string(f.Kind) }
 
 // Unwrap is the cause.
 func (f *Failure) Unwrap() error { return f.Err }
@@ -55,17 +52,17 @@ func explain(doing string, r Ref, c Credentials, err error) error {
 	var netErr net.Error
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), statusOf(err) == http.StatusInsufficientStorage:
-		f.Kind, f.Message = DiskFull, prefix+": no space left on the disk; free some and try again"
+		f.Reason, f.Message = DiskFull, prefix+": no space left on the disk; free some and try again"
 	case statusOf(err) == http.StatusUnauthorized, statusOf(err) == http.StatusForbidden:
-		f.Kind, f.Message = Unauthorized, prefix+": "+c.refused(r.Host)
+		f.Reason, f.Message = Unauthorized, prefix+": "+c.refused(r.Host)
 	case statusOf(err) == http.StatusNotFound:
-		f.Kind, f.Message = NotFound, prefix+": "+r.Host+" has no such image; check its name and tag"
+		f.Reason, f.Message = NotFound, prefix+": "+r.Host+" has no such image; check its name and tag"
 	case errors.As(err, &status):
-		f.Kind, f.Message = PullFailed, fmt.Sprintf("%s: %s answered %s", prefix, r.Host, status)
+		f.Reason, f.Message = PullFailed, fmt.Sprintf("%s: %s answered %s", prefix, r.Host, status)
 	case errors.As(err, &netErr), errors.Is(err, errPlainHTTP):
-		f.Kind, f.Message = Unreachable, fmt.Sprintf("%s: cannot reach %s: %v", prefix, r.Host, err)
+		f.Reason, f.Message = Unreachable, fmt.Sprintf("%s: cannot reach %s: %v", prefix, r.Host, err)
 	default:
-		f.Kind, f.Message = PullFailed, fmt.Sprintf("%s: %v", prefix, err)
+		f.Reason, f.Message = PullFailed, fmt.Sprintf("%s: %v", prefix, err)
 	}
 	return f
 }

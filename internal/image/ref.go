@@ -23,7 +23,7 @@ type Ref struct {
 func ParseRef(s string) (Ref, error) {
 	parsed, err := name.ParseReference(s)
 	if err != nil {
-		return Ref{}, &Failure{Kind: InvalidReference, Ref: s, Err: err,
+		return Ref{}, &Failure{Reason: InvalidReference, Ref: s, Err: err,
 			Message: fmt.Sprintf("%q is not an image reference (want [host/]repository[:tag][@digest]): %v", s, err)}
 	}
 	r := Ref{Host: parsed.Context().RegistryStr(), Repo: parsed.Context().RepositoryStr()}
@@ -101,7 +101,7 @@ func ParsePinned(s string) (Pinned, error) {
 		return Pinned{}, err
 	}
 	if r.Digest == "" {
-		return Pinned{}, &Failure{Kind: InvalidReference, Ref: s, Message: fmt.Sprintf("image %s is not pinned by a digest", r)}
+		return Pinned{}, &Failure{Reason: InvalidReference, Ref: s, Message: fmt.Sprintf("image %s is not pinned by a digest", r)}
 	}
 	return Pinned{Ref: r, Digest: r.Digest}, nil
 }

@@ -118,7 +118,7 @@ func (s *Store) find(ctx context.Context, r Ref, c Credentials) (v1.Image, error
 		return img, err
 	}
 	if r.Host == LocalHost {
-		return nil, &Failure{Kind: NotFound, Ref: r.String(), Err: err,
+		return nil, &Failure{Reason: NotFound, Ref: r.String(), Err: err,
 			Message: fmt.Sprintf("there is no image %s in the platform's own registry", r)}
 	}
 	if at, err = s.remoteRef(r); err != nil {
@@ -138,7 +138,7 @@ func (s *Store) get(r Ref, at name.Reference, options ...remote.Option) (v1.Imag
 	case desc.MediaType.IsImage():
 		return desc.Image()
 	}
-	return nil, &Failure{Kind: InvalidImage, Ref: r.String(), Message: fmt.Sprintf("%s is not an image: its media type is %s", r, desc.MediaType)}
+	return nil, &Failure{Reason: InvalidImage, Ref: r.String(), Message: fmt.Sprintf("%s is not an image: its media type is %s", r, desc.MediaType)}
 }
 
 // pick chooses the image for this machine out of an index.
@@ -167,7 +167,7 @@ func (s *Store) pick(r Ref, desc *remote.Descriptor) (v1.Image, error) {
 func (s *Store) mismatch(r Ref, offers []string) error {
 	slices.Sort(offers)
 	list := strings.Join(slices.Compact(offers), ", ")
-	return &Failure{Kind: ArchitectureMismatch, Ref: r.String(), Message: fmt.Sprintf(
+	return &Failure{Reason: ArchitectureMismatch, Ref: r.String(), Message: fmt.Sprintf(
 		"image %s is for %s, this machine is %s/%s: use an image that offers %[3]s/%[4]s", r, list, s.o.OS, s.o.Arch)}
 }
 
@@ -202,14 +202,14 @@ func (s *Store) remember(r Ref, img v1.Image) (digest string, err error) {
 func (s *Store) check(r Ref, rec record) error {
 	f, err := rec.config()
 	if err != nil {
-		return &Failure{Kind: InvalidImage, Ref: r.String(), Err: err, Message: fmt.Sprintf("%s is not a container image: %v", r, err)}
+		return &Failure{Reason: InvalidImage, Ref: r.String(), Err: err, Message: fmt.Sprintf("%s is not a container image: %v", r, err)}
 	}
 	m, err := rec.manifest()
 	if err != nil {
 		return err
 	}
 	if len(m.Layers) != len(f.RootFS.DiffIDs) {
-		return &Failure{Kind: InvalidImage, Ref: r.String(), Message: fmt.Sprintf(
+		return &Failure{Reason: InvalidImage, Ref: r.String(), Message: fmt.Sprintf(
 			"%s is not a container image: its manifest has %d layers, its config %d", r, len(m.Layers), len(f.RootFS.DiffIDs))}
 	}
 	if f.OS != "" && f.OS != s.o.OS || f.Architecture != "" && f.Architecture != s.o.Arch {

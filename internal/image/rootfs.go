@@ -160,7 +160,7 @@ func (j *rooting) try(ctx context.Context, dir string, i int, w unpack.Whiteouts
 	if err := j.s.extract(ctx, dir, r, j.diffs[i], w); err != nil {
 		var refused *unpack.Error
 		if errors.As(err, &refused) {
-			return &Failure{Kind: InvalidImage, Ref: j.p.Ref.String(), Err: err,
+			return &Failure{Reason: InvalidImage, Ref: j.p.Ref.String(), Err: err,
 				Message: fmt.Sprintf("image %s cannot be unpacked: layer %s: %v", j.p.Ref, j.diffs[i], err)}
 		}
 		return fmt.Errorf("layer %s: %w", j.diffs[i], err)

@@ -115,7 +115,7 @@ func serve(t *testing.T) string {
 func reasonOf(err error) Reason {
 	var f *Failure
 	if errors.As(err, &f) {
-		return f.Kind
+		return f.Reason
 	}
 	return ""
 }

@@ -20,7 +20,7 @@ const maxAccounts = 4 << 20
 func (r Rootfs) User(spec string) (uid, gid uint32, err error) {
 	u, err := user.GetExecUser(spec, &user.ExecUser{Home: "/"}, r.file("etc/passwd"), r.file("etc/group"))
 	if err != nil {
-		return 0, 0, &Failure{Kind: InvalidImage, Err: err, Message: fmt.Sprintf("the image's user %q: %v", spec, err)}
+		return 0, 0, &Failure{Reason: InvalidImage, Err: err, Message: fmt.Sprintf("the image's user %q: %v", spec, err)}
 	}
 	return uint32(u.Uid), uint32(u.Gid), nil
 }
