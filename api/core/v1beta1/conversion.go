@@ -69,6 +69,7 @@ func (s *Serving) ConvertFrom(hub *v1beta2.Serving) error {
 
 func functions() mapping[FunctionSpec, v1beta2.FunctionSpec] {
 	return mapping[FunctionSpec, v1beta2.FunctionSpec]{
+		kind: "Function",
 		up: func(s FunctionSpec, annotations map[string]string) v1beta2.FunctionSpec {
 			out := v1beta2.FunctionSpec{
 				WorkloadRuntime: s.WorkloadRuntime, Version: s.Version, Image: s.Image, ImageCredentials: s.ImageCredentials,
@@ -101,6 +102,7 @@ func functions() mapping[FunctionSpec, v1beta2.FunctionSpec] {
 
 func builders() mapping[BuilderSpec, v1beta2.BuilderSpec] {
 	return mapping[BuilderSpec, v1beta2.BuilderSpec]{
+		kind: "Builder",
 		up: func(s BuilderSpec, _ map[string]string) v1beta2.BuilderSpec {
 			return v1beta2.BuilderSpec{
 				BuildTemplate: upBuild(s.BuildTemplate), Image: s.Image, ImageCredentials: s.ImageCredentials, State: s.State,
@@ -116,6 +118,7 @@ func builders() mapping[BuilderSpec, v1beta2.BuilderSpec] {
 
 func servings() mapping[ServingSpec, v1beta2.ServingSpec] {
 	return mapping[ServingSpec, v1beta2.ServingSpec]{
+		kind: "Serving",
 		up: func(s ServingSpec, annotations map[string]string) v1beta2.ServingSpec {
 			return v1beta2.ServingSpec{
 				ServingTemplate: upServing(s.ServingTemplate, s.Port, nil, annotations),

@@ -160,7 +160,7 @@ spec:
 
 // An annotation that somebody forged or cut short must not make an object unreadable.
 func TestForgedMemory(t *testing.T) {
-	for _, data := range []string{"", "null", "[]", "{", `{"v1beta2":7}`, `{"v1beta2":{"serving":{"states":{"a":null}}}}`, strings.Repeat("x", 1<<20)} {
+	for _, data := range []string{"", "null", "[]", "{", `{"kind":"Function","v1beta2":7}`, `{"kind":"Function","v1beta2":{"image":"i","serving":{"states":{"a":null}}}}`, strings.Repeat("x", 1<<20)} {
 		old := &v1beta1.Function{}
 		parse(t, `spec: {image: i, serving: {runtime: knative}}`, old)
 		old.Annotations = map[string]string{v1beta2.AnnotationConversionData: data, "mine": "x"}
@@ -171,6 +171,28 @@ func TestForgedMemory(t *testing.T) {
 		if hub.Spec.Image != "i" || hub.Annotations["mine"] != "x" {
 			t.Errorf("%.40q: spec %+v, annotations %v", data, hub.Spec, hub.Annotations)
 		}
+	}
+}
+
+// Servings get the annotations of their Function, this one included.
+func TestMemoryOfAnotherKind(t *testing.T) {
+	old := &v1beta1.Function{}
+	parse(t, `spec: {image: i, serving: {runtime: knative, inputs: [{name: in, component: c, params: {k: v}}]}}`, old)
+	hub := &v1beta2.Function{}
+	if err := old.ConvertTo(hub); err != nil {
+		t.Fatal(err)
+	}
+	if hub.Annotations[v1beta2.AnnotationConversionData] == "" {
+		t.Fatal("nothing is remembered, so this test shows nothing")
+	}
+	serving := &v1beta2.Serving{Spec: v1beta2.ServingSpec{Image: "j", ServingTemplate: hub.Spec.Serving.ServingTemplate}}
+	serving.Annotations = hub.Annotations
+	got := &v1beta1.Serving{}
+	if err := got.ConvertFrom(serving); err != nil {
+		t.Fatal(err)
+	}
+	if got.Spec.Runtime != v1beta1.Knative || got.Spec.Image != "j" || len(got.Spec.Inputs) != 1 || got.Spec.Inputs[0].Params != nil {
+		t.Errorf("%+v", got.Spec)
 	}
 }
 

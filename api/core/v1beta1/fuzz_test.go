@@ -62,7 +62,7 @@ func FuzzAnyManifest(f *testing.F) {
 		`{"spec":{"serving":{"runtime":"x","states":{"a":null},"bindings":{"b":null},"outputs":[null,{}]}}}`,
 		`{"spec":{"build":{"srcRepo":{"bundleContainer":{}},"params":{"a":"b"}}}}`,
 		`{"spec":{"serving":{"scaleOptions":{"keda":{"scaledJob":{}}},"triggers":[{}]}}}`,
-		`{"metadata":{"annotations":{"core.openfunction.io/conversion-data":"{\"v1beta2\":{}}","plugins":"order: 1","plugins.tracing":"- x"}}}`,
+		`{"metadata":{"annotations":{"core.openfunction.io/conversion-data":"{\"kind\":\"Function\",\"v1beta2\":{}}","plugins":"order: 1","plugins.tracing":"- x"}}}`,
 	} {
 		f.Add([]byte(s))
 	}

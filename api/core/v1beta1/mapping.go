@@ -18,12 +18,15 @@ import (
 // Whoever then edits the object in either version changes just that: the edit (the difference between what was shown and
 // what came back) is carried over to what is remembered.
 type mapping[Old, New any] struct {
+	kind string
 	up   func(spec Old, annotations map[string]string) New
 	down func(spec New) Old
 }
 
 // memory is the content of the annotation.
 type memory[Old, New any] struct {
+	// Kind of the object. Annotations are copied from Functions to Servings, where this one means nothing.
+	Kind string `json:"kind"`
 	// Old is the spec as it was last written in the old version.
 	Old *Old `json:"v1beta1,omitempty"`
 	// New is the spec that the old version shows in part.
@@ -37,7 +40,7 @@ const maxMemory = 128 << 10
 
 // toNew converts a spec of the old version and its annotations.
 func (m mapping[Old, New]) toNew(old Old, annotations map[string]string) (New, map[string]string, error) {
-	kept, annotations := recall[Old, New](annotations)
+	kept, annotations := m.recall(annotations)
 	out := m.up(old, annotations)
 	if kept.New != nil {
 		shown, err := m.show(*kept.New, kept.Old, kept.Annotations)
@@ -48,7 +51,7 @@ func (m mapping[Old, New]) toNew(old Old, annotations map[string]string) (New, m
 			return out, nil, err
 		}
 	}
-	var next memory[Old, New]
+	next := memory[Old, New]{Kind: m.kind}
 	if !same(m.down(out), old) {
 		next.Old = &old
 	}
@@ -58,14 +61,14 @@ func (m mapping[Old, New]) toNew(old Old, annotations map[string]string) (New, m
 
 // toOld converts a spec of the new version and its annotations.
 func (m mapping[Old, New]) toOld(spec New, annotations map[string]string) (Old, map[string]string, error) {
-	kept, annotations := recall[Old, New](annotations)
+	kept, annotations := m.recall(annotations)
 	out, err := m.show(spec, kept.Old, annotations)
 	if err != nil {
 		return out, nil, err
 	}
-	var next memory[Old, New]
+	next := memory[Old, New]{Kind: m.kind}
 	if !same(m.up(out, annotations), spec) {
-		next = memory[Old, New]{Old: kept.Old, New: &spec, Annotations: read(annotations)}
+		next.Old, next.New, next.Annotations = kept.Old, &spec, read(annotations)
 	}
 	annotations, err = next.remember(annotations)
 	return out, annotations, err
@@ -80,14 +83,14 @@ func (m mapping[Old, New]) show(spec New, written *Old, annotations map[string]s
 	return merge(m.down(m.up(*written, annotations)), *written, plain)
 }
 
-// recall takes the memory out of the annotations. One that cannot be read was not written by this package and is dropped.
-func recall[Old, New any](annotations map[string]string) (memory[Old, New], map[string]string) {
+// recall takes the memory out of the annotations. One that cannot be read, or is about another kind, is dropped.
+func (m mapping[Old, New]) recall(annotations map[string]string) (memory[Old, New], map[string]string) {
 	var out memory[Old, New]
 	text, ok := annotations[v1beta2.AnnotationConversionData]
 	if !ok {
 		return out, annotations
 	}
-	if len(text) > maxMemory || json.Unmarshal([]byte(text), &out) != nil {
+	if len(text) > maxMemory || json.Unmarshal([]byte(text), &out) != nil || out.Kind != m.kind {
 		out = memory[Old, New]{}
 	}
 	annotations = maps.Clone(annotations)
