@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -95,15 +96,18 @@ func (b *backend) PushBlob(ctx context.Context, repo string, desc ocispec.Descri
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	defer u.Cancel() // after Commit it does nothing
 	n, err := io.Copy(u, body)
+	if err == nil && desc.Size >= 0 && n != desc.Size {
+		err = ociregistry.ErrSizeInvalid
+	}
 	if err != nil {
-		return ocispec.Descriptor{}, err
+		return ocispec.Descriptor{}, errors.Join(err, u.Cancel())
 	}
-	if desc.Size >= 0 && n != desc.Size {
-		return ocispec.Descriptor{}, ociregistry.ErrSizeInvalid
+	desc, err = u.Commit(desc.Digest)
+	if err != nil {
+		err = errors.Join(err, u.Cancel())
 	}
-	return u.Commit(desc.Digest)
+	return desc, err
 }
 
 func (b *backend) PushBlobChunked(ctx context.Context, repo string, _ int) (ociregistry.BlobWriter, error) {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"cuelabs.dev/go/oci/ociregistry"
@@ -261,7 +260,7 @@ func (r *Registry) writeError(w http.ResponseWriter, q *http.Request, err error)
 	var coded ociregistry.Error
 	var status ociregistry.HTTPError
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case diskFull(err):
 		r.opts.Log.Error("registry: disk full", "path", q.URL.Path, "error", err)
 		err = ociregistry.NewHTTPError(errors.New("the registry's disk is full: free some space and push again"), http.StatusInsufficientStorage, nil, nil)
 	case errors.Is(err, errTooLarge):

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"cuelabs.dev/go/oci/ociregistry"
@@ -30,6 +31,7 @@ type upload struct {
 	f    *os.File
 	size int64
 	st   *request
+	full bool // writing it filled the disk
 	done bool
 }
 
@@ -100,17 +102,25 @@ func (u *upload) Write(p []byte) (int, error) {
 	}
 	n, err := u.f.Write(p)
 	u.size += int64(n)
+	u.full = u.full || diskFull(err)
 	return n, u.st.fail(err)
+}
+
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func (u *upload) Size() int64    { return u.size }
 func (u *upload) ChunkSize() int { return 0 }
 func (u *upload) ID() string     { return u.id }
 
-// Close ends the request's hold; what was written stays for a later one.
+// Close ends the request's hold; what was written stays for a later one, unless it filled the disk.
 func (u *upload) Close() error {
 	if u.done {
 		return nil
+	}
+	if u.full {
+		return u.Cancel()
 	}
 	u.done = true
 	defer u.release()
@@ -122,6 +132,7 @@ func (u *upload) Cancel() error {
 	if u.done {
 		return nil
 	}
+	u.full = false
 	return errors.Join(os.Remove(u.f.Name()), u.Close())
 }
 

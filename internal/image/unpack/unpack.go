@@ -329,7 +329,11 @@ func (x *extraction) settle(name string, h *tar.Header) error {
 			return fmt.Errorf("unpacking: %w", err)
 		}
 	}
-	if err := d.Chmod(mode(h)); err != nil {
+	m := mode(h)
+	if name == "." || !x.o.Own {
+		m |= 0o700 // or the process could neither move nor remove what it made
+	}
+	if err := d.Chmod(m); err != nil {
 		return fmt.Errorf("unpacking: %w", err)
 	}
 	return x.times(name, h)

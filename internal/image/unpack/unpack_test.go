@@ -16,22 +16,24 @@ import (
 	"time"
 )
 
-// archive writes a tar of headers; a file's content is in its PAXRecords under "TEST.body".
-func archive(t testing.TB, headers ...tar.Header) []byte {
+// item is one entry of a test archive.
+type item struct {
+	tar.Header
+	body string
+}
+
+func archive(t testing.TB, items ...item) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	for _, h := range headers {
-		body := h.Xattrs["body"] //nolint:staticcheck // a place to carry the content in a table
-		h.Xattrs = nil           //nolint:staticcheck
+	for _, i := range items {
+		h := i.Header
+		h.Size = int64(len(i.body))
 		if h.Typeflag == 0 {
 			h.Typeflag = tar.TypeReg
 		}
 		if h.Mode == 0 {
 			h.Mode = 0o755
-		}
-		if h.Size == 0 {
-			h.Size = int64(len(body))
 		}
 		if h.ModTime.IsZero() {
 			h.ModTime = time.Unix(1000, 0)
@@ -39,7 +41,7 @@ func archive(t testing.TB, headers ...tar.Header) []byte {
 		if err := w.WriteHeader(&h); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.WriteString(w, body); err != nil {
+		if _, err := io.WriteString(w, i.body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -49,18 +51,20 @@ func archive(t testing.TB, headers ...tar.Header) []byte {
 	return b.Bytes()
 }
 
-func file(name, body string) tar.Header {
-	return tar.Header{Name: name, Xattrs: map[string]string{"body": body}} //nolint:staticcheck
+func special(kind byte, name string) item {
+	return item{Header: tar.Header{Name: name, Typeflag: kind, Devmajor: 1, Devminor: 3}}
 }
 
-func dir(name string) tar.Header { return tar.Header{Name: name, Typeflag: tar.TypeDir} }
+func file(name, body string) item { return item{tar.Header{Name: name}, body} }
 
-func symlink(name, to string) tar.Header {
-	return tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: to}
+func dir(name string) item { return special(tar.TypeDir, name) }
+
+func symlink(name, to string) item {
+	return item{Header: tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: to}}
 }
 
-func hardlink(name, to string) tar.Header {
-	return tar.Header{Name: name, Typeflag: tar.TypeLink, Linkname: to}
+func hardlink(name, to string) item {
+	return item{Header: tar.Header{Name: name, Typeflag: tar.TypeLink, Linkname: to}}
 }
 
 // tree lists a directory: "path", "path/", "path -> target", "path = content" or "path c" for a whiteout.
@@ -111,19 +115,19 @@ func unpackInto(t testing.TB, root string, data []byte, o Options) error {
 func TestTar(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		entries []tar.Header
+		entries []item
 		want    []string
 	}{
-		{"files and directories", []tar.Header{dir("a/"), file("a/b", "1"), file("c", "2")}, []string{"a/", "a/b = 1", "c = 2"}},
-		{"directories that are not listed", []tar.Header{file("a/b/c", "1")}, []string{"a/", "a/b/", "a/b/c = 1"}},
-		{"a leading slash means the root of the image", []tar.Header{file("/ko-app/fn", "1")}, []string{"ko-app/", "ko-app/fn = 1"}},
-		{"a leading dot", []tar.Header{dir("./"), file("./a", "1")}, []string{"a = 1"}},
-		{"an absolute link belongs to the image", []tar.Header{symlink("mtab", "/proc/mounts")}, []string{"mtab -> /proc/mounts"}},
-		{"links inside", []tar.Header{file("a/b", "1"), symlink("c/d", "../a/b"), hardlink("e", "a/b")}, []string{"a/", "a/b = 1", "c/", "c/d -> ../a/b", "e = 1"}},
-		{"below a link", []tar.Header{dir("usr/lib"), symlink("lib", "usr/lib"), file("lib/x", "1")}, []string{"lib -> usr/lib", "usr/", "usr/lib/", "usr/lib/x = 1"}},
-		{"below an absolute link, inside the root", []tar.Header{symlink("run", "/var/run"), file("run/x", "1")}, []string{"run -> /var/run", "var/", "var/run/", "var/run/x = 1"}},
-		{"a directory said twice", []tar.Header{dir("a"), file("a/b", "1"), dir("a")}, []string{"a/", "a/b = 1"}},
-		{"devices of /dev", []tar.Header{dir("dev"), {Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}}, []string{"dev/"}},
+		{"files and directories", []item{dir("a/"), file("a/b", "1"), file("c", "2")}, []string{"a/", "a/b = 1", "c = 2"}},
+		{"directories that are not listed", []item{file("a/b/c", "1")}, []string{"a/", "a/b/", "a/b/c = 1"}},
+		{"a leading slash means the root of the image", []item{file("/ko-app/fn", "1")}, []string{"ko-app/", "ko-app/fn = 1"}},
+		{"a leading dot", []item{dir("./"), file("./a", "1")}, []string{"a = 1"}},
+		{"an absolute link belongs to the image", []item{symlink("mtab", "/proc/mounts")}, []string{"mtab -> /proc/mounts"}},
+		{"links inside", []item{file("a/b", "1"), symlink("c/d", "../a/b"), hardlink("e", "a/b")}, []string{"a/", "a/b = 1", "c/", "c/d -> ../a/b", "e = 1"}},
+		{"below a link", []item{dir("usr/lib"), symlink("lib", "usr/lib"), file("lib/x", "1")}, []string{"lib -> usr/lib", "usr/", "usr/lib/", "usr/lib/x = 1"}},
+		{"below an absolute link, inside the root", []item{symlink("run", "/var/run"), file("run/x", "1")}, []string{"run -> /var/run", "var/", "var/run/", "var/run/x = 1"}},
+		{"a directory said twice", []item{dir("a"), file("a/b", "1"), dir("a")}, []string{"a/", "a/b = 1"}},
+		{"devices of /dev", []item{dir("dev"), special(tar.TypeChar, "dev/null")}, []string{"dev/"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := t.TempDir()
@@ -137,8 +141,8 @@ func TestTar(t *testing.T) {
 	}
 }
 
-func hostile() map[string][]tar.Header {
-	return map[string][]tar.Header{
+func hostile() map[string][]item {
+	return map[string][]item{
 		"climbs":                       {file("../evil", "x")},
 		"climbs later":                 {file("a/../../evil", "x")},
 		"link climbs":                  {symlink("a", "../../evil")},
@@ -147,14 +151,13 @@ func hostile() map[string][]tar.Header {
 		"hard link climbs":             {hardlink("a", "../canary")},
 		"hard link to the host":        {hardlink("a", "/etc/hostname")},
 		"hard link to nothing":         {hardlink("a", "b")},
-		"device":                       {{Name: "a", Typeflag: tar.TypeBlock, Devmajor: 8}},
+		"device":                       {special(tar.TypeBlock, "a")},
 		"twice":                        {file("a", "1"), file("a", "2")},
 		"file, then directory":         {file("a", "1"), dir("a")},
 		"link, then file":              {symlink("a", "b"), file("a", "2")},
 		"directory, then link":         {dir("a"), symlink("a", "b")},
 		"below a file":                 {file("a", "1"), file("a/b", "2")},
 		"replaces the root":            {file(".", "1")},
-		"link to nowhere":              {symlink("a", "\x00")},
 		"below a link to itself":       {symlink("a", "a"), file("a/b", "1")},
 		"below links in a circle":      {symlink("a", "b"), symlink("b", "a"), file("a/c", "1")},
 		"name too long":                {file(strings.Repeat("x", 300), "1")},
@@ -176,38 +179,14 @@ func TestHostile(t *testing.T) {
 				if err := errors.Join(os.RemoveAll(root), os.Mkdir(root, 0o755)); err != nil {
 					t.Fatal(err)
 				}
-				// Writing some of these with Go's own writer fails: they cannot come in a valid archive either.
-				data, ok := tryArchive(entries)
-				if !ok {
-					t.Skip("cannot be written")
-				}
 				var refused *Error
-				if err := unpackInto(t, root, data, Options{Whiteouts: w}); !errors.As(err, &refused) {
+				if err := unpackInto(t, root, archive(t, entries...), Options{Whiteouts: w}); !errors.As(err, &refused) {
 					t.Errorf("not refused: %v", err)
 				}
 				checkCanary(t, above)
 			}
 		})
 	}
-}
-
-func tryArchive(entries []tar.Header) (data []byte, ok bool) {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, h := range entries {
-		body := h.Xattrs["body"] //nolint:staticcheck
-		h.Xattrs, h.Size, h.Mode = nil, int64(len(body)), 0o755
-		if h.Typeflag == 0 {
-			h.Typeflag = tar.TypeReg
-		}
-		if w.WriteHeader(&h) != nil {
-			return nil, false
-		}
-		if _, err := io.WriteString(w, body); err != nil {
-			return nil, false
-		}
-	}
-	return b.Bytes(), w.Close() == nil
 }
 
 // canary puts things beside the root that nothing may touch.
@@ -234,11 +213,11 @@ func checkCanary(t testing.TB, above string) {
 }
 
 func TestSourceIsStricter(t *testing.T) {
-	for name, h := range map[string][]tar.Header{
+	for name, h := range map[string][]item{
 		"absolute name":                {file("/a", "1")},
 		"absolute target":              {symlink("a", "/etc/passwd")},
-		"pipe":                         {{Name: "a", Typeflag: tar.TypeFifo}},
-		"device in dev":                {{Name: "dev/null", Typeflag: tar.TypeChar}},
+		"pipe":                         {special(tar.TypeFifo, "a")},
+		"device in dev":                {special(tar.TypeChar, "dev/null")},
 		"below a link":                 {dir("a"), symlink("b", "a"), file("b/c", "1")},
 		"links that lead out together": {dir("a/b"), symlink("a/b/top", "../.."), symlink("out", "a/b/top/..")},
 		"a link to itself":             {symlink("a", "a")},
@@ -287,15 +266,19 @@ func TestDamaged(t *testing.T) {
 func TestModesTimesOwners(t *testing.T) {
 	root := t.TempDir()
 	data := archive(t,
-		tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777},
-		tar.Header{Name: "closed", Typeflag: tar.TypeDir, Mode: 0o500, ModTime: time.Unix(5000, 0)},
-		tar.Header{Name: "closed/su", Mode: 0o6755, Uid: 12, Gid: 34},
+		item{Header: tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777}},
+		item{Header: tar.Header{Name: "closed", Typeflag: tar.TypeDir, Mode: 0o500, ModTime: time.Unix(5000, 0)}},
+		item{Header: tar.Header{Name: "closed/su", Mode: 0o6755, Uid: 12, Gid: 34}},
 	)
 	own := os.Geteuid() == 0
 	if err := unpackInto(t, root, data, Options{Own: own}); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]fs.FileMode{"tmp": fs.ModeDir | fs.ModeSticky | 0o777, "closed": fs.ModeDir | 0o500, "closed/su": 0o755} {
+	closed := fs.ModeDir | 0o700 // without root it must be possible to remove it again
+	if own {
+		closed = fs.ModeDir | 0o500
+	}
+	for name, want := range map[string]fs.FileMode{"tmp": fs.ModeDir | fs.ModeSticky | 0o777, "closed": closed, "closed/su": 0o755} {
 		info, err := os.Stat(filepath.Join(root, name))
 		if err != nil || info.Mode() != want {
 			t.Errorf("%s: %v (%v), want %v", name, info.Mode(), err, want)
@@ -332,10 +315,8 @@ func TestWhiteoutsApplied(t *testing.T) {
 // FuzzTar feeds anything to the unpacker: nothing beside the root may ever change.
 func FuzzTar(f *testing.F) {
 	for _, entries := range hostile() {
-		if data, ok := tryArchive(entries); ok {
-			f.Add(data, byte(0))
-			f.Add(data, byte(1))
-		}
+		f.Add(archive(f, entries...), byte(0))
+		f.Add(archive(f, entries...), byte(1))
 	}
 	f.Add(archive(f, dir("a"), file("a/b", "1"), symlink("c", "a"), hardlink("d", "a/b"), file("a/.wh.b", "")), byte(2))
 	f.Fuzz(func(t *testing.T, data []byte, how byte) {
