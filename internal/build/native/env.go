@@ -63,7 +63,7 @@ func (e *funcEnv) set(k, v string, log io.Writer) (err error) {
 	case "FUNC_RUNTIME_VERSION":
 		e.runtimeVersion = v
 	case "FUNC_GOPROXY", "GOPROXY":
-		e.goSettings["GOPROXY"] = v
+		e.goSettings["GOPROXY"], err = v, goProxy(k, v)
 	case "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOINSECURE":
 		e.goSettings[k] = v
 	case "FUNC_GOGCFLAGS":

@@ -16,6 +16,17 @@ func relative(k, v string) (string, error) {
 	return p, nil
 }
 
+// goProxy checks a list of module proxies; a directory of this machine is none.
+func goProxy(k, v string) error {
+	for _, p := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == '|' }) {
+		p = strings.TrimSpace(p)
+		if p != "direct" && p != "off" && !strings.HasPrefix(p, "https://") && !strings.HasPrefix(p, "http://") {
+			return invalidEnv("%s: %q is no module proxy; want https://…, http://…, direct or off", k, p)
+		}
+	}
+	return nil
+}
+
 // compilerFlags takes what is passed to every compilation: "-N -l", with or without a leading pattern such as "all=".
 func compilerFlags(k, v string) ([]string, error) {
 	words, err := fields(k, v)

@@ -90,6 +90,7 @@ func (g *golang) writeFramework() error {
 		return fmt.Errorf("reading the framework's go.mod: %w", err)
 	}
 	if _, err := os.Stat(dir); err == nil {
+		touch(dir)
 		return nil
 	}
 	tmp, err := os.MkdirTemp(filepath.Join(g.opts.Dir, "cache"), "framework-")
@@ -175,7 +176,9 @@ func (g *golang) build(ctx context.Context, j *job, p *plan, out string) error {
 		return g.run(ctx, j, p, goRun{args: args, env: []string{"GOWORK=off"}, dir: p.runDir})
 	}
 	kept, sums := g.sums(j, p), p.workspace+".sum"
-	_ = copyFile(kept, sums) // without it the go command asks the checksum database again
+	if copyFile(kept, sums) == nil { // without it the go command asks the checksum database again
+		touch(kept)
+	}
 	if err := g.run(ctx, j, p, goRun{args: args, env: []string{"GOWORK=" + p.workspace}, dir: p.runDir}); err != nil {
 		return err
 	}

@@ -64,6 +64,7 @@ func (g *golang) makeModule(ctx context.Context, j *job, p *plan) error {
 	kept := filepath.Join(g.opts.Dir, "cache/resolved", fmt.Sprintf("%x", key[:12]))
 	gosum := filepath.Join(filepath.Dir(gomod), "go.sum")
 	if copyFile(filepath.Join(kept, "go.mod"), gomod) == nil && copyFile(filepath.Join(kept, "go.sum"), gosum) == nil {
+		touch(kept)
 		return nil
 	}
 	fmt.Fprintf(j.log, "resolving modules: the source has no go.mod\n")

@@ -31,6 +31,7 @@ func (g *golang) run(ctx context.Context, j *job, p *plan, r goRun) error {
 	if err := os.MkdirAll(mod, 0o750); err != nil {
 		return fmt.Errorf("preparing the module cache: %w", err)
 	}
+	touch(mod)
 	said := newDiagnostics(j, p)
 	exit, err := g.opts.Runner.Run(ctx, build.Command{
 		Args:      append([]string{filepath.Join(g.opts.GoRoot, "bin/go")}, r.args...),

@@ -86,13 +86,14 @@ type Strategy struct {
 
 var _ build.Strategy = (*Strategy)(nil)
 
-// New prepares the directories and asks the toolchain for its version.
+// New prepares the directories, removes what an earlier process left in them, and asks the toolchain for its version.
 func New(ctx context.Context, o Options) (*Strategy, error) {
 	o.Limits = o.Limits.complete()
-	for _, dir := range []string{"work", "cache/results"} {
-		if err := os.MkdirAll(filepath.Join(o.Dir, dir), 0o750); err != nil {
-			return nil, fmt.Errorf("preparing the build directory: %w", err)
-		}
+	if err := os.MkdirAll(filepath.Join(o.Dir, "cache/results"), 0o750); err != nil {
+		return nil, fmt.Errorf("preparing the build directory: %w", err)
+	}
+	if err := sweep(o.Dir, time.Now()); err != nil {
+		return nil, err
 	}
 	g, err := newGolang(ctx, o)
 	if err != nil {

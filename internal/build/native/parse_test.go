@@ -1,14 +1,16 @@
 package native
 
 import (
+	"go/ast"
 	"go/parser"
+	"go/token"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"go/ast"
-	"go/token"
+	"time"
 )
 
 func TestClassify(t *testing.T) {
@@ -99,6 +101,8 @@ func TestEnv(t *testing.T) {
 		{"FUNC_TYPE", "event", true},
 		{"FUNC_TYPE", "queue", false},
 		{"FUNC_RUNTIME", "nodejs18", false},
+		{"FUNC_GOPROXY", "https://proxy.example|direct", true},
+		{"FUNC_GOPROXY", "file:///etc,direct", false},
 		{"ANYTHING", "else", true},
 	} {
 		_, err := parseEnv(map[string]string{c.k: c.v}, io.Discard)
@@ -121,6 +125,29 @@ func TestModCache(t *testing.T) {
 	off := map[string]string{"GONOSUMDB": "*"}
 	if a, b := g.modCache(off, "a/x"), g.modCache(off, "b/x"); a == shared || a == b {
 		t.Errorf("unverified modules of two namespaces are in %s and %s", a, b)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for _, f := range []string{"work/left/src/x", "cache/results/old", "cache/results/new", "cache/go-mod-old/m/x", "cache/go-mod/m"} {
+		if err := writeFiles(dir, map[string][]byte{f: nil}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	for _, old := range []string{"cache/results/old", "cache/go-mod-old", "cache/go-mod"} {
+		if err := os.Chtimes(filepath.Join(dir, old), now, now.Add(-2*unused)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sweep(dir, now); err != nil {
+		t.Fatal(err)
+	}
+	for f, want := range map[string]bool{"work": true, "work/left": false, "cache/results/old": false, "cache/results/new": true, "cache/go-mod-old": false, "cache/go-mod/m": true} {
+		if _, err := os.Stat(filepath.Join(dir, f)); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", f, err == nil, want)
+		}
 	}
 }
 

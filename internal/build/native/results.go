@@ -33,7 +33,8 @@ type result struct {
 
 // get is not ok when nothing readable is remembered.
 func (c results) get(key string) (build.Result, bool) {
-	data, err := os.ReadFile(filepath.Join(c.dir, key))
+	name := filepath.Join(c.dir, key)
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return build.Result{}, false
 	}
@@ -41,6 +42,7 @@ func (c results) get(key string) (build.Result, bool) {
 	if err := json.Unmarshal(data, &r); err != nil || r.Digest == "" {
 		return build.Result{}, false
 	}
+	touch(name)
 	return build.Result{Digest: r.Digest, Size: r.Size}, true
 }
 
