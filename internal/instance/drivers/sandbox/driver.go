@@ -64,6 +64,12 @@ func (d *Driver) open() (err error) {
 		d.log.Warn("reading the platform's control group", "error", err)
 	}
 	d.control = findControllers(d.opts.CgroupRoot, string(self), groupParent(d.host.dir))
+	// Groups of an earlier process must be gone before the first one of this process is made: they share a parent.
+	clean, cancel := context.WithTimeout(context.Background(), removeTimeout)
+	defer cancel()
+	if err := d.control.clean(clean); err != nil {
+		return err
+	}
 	if d.network, err = newNetwork(d.host); err != nil {
 		return err
 	}
@@ -182,7 +188,7 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 		defer unix.Close(listen)
 	}
 	pl := &plan{
-		host: d.host, hostname: s.ID, layers: s.Layers, process: s.Process, files: append(hostFiles(s.ID), s.Files...),
+		host: d.host, hostname: s.ID, layers: s.Layers, process: s.Process, courtesies: hostFiles(s.ID), files: s.Files,
 		writable: d.opts.WritableBytes, stdin: d.host.null, stdout: out.w, stderr: out.w, listen: listen,
 	}
 	in.process, err = d.bear(ctx, pl, s.Limits, began)
@@ -239,11 +245,9 @@ func (d *Driver) Close() error {
 	return err
 }
 
-// Clean implements instance.Driver. The copies of a platform that was killed die with it; what remains are their
-// control groups and sockets. It must be called before the first Start.
-func (d *Driver) Clean(ctx context.Context) error {
-	return errors.Join(d.control.clean(ctx), d.cleanSockets())
-}
+// Clean implements instance.Driver. The copies of a platform that was killed die with it; their control groups went when
+// this driver was made, so that what remains are sockets.
+func (d *Driver) Clean(context.Context) error { return d.cleanSockets() }
 
 func (d *Driver) cleanSockets() error {
 	dir := filepath.Join(d.host.dir, socketDir)
