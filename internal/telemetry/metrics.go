@@ -28,6 +28,9 @@ type Metrics struct {
 	builds    *prometheus.CounterVec
 	buildTime prometheus.Histogram
 
+	refused     *prometheus.CounterVec
+	connections prometheus.Gauge
+
 	revisions sync.Map // revision "namespace/name" -> *revision
 }
 
@@ -63,10 +66,13 @@ func New(version string) *Metrics {
 		buildTime: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ofn_build_duration_seconds",
 			Help: "How long builds took.", Buckets: []float64{.1, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}}),
 	}
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ofn_gateway_refused_requests_total",
+		Help: "Requests that reached no revision: malformed, slow, no-route, no-backend."}, []string{"reason", "code"})
+	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{Name: "ofn_gateway_connections", Help: "Client connections open."})
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "ofn_build_info", Help: "1, with the version of this binary.",
 		ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.queued, m.starts, m.phases, m.exits, m.builds, m.buildTime, info,
+	m.registry.MustRegister(m.requests, m.duration, m.queued, m.starts, m.phases, m.exits, m.builds, m.buildTime, m.refused, m.connections, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -139,3 +145,11 @@ func (m *Metrics) revision(rev string) *revision {
 	actual, _ := m.revisions.LoadOrStore(rev, r)
 	return actual.(*revision)
 }
+
+// Refused records a request that reached no revision.
+func (m *Metrics) Refused(reason string, code int) {
+	m.refused.WithLabelValues(reason, strconv.Itoa(code)).Inc()
+}
+
+// Connections follows the number of client connections.
+func (m *Metrics) Connections(delta int) { m.connections.Add(float64(delta)) }

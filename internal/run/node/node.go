@@ -216,6 +216,13 @@ func (n *Node) Revision(k run.Key) *activator.Revision {
 	return nil
 }
 
+// Keys are the revisions there are, in no order.
+func (n *Node) Keys() []run.Key {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Keys(n.actors))
+}
+
 func (n *Node) actor(k run.Key) *actor {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	functionsframework "github.com/OpenFunction/functions-framework-go"
+
+	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/native"
+	"github.com/openfunction/ofn/internal/build/source"
+	"github.com/openfunction/ofn/internal/image/assemble"
+	"github.com/openfunction/ofn/internal/instance"
+	"github.com/openfunction/ofn/internal/instance/drivers/sandbox"
+)
+
+// builds is everything that turns source into images.
+type builds struct {
+	strategies map[string]build.Strategy
+	heads      build.HeadResolver
+	logs       *build.Logs
+}
+
+// newBuilds makes the native strategy. Without Go on the machine it says so when something is to be built, because images
+// that exist can be served all the same.
+func newBuilds(ctx context.Context, s *settings, img images, runner build.Runner) (*builds, error) {
+	logs, err := build.NewLogs(filepath.Join(s.dataDir, "build-logs"), 4<<20)
+	if err != nil {
+		return nil, err
+	}
+	fetcher := source.New(source.Options{Git: program("git"), SSH: program("ssh"), Bundles: img, AllowLocal: s.allowLocalGit, Env: proxyEnv()})
+	strategy, err := newNative(ctx, s, img, runner, fetcher)
+	if err != nil {
+		strategy = unavailable{err}
+	}
+	strategy = build.Limit(logs.Record(strategy), s.builds)
+	return &builds{strategies: map[string]build.Strategy{"": strategy, "native": strategy}, heads: fetcher, logs: logs}, nil
+}
+
+func newNative(ctx context.Context, s *settings, img images, runner build.Runner, fetcher build.Fetcher) (build.Strategy, error) {
+	root, err := s.findGoRoot()
+	if err != nil {
+		return nil, err
+	}
+	certificates, err := assemble.HostCertificates()
+	if err != nil {
+		return nil, fmt.Errorf("reading this machine's certificate authorities: %w", err)
+	}
+	return native.New(ctx, native.Options{
+		Dir: filepath.Join(s.dataDir, "build"), GoRoot: root, Runner: runner, Sources: fetcher, Images: img,
+		Framework:      native.Framework{Version: version, Full: functionsframework.Full(), Lean: functionsframework.Lean()},
+		CACertificates: certificates, GoProxy: goEnv("GOPROXY"), GoSumDB: goEnv("GOSUMDB"), Env: proxyEnv(),
+	})
+}
+
+func goEnv(name string) string {
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func program(name string) string {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// proxyEnv are the variables of this process by which tools find their way out.
+func proxyEnv() []string {
+	var out []string
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if v := os.Getenv(name); v != "" {
+			out = append(out, name+"="+v)
+		}
+	}
+	return out
+}
+
+// unavailable is the strategy of a machine that cannot build.
+type unavailable struct{ why error }
+
+func (u unavailable) Build(context.Context, build.Request, io.Writer) (build.Result, error) {
+	return build.Result{}, &build.Failure{Reason: "BuilderUnavailable", Message: fmt.Sprintf(
+		"this machine cannot build Go functions: %v. Install Go and start ofn again, or give an image that is built already", u.why)}
+}
+
+// sandboxed runs build commands in the sandbox driver.
+type sandboxed struct{ driver sandbox.Runner }
+
+// Run implements build.Runner.
+func (r sandboxed) Run(ctx context.Context, c build.Command) (build.Exit, error) {
+	cmd := sandbox.Command{
+		ID:        "build-" + strings.ToLower(rand.Text()[:16]),
+		Process:   instance.Process{Args: c.Args, Env: c.Env, Dir: c.Dir},
+		Limits:    instance.Limits{MemoryBytes: c.Limits.MemoryBytes, CPUMillis: c.Limits.CPUMillis, PIDs: c.Limits.PIDs},
+		FileBytes: c.Limits.FileBytes, HostNetwork: c.Network, Stdout: c.Stdout, Stderr: c.Stderr,
+	}
+	cmd.Binds, cmd.Links = system()
+	for _, p := range c.ReadOnly {
+		cmd.Binds = append(cmd.Binds, sandbox.Bind{Host: p, Path: p, ReadOnly: true})
+	}
+	for _, p := range c.ReadWrite {
+		cmd.Binds = append(cmd.Binds, sandbox.Bind{Host: p, Path: p})
+	}
+	exit, err := r.driver.Run(ctx, cmd)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return build.Exit{}, cause
+		}
+		return build.Exit{}, fmt.Errorf("running a build command: %w", err)
+	}
+	out := build.Exit{Code: exit.Code}
+	if exit.OutOfMemory {
+		out.Exceeded = build.Memory
+	}
+	return out, nil
+}
+
+// system is what programs of the host need of the host to run: its programs, libraries, names and certificates.
+func system() ([]sandbox.Bind, map[string]string) {
+	binds := []sandbox.Bind{{Host: "/usr", Path: "/usr", ReadOnly: true}}
+	links := map[string]string{}
+	for _, d := range []string{"/bin", "/sbin", "/lib", "/lib64", "/lib32"} {
+		info, err := os.Lstat(d)
+		if errors.Is(err, os.ErrNotExist) || err != nil {
+			continue
+		}
+		if info.Mode()&os.ModeSymlink == 0 {
+			binds = append(binds, sandbox.Bind{Host: d, Path: d, ReadOnly: true})
+			continue
+		}
+		if target, err := os.Readlink(d); err == nil {
+			links[d] = target
+		}
+	}
+	for _, p := range []string{"/etc/ssl", "/etc/ca-certificates", "/etc/pki", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/alternatives"} {
+		if _, err := os.Stat(p); err == nil {
+			binds = append(binds, sandbox.Bind{Host: p, Path: p, ReadOnly: true})
+		}
+	}
+	return binds, links
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
+	builderexpire "github.com/openfunction/ofn/internal/control/builder/expire"
+	builderrun "github.com/openfunction/ofn/internal/control/builder/run"
+	"github.com/openfunction/ofn/internal/control/function"
+	"github.com/openfunction/ofn/internal/control/function/build"
+	"github.com/openfunction/ofn/internal/control/function/follow"
+	"github.com/openfunction/ofn/internal/control/function/route"
+	"github.com/openfunction/ofn/internal/control/function/serve"
+	gatewayaccept "github.com/openfunction/ofn/internal/control/gateway/accept"
+	servingrun "github.com/openfunction/ofn/internal/control/serving/run"
+	"github.com/openfunction/ofn/internal/nodeapi"
+	"github.com/openfunction/ofn/internal/run/node/copylog"
+	"github.com/openfunction/ofn/internal/telemetry"
+)
+
+// registrable is a controller.
+type registrable interface {
+	Name() string
+	Register(ctrl.Manager) error
+}
+
+// control runs the controllers until ctx ends.
+func (p *platform) control(ctx context.Context) error {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return fmt.Errorf("making the scheme: %w", err)
+		}
+	}
+	config := p.api.Config()
+	config.QPS = -1 // the server is in this process; its own limits hold
+	ctrl.SetLogger(logr.FromSlogHandler(p.log.Handler()))
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:  scheme,
+		Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache:   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		// Secrets and configmaps are read when they are needed, not held in memory.
+		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+		GracefulShutdownTimeout: &p.settings.drain,
+	})
+	if err != nil {
+		return fmt.Errorf("making the controllers: %w", err)
+	}
+	for _, c := range p.controllers(manager.GetClient()) {
+		if err := c.Register(manager); err != nil {
+			return fmt.Errorf("registering controller %s: %w", c.Name(), err)
+		}
+	}
+	if err := manager.Start(ctx); err != nil {
+		return fmt.Errorf("running the controllers: %w", err)
+	}
+	return nil
+}
+
+func (p *platform) controllers(c client.Client) []registrable {
+	return []registrable{
+		function.NewController(c, build.New(c), serve.New(c), route.New(c, p.router, route.Options{Port: port(p.gatewayListener.Addr())})),
+		follow.NewController(c, p.builds.heads, p.log),
+		builderrun.NewController(c, builderrun.Options{Strategies: p.builds.strategies, Local: true, Done: p.metrics.Built, Clock: clock.RealClock{}, Log: p.log}),
+		builderexpire.NewController(c, clock.RealClock{}),
+		servingrun.NewController(c, servingrun.Options{Runner: p.node, Log: p.log, StartTimeout: p.settings.startTimeout}),
+		gatewayaccept.NewController(c, []string{host(p.gatewayListener.Addr())}),
+	}
+}
+
+// replicas lists the revisions for a scrape.
+func (p *platform) replicas() []telemetry.Replicas {
+	var out []telemetry.Replicas
+	for _, k := range p.node.Keys() {
+		s, ok := p.node.Status(context.Background(), k)
+		if !ok {
+			continue
+		}
+		out = append(out, telemetry.Replicas{Namespace: k.Namespace, Revision: k.Name, Desired: s.Desired, Ready: s.Ready, Starting: s.Starting})
+	}
+	return out
+}
+
+// logs gives nodeapi what copies and builds wrote.
+type logs struct{ p *platform }
+
+// Function implements nodeapi.Logs.
+func (l logs) Function(ctx context.Context, q nodeapi.LogQuery) (io.ReadCloser, error) {
+	if l.p.copies == nil {
+		return nil, os.ErrNotExist
+	}
+	return l.p.copies.Read(ctx, copylog.Query{Namespace: q.Namespace, Function: q.Function, Revision: q.Revision, Copy: q.Replica,
+		Tail: q.Tail, Since: q.Since, Follow: q.Follow})
+}
+
+// Build implements nodeapi.Logs.
+func (l logs) Build(ctx context.Context, namespace, builder string, follow bool) (io.ReadCloser, error) {
+	if l.p.builds == nil {
+		return nil, os.ErrNotExist
+	}
+	id := namespace + "/" + builder
+	if follow {
+		return l.p.builds.logs.Follow(ctx, id)
+	}
+	path := l.p.builds.logs.LogPath(id)
+	return os.Open(path)
+}
+
+// collect removes what nothing names any more, now and then.
+func (p *platform) collect(ctx context.Context) {
+	every := time.NewTicker(30 * time.Minute)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		keep := func(string) bool { return true }
+		if _, err := p.registry.GC(ctx, keep); err != nil && !errors.Is(err, context.Canceled) {
+			p.log.Warn("collecting garbage in the registry", "err", err)
+		}
+	}
+}
+
+// lockDataDir makes the directory and holds it for this process. The lock goes with the process, however it ends.
+func lockDataDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w; choose another with --data-dir", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "ofn.pid"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder := make([]byte, 32)
+		n, _ := f.Read(holder) // an unreadable pid is said as none
+		f.Close()
+		return nil, fmt.Errorf("data directory %s is in use by process %s: another `ofn up` runs on it; stop that one or choose another with --data-dir", dir, holder[:n])
+	}
+	if err := errors.Join(f.Truncate(0), write(f, fmt.Sprint(os.Getpid()))); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking the data directory: %w", err)
+	}
+	return f, nil
+}
+
+func write(f *os.File, s string) error {
+	_, err := f.WriteAt([]byte(s), 0)
+	return err
+}

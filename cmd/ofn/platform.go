@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/openfunction/ofn/config/crd"
+	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/control/admission"
+	"github.com/openfunction/ofn/internal/gateway"
+	"github.com/openfunction/ofn/internal/image"
+	"github.com/openfunction/ofn/internal/image/registry"
+	"github.com/openfunction/ofn/internal/instance"
+	"github.com/openfunction/ofn/internal/instance/drivers/sandbox"
+	"github.com/openfunction/ofn/internal/kubeapi"
+	"github.com/openfunction/ofn/internal/nodeapi"
+	"github.com/openfunction/ofn/internal/route/embedded"
+	"github.com/openfunction/ofn/internal/run"
+	"github.com/openfunction/ofn/internal/run/node"
+	"github.com/openfunction/ofn/internal/run/node/copylog"
+	"github.com/openfunction/ofn/internal/telemetry"
+)
+
+// webhookPrefix is where the API server finds its own webhooks.
+const webhookPrefix = "/ofn-webhooks/"
+
+// platform is everything that runs in `ofn up`.
+type platform struct {
+	settings *settings
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+
+	registry *registry.Registry
+	store    *image.Store
+	driver   *sandbox.Driver
+	builds   *builds
+	copies   *copylog.Store
+	node     *node.Node
+	gateway  *gateway.Gateway
+	router   *embedded.Router
+	api      *kubeapi.Server
+
+	gatewayListener net.Listener
+	closers         []func(context.Context) error // in the order of opening
+}
+
+// open makes everything ready. When it fails nothing is left open.
+func open(ctx context.Context, s *settings, log *slog.Logger) (p *platform, err error) {
+	p = &platform{settings: s, log: log, metrics: telemetry.New(version)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if p.gatewayListener, err = listen(ctx, s.gatewayAddress, "--gateway-address"); err != nil {
+		return p, err
+	}
+	p.onClose(func(context.Context) error {
+		if err := p.gatewayListener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	// The control plane holds the lock of the data directory: nothing else in it is touched before that is ours.
+	lock, err := lockDataDir(s.dataDir)
+	if err != nil {
+		return p, err
+	}
+	p.onClose(func(context.Context) error { return lock.Close() })
+	if p.registry, err = registry.Open(filepath.Join(s.dataDir, "registry"), registry.Options{Log: log}); err != nil {
+		return p, err
+	}
+	p.onClose(func(context.Context) error { return p.registry.Close() })
+	group, started := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.openControlPlane(ctx) })
+	group.Go(func() error { return p.openMachine(started) })
+	return p, group.Wait()
+}
+
+func (p *platform) onClose(f func(context.Context) error) { p.closers = append(p.closers, f) }
+
+// openMachine makes what runs functions: sandbox, images, builds, node, gateway.
+func (p *platform) openMachine(ctx context.Context) (err error) {
+	s := p.settings
+	if p.store, err = image.Open(filepath.Join(s.dataDir, "images"), p.registry, image.Options{InsecureHosts: s.insecure, Log: p.log}); err != nil {
+		return err
+	}
+	p.driver, err = sandbox.New(sandbox.Options{StateDir: filepath.Join(s.dataDir, "sandbox"), Log: p.log,
+		AllowUnlimited: s.allowUnlimited, Egress: sandbox.Egress(s.egress)})
+	if err != nil {
+		return fmt.Errorf("preparing the sandbox: %w", err)
+	}
+	if err = p.driver.Clean(ctx); err != nil {
+		return fmt.Errorf("cleaning up after an earlier run: %w", err)
+	}
+	img := images{p.store}
+	if p.builds, err = newBuilds(ctx, s, img, sandboxed{p.driver}); err != nil {
+		return err
+	}
+	if p.copies, err = copylog.Open(filepath.Join(s.dataDir, "logs"), copylog.Options{Log: p.log}); err != nil {
+		return err
+	}
+	p.node, err = node.New(node.Options{Drivers: map[string]instance.Driver{"": p.driver}, Images: img, Logs: p.copies, Metrics: p.metrics,
+		Log: p.log, Timeout: s.requestTimeout, StartTimeout: s.startTimeout, Grace: s.drain})
+	if err != nil {
+		return err
+	}
+	p.gateway = gateway.New(gateway.Options{Log: p.log, Metrics: p.metrics, DrainTimeout: s.drain})
+	p.router = embedded.New(p.gateway, func(namespace, name string) *activator.Revision {
+		return p.node.Revision(run.Key{Namespace: namespace, Name: name})
+	})
+	return nil
+}
+
+// openControlPlane starts the API with the webhooks and the node's own API inside.
+func (p *platform) openControlPlane(ctx context.Context) error {
+	crds, err := crd.Objects()
+	if err != nil {
+		return err
+	}
+	hooks := http.NewServeMux()
+	for path, h := range admission.Handlers() {
+		hooks.Handle(path, h)
+	}
+	gatewayURL := &url.URL{Scheme: "http", Host: p.gatewayListener.Addr().String()}
+	nodeAPI := nodeapi.New(nodeapi.Options{Logs: logs{p}, Gateway: gatewayURL, Transport: http.DefaultTransport, ClusterDomain: p.settings.clusterDomain, Log: p.log})
+	p.api, err = kubeapi.Start(ctx, kubeapi.Options{
+		DataDir: filepath.Join(p.settings.dataDir, "control"), BindAddress: p.settings.apiAddress, Port: apiPort(p.settings.apiPort), Log: p.log,
+		Handlers: map[string]http.Handler{
+			webhookPrefix:  http.StripPrefix(webhookPrefix[:len(webhookPrefix)-1], hooks),
+			nodeapi.Prefix: nodeAPI,
+			"/v2/":         p.registry,
+		},
+		Describe: func(ca []byte, url string) ([]*apiextensionsv1.CustomResourceDefinition, []runtime.Object) {
+			return crds, installed(p.settings, crds, admission.Endpoint{CABundle: ca, URL: url + webhookPrefix[:len(webhookPrefix)-1]})
+		},
+	})
+	return err
+}
+
+func apiPort(n int) int {
+	if n == 0 {
+		return kubeapi.AnyPort
+	}
+	return n
+}
+
+// listen says which flag to change when the address is taken.
+func listen(ctx context.Context, address, flag string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w; stop what is there or choose another with %s", address, err, flag)
+	}
+	return l, nil
+}
+
+// serve runs the controllers and the listeners until ctx ends or one of them fails.
+func (p *platform) serve(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	stop, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.node.Watch(stop, func(run.Key) {
+		if err := p.router.Refresh(); err != nil {
+			p.log.Error("routes cannot follow a revision", "err", err)
+		}
+	})
+	p.metrics.ObserveReplicas(p.replicas)
+	group.Go(func() error { return p.control(ctx) })
+	group.Go(func() error { return p.gateway.Serve(ctx, p.gatewayListener) })
+	if p.settings.metricsAddress != "" {
+		group.Go(func() error { return serveHTTP(ctx, p.settings.metricsAddress, "--metrics-address", p.observability()) })
+	}
+	if p.settings.registryAddr != "" {
+		group.Go(func() error { return serveHTTP(ctx, p.settings.registryAddr, "--registry-address", p.registry) })
+	}
+	group.Go(func() error { p.collect(ctx); return nil })
+	return group.Wait()
+}
+
+func (p *platform) observability() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", p.metrics.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	return mux
+}
+
+// serveHTTP serves one handler until ctx ends.
+func serveHTTP(ctx context.Context, address, flag string, h http.Handler) error {
+	l, err := listen(ctx, address, flag)
+	if err != nil {
+		return err
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	stopped := make(chan struct{})
+	release := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = s.Shutdown(end) // what is not done by then is cut off when the process ends
+	})
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		release()
+		return fmt.Errorf("serving %s: %w", address, err)
+	}
+	<-stopped
+	return nil
+}
+
+// close ends everything in the reverse order of opening.
+func (p *platform) close(ctx context.Context) error {
+	var errs []error
+	if p.node != nil {
+		drain, cancel := context.WithTimeout(ctx, p.settings.drain)
+		if err := p.node.Close(drain); err != nil {
+			p.log.Warn("not every copy ended in time", "err", err)
+		}
+		cancel()
+	}
+	if p.driver != nil {
+		errs = append(errs, p.driver.Close())
+	}
+	if p.api != nil {
+		errs = append(errs, p.api.Close(ctx))
+	}
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i](ctx))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,7 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func doctorCommand() *cobra.Command { return &cobra.Command{Use: "doctor"} }
+func devCommand() *cobra.Command    { return &cobra.Command{Use: "dev"} }
+func demoCommand() *cobra.Command   { return &cobra.Command{Use: "demo"} }
