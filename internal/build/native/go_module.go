@@ -85,12 +85,11 @@ func (g *golang) readModule(t *tree, m *module) error {
 			name, v.Syntax.Start.Line, v.Version, g.version)
 	}
 	for _, r := range m.file.Replace {
-		if r.New.Version != "" {
+		if r.New.Version != "" || r.Old.Path == frameworkModule {
 			continue
 		}
-		if p := path.Join(m.root, r.New.Path); r.Old.Path != frameworkModule && (path.IsAbs(r.New.Path) || p == ".." || strings.HasPrefix(p, "../")) {
-			return failure("ModuleInvalid", "%s:%d replaces %s by %s, which is outside the source: put it into the source, or require a published version",
-				name, r.Syntax.Start.Line, r.Old.Path, r.New.Path)
+		if _, err := insideSource(t, m.root, r.New.Path); err != nil {
+			return failure("ModuleInvalid", "%s:%d replaces %s by a directory, but %v, or require a published version", name, r.Syntax.Start.Line, r.Old.Path, err)
 		}
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"go/version"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -23,8 +22,8 @@ const generatedModule = "ofn-generated-main"
 // module keeps its own go.mod, language version and sums, and the user's is not touched.
 func (g *golang) prepare(ctx context.Context, j *job, p *plan) error {
 	p.runDir = j.tree.root
-	if p.kind == completeMain && p.module.vendor && !p.module.imported(frameworkModule) {
-		return p.useVendor(j)
+	if p.module.vendor && !p.module.imported(frameworkModule) && (p.lean || !p.generates()) {
+		return g.useVendor(j, p)
 	}
 	if err := p.module.dropReplace(j); err != nil {
 		return err
@@ -38,12 +37,6 @@ func (g *golang) prepare(ctx context.Context, j *job, p *plan) error {
 		return err
 	}
 	return g.writeWorkspace(j, p)
-}
-
-func (p *plan) useVendor(j *job) error {
-	rel, _ := below(p.module.root, p.pkg.dir)
-	p.vendored, p.runDir, p.target = true, j.tree.abs(p.module.root), "./"+rel
-	return nil
 }
 
 // makeModule gives a source without go.mod one. When it imports what the framework does not bring, the newest versions are looked up
@@ -127,54 +120,5 @@ func copyFile(from, to string) error {
 	return replaceFile(to, data)
 }
 
-// writeWorkspace joins the user's module, the generated main and the framework.
-func (g *golang) writeWorkspace(j *job, p *plan) error {
-	w := &modfile.WorkFile{Syntax: &modfile.FileSyntax{}}
-	if err := w.AddGoStmt(strings.TrimPrefix(g.version, "go")); err != nil {
-		return fmt.Errorf("writing the workspace: %w", err)
-	}
-	dirs := []string{j.tree.abs(p.module.root)}
-	if p.generates() && !p.inPlace {
-		dirs = append(dirs, filepath.Join(j.work, "main"))
-	}
-	framework := g.full
-	if p.lean {
-		framework = g.lean
-	}
-	if p.generates() || p.module.imported(frameworkModule) {
-		dirs = append(dirs, framework)
-	}
-	for _, d := range dirs {
-		if err := w.AddUse(d, ""); err != nil {
-			return fmt.Errorf("writing the workspace: %w", err)
-		}
-	}
-	if p.module.file != nil {
-		for _, r := range p.module.file.Require { // so that no build looks for the published version
-			if r.Mod.Path == frameworkModule {
-				if err := w.AddReplace(frameworkModule, r.Mod.Version, framework, ""); err != nil {
-					return fmt.Errorf("writing the workspace: %w", err)
-				}
-			}
-		}
-	}
-	w.Cleanup()
-	p.workspace = filepath.Join(j.work, "go.work")
-	return replaceFile(p.workspace, modfile.Format(w.Syntax))
-}
-
 // generates tells whether a main is rendered.
 func (p *plan) generates() bool { return p.kind != completeMain }
-
-// sums is where the verified sums a workspace adds to those of its modules are kept between builds.
-func (g *golang) sums(j *job, p *plan) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s %v %q\n", g.identity(), p.lean, g.modCache(j.env.goSettings, j.request.ID))
-	for _, name := range []string{"go.mod", "go.sum"} {
-		data, err := os.ReadFile(j.tree.abs(path.Join(p.module.root, name)))
-		if err == nil {
-			fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
-		}
-	}
-	return filepath.Join(g.opts.Dir, "cache/sums", fmt.Sprintf("%x", h.Sum(nil)[:12]))
-}
