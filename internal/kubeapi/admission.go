@@ -11,7 +11,6 @@ import (
 	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/dynamic"
 )
 
@@ -21,12 +20,15 @@ func admit(s *apiServer) error {
 	if err != nil {
 		return fmt.Errorf("preparing admission: %w", err)
 	}
-	auth := webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, s.loopback, s.config.TracerProvider)
+	services, auth, err := s.webhooks()
+	if err != nil {
+		return err
+	}
 	initializers := admission.PluginInitializers{
 		initializer.NewAPIServerIDInitializer(s.config.APIServerID),
 		initializer.New(s.client, client, s.shared, s.config.Authorization.Authorizer, utilfeature.DefaultFeatureGate,
 			s.config.EffectiveVersion, s.config.DrainedNotify(), nil),
-		webhookinit.NewPluginInitializer(auth, webhook.NewDefaultServiceResolver()),
+		webhookinit.NewPluginInitializer(auth, services),
 	}
 	plugins := admission.NewPlugins()
 	lifecycle.Register(plugins)

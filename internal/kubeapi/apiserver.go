@@ -16,12 +16,10 @@ import (
 	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/apiserver/pkg/server/filters"
 	serveroptions "k8s.io/apiserver/pkg/server/options"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/util/notfoundhandler"
-	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -59,6 +57,7 @@ type chain struct {
 	pki      *pki
 	etcd     *etcdServer
 	listener net.Listener
+	renew    func() (*keyPair, error) // the serving certificate, renewed when it is due
 }
 
 // build wires the servers; nothing is served yet.
@@ -106,10 +105,7 @@ func trim(object any) (any, error) {
 
 // secure sets the listener, the certificates and the privileged client of this process.
 func (c chain) secure(s *apiServer) error {
-	cert, err := dynamiccertificates.NewStaticCertKeyContent("serving", c.pki.serving.certPEM, c.pki.serving.keyPEM)
-	if err != nil {
-		return fmt.Errorf("reading the serving certificate: %w", err)
-	}
+	cert := &servingContent{renew: c.renew, log: c.options.Log, pair: c.pki.serving}
 	s.config.SecureServing = &genericapiserver.SecureServingInfo{Listener: c.listener, Cert: cert}
 	s.config.PublicAddress = net.ParseIP(c.options.BindAddress)
 	token, err := randomToken()
@@ -164,17 +160,20 @@ func (s *apiServer) buildCRDServer(etcd *serveroptions.EtcdOptions) error {
 	if err := storeCRDs(&config, *etcd); err != nil {
 		return err
 	}
+	services, auth, err := s.webhooks()
+	if err != nil {
+		return err
+	}
 	crds := apiextensionsapiserver.Config{
 		GenericConfig: &genericapiserver.RecommendedConfig{Config: config, SharedInformerFactory: s.shared},
 		ExtraConfig: apiextensionsapiserver.ExtraConfig{
 			CRDRESTOptionsGetter: apiextensionsoptions.NewCRDRESTOptionsGetter(*etcd, config.ResourceTransformers, config.StorageObjectCountTracker),
 			MasterCount:          1, // with more, establishing a CRD waits 5 s for the others
-			ServiceResolver:      webhook.NewDefaultServiceResolver(),
-			AuthResolverWrapper:  webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, s.loopback, config.TracerProvider),
+			ServiceResolver:      services,
+			AuthResolverWrapper:  auth,
 		},
 	}
 	missing := notfoundhandler.New(config.Serializer, genericapifilters.NoMuxAndDiscoveryIncompleteKey)
-	var err error
 	if s.crds, err = crds.Complete().New(genericapiserver.NewEmptyDelegateWithCustomHandler(missing)); err != nil {
 		return fmt.Errorf("making the server of custom resources: %w", err)
 	}

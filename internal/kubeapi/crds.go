@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsinformers "k8s.io/apiextensions-apiserver/pkg/client/informers/externalversions/apiextensions/v1"
+	apiextensionslisters "k8s.io/apiextensions-apiserver/pkg/client/listers/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -32,6 +34,11 @@ func (in *installer) installCRDs(ctx context.Context, crds []*apiextensionsv1.Cu
 	if len(crds) == 0 {
 		return nil
 	}
+	changes, stop, err := watchCRDs(informer)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	before, err := readInstalled(in.record)
 	if err != nil {
 		return err
@@ -45,8 +52,7 @@ func (in *installer) installCRDs(ctx context.Context, crds []*apiextensionsv1.Cu
 			return err
 		}
 		after[crd.Name] = installedCRD{SHA256: sum}
-		live, err := informer.Lister().Get(crd.Name)
-		if err == nil && before[crd.Name] == installedAs(live, sum) {
+		if live, err := informer.Lister().Get(crd.Name); err == nil && before[crd.Name] == installedAs(live, sum) {
 			continue
 		}
 		group.Go(func() error { return in.applyCRD(applying, crd) })
@@ -54,7 +60,11 @@ func (in *installer) installCRDs(ctx context.Context, crds []*apiextensionsv1.Cu
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := awaitEstablished(ctx, informer, after); err != nil {
+	reapply := func(name string) error {
+		at := slices.IndexFunc(crds, func(crd *apiextensionsv1.CustomResourceDefinition) bool { return crd.Name == name })
+		return in.applyCRD(ctx, crds[at])
+	}
+	if err := awaitEstablished(ctx, informer.Lister(), changes, after, reapply); err != nil {
 		return err
 	}
 	return writeInstalled(in.record, before, after)
@@ -66,9 +76,8 @@ func (in *installer) applyCRD(ctx context.Context, crd *apiextensionsv1.CustomRe
 	return in.apply(ctx, located{apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"), crd})
 }
 
-// awaitEstablished waits on the cache of the server that serves the definitions, so that what it sees is what is served. It completes
-// the records.
-func awaitEstablished(ctx context.Context, informer apiextensionsinformers.CustomResourceDefinitionInformer, records map[string]installedCRD) error {
+// watchCRDs tells of every change of a definition in the cache of the server that serves them, so that what is seen here is served.
+func watchCRDs(informer apiextensionsinformers.CustomResourceDefinitionInformer) (changes <-chan struct{}, stop func(), err error) {
 	changed := make(chan struct{}, 1)
 	wake := func() {
 		select {
@@ -80,31 +89,49 @@ func awaitEstablished(ctx context.Context, informer apiextensionsinformers.Custo
 		AddFunc: func(any) { wake() }, UpdateFunc: func(any, any) { wake() }, DeleteFunc: func(any) { wake() },
 	})
 	if err != nil {
-		return fmt.Errorf("watching custom resource definitions: %w", err)
+		return nil, nil, fmt.Errorf("watching custom resource definitions: %w", err)
 	}
-	defer func() { _ = informer.Informer().RemoveEventHandler(handler) }() // fails only when the informer has ended
+	return changed, func() { _ = informer.Informer().RemoveEventHandler(handler) }, nil // fails only when the informer has ended
+}
+
+// awaitEstablished completes the records. A definition whose deletion was under way when the server stopped is applied again once it
+// is gone.
+func awaitEstablished(ctx context.Context, lister apiextensionslisters.CustomResourceDefinitionLister, changes <-chan struct{},
+	records map[string]installedCRD, reapply func(name string) error) error {
+	leaving := map[string]bool{}
 	for {
-		missing, err := notEstablished(informer, records)
+		missing, err := notEstablished(lister, records, leaving)
 		if missing == "" || err != nil {
 			return err
 		}
+		if _, err := lister.Get(missing); leaving[missing] && apierrors.IsNotFound(err) {
+			delete(leaving, missing)
+			if err := reapply(missing); err != nil {
+				return err
+			}
+		}
 		select {
-		case <-changed:
+		case <-changes:
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for custom resource definition %s to be established: %w", missing, context.Cause(ctx))
 		}
 	}
 }
 
-// notEstablished names a definition that is not served yet; names that another one holds are an error.
-func notEstablished(informer apiextensionsinformers.CustomResourceDefinitionInformer, records map[string]installedCRD) (string, error) {
+// notEstablished names a definition that is not served yet, and notes those that are being deleted; names that another one holds are
+// an error.
+func notEstablished(lister apiextensionslisters.CustomResourceDefinitionLister, records map[string]installedCRD, leaving map[string]bool) (string, error) {
 	for name, record := range records {
-		crd, err := informer.Lister().Get(name)
+		crd, err := lister.Get(name)
 		if apierrors.IsNotFound(err) {
 			return name, nil
 		}
 		if err != nil {
 			return "", fmt.Errorf("reading custom resource definition %s: %w", name, err)
+		}
+		if crd.DeletionTimestamp != nil {
+			leaving[name] = true
+			return name, nil
 		}
 		refused := apihelpers.FindCRDCondition(crd, apiextensionsv1.NamesAccepted)
 		if refused != nil && refused.Status == apiextensionsv1.ConditionFalse {

@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
+	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.uber.org/zap"
@@ -58,6 +62,10 @@ func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*etcdServer, 
 		started.Close()
 		return nil, fmt.Errorf("waiting for the store in %s: %w", dir, ctx.Err())
 	}
+	if err := makeRoom(ctx, started); err != nil {
+		started.Close()
+		return nil, err
+	}
 	s.rpc = v3rpc.Server(started.Server, nil, nil, grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
 	go func() { s.done <- s.rpc.Serve(s.ln) }()
 	return s, nil
@@ -68,10 +76,12 @@ func embedEtcd(dir string, log *slog.Logger) (started *embed.Etcd, err error) {
 	core := newZapCore(log)
 	defer func() {
 		if reason := recover(); reason != nil {
-			err = fmt.Errorf("the store in %s is damaged or was written by a newer version: %s; restore it from a backup or choose another data directory",
-				dir, core.lastFatal(reason))
+			err = &DamagedError{Dir: dir, Reason: core.lastFatal(reason)}
 		}
 	}()
+	if err := checkDatabase(dir); err != nil {
+		return nil, err
+	}
 	cfg := etcdConfig(dir)
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(core, zap.WithFatalHook(panicHook{})))
 	started, err = embed.StartEtcd(cfg)
@@ -80,6 +90,34 @@ func embedEtcd(dir string, log *slog.Logger) (started *embed.Etcd, err error) {
 		return nil, fmt.Errorf("starting the store in %s: %w", dir, err)
 	}
 	return started, nil
+}
+
+// DamagedError says that the store cannot be opened as it is.
+type DamagedError struct {
+	Dir    string
+	Reason string
+}
+
+// Error names the directory, the reason and the way out.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("the store in %s is damaged or was written by a newer version: %s; restore it from a backup or choose another data directory",
+		e.Dir, e.Reason)
+}
+
+// checkDatabase opens the database file before etcd does, which would panic where nobody can recover.
+func checkDatabase(dir string) error {
+	path := filepath.Join(dir, "member", "snap", "db")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: slowStore})
+	if err != nil {
+		return &DamagedError{Dir: dir, Reason: fmt.Sprintf("opening %s: %v", path, err)}
+	}
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("closing %s: %w", path, err)
+	}
+	return nil
 }
 
 func etcdConfig(dir string) *embed.Config {
@@ -100,6 +138,25 @@ func etcdConfig(dir string) *embed.Config {
 	cfg.Name = "ofn"
 	cfg.InitialCluster = cfg.Name + "=" + nowhere.String()
 	return cfg
+}
+
+// makeRoom ends the state in which a full store refuses writes, once compaction and the defragmentation at start have freed enough.
+func makeRoom(ctx context.Context, started *embed.Etcd) error {
+	if started.Server.Backend().SizeInUse() > etcdQuota/10*9 {
+		return nil
+	}
+	for _, alarm := range started.Server.Alarms() {
+		if alarm.Alarm != etcdserverpb.AlarmType_NOSPACE {
+			continue
+		}
+		_, err := started.Server.Alarm(ctx, &etcdserverpb.AlarmRequest{
+			Action: etcdserverpb.AlarmRequest_DEACTIVATE, Alarm: alarm.Alarm, MemberID: alarm.MemberID,
+		})
+		if err != nil {
+			return fmt.Errorf("opening the store for writes again: %w", err)
+		}
+	}
+	return nil
 }
 
 // dial connects a client of this process.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,9 +26,13 @@ type Server struct {
 	api     *apiServer
 	url     string
 
-	stopControllers func()     // ends them and waits
-	stop            func()     // ends the API servers
-	done            chan error // their end
+	stopControllers func()        // ends them and waits
+	stop            func()        // ends the API servers
+	done            chan struct{} // closed at their end
+	ended           error         // why; set before done is closed
+
+	closing sync.Once
+	closed  error
 }
 
 // Start returns when the API is ready: everything stored is served again, the CRDs are established and the objects applied. The
@@ -57,7 +62,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.url = "https://" + clientAddress(listener.Addr())
 	if s.pki, err = openPKI(s.dir, s.hosts(), time.Now); err == nil {
-		err = writeKubeconfig(s.dir.kubeconfig(), s.url, s.pki)
+		err = writeKubeconfig(s.dir.kubeconfig(), s.url, s.pki.ca, s.pki.admin)
 	}
 	if err == nil {
 		s.etcd, err = startEtcd(ctx, s.dir.etcd(), s.options.Log)
@@ -67,7 +72,8 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	if s.api, err = (chain{options: s.options, pki: s.pki, etcd: s.etcd, listener: listener}).build(life); err != nil {
+	wiring := chain{options: s.options, pki: s.pki, etcd: s.etcd, listener: listener, renew: s.renew}
+	if s.api, err = wiring.build(life); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	return s.run(ctx, life)
@@ -79,8 +85,11 @@ func (s *Server) run(ctx, life context.Context) error {
 		s.api.front.GenericAPIServer.Handler.NonGoRestfulMux.HandlePrefix(prefix, handler)
 	}
 	prepared := s.api.front.GenericAPIServer.PrepareRun()
-	s.done = make(chan error, 1)
-	go func() { s.done <- prepared.RunWithContext(life) }()
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		s.ended = prepared.RunWithContext(life)
+	}()
 	if err := s.install(ctx); err != nil {
 		return err
 	}
@@ -89,9 +98,23 @@ func (s *Server) run(ctx, life context.Context) error {
 	return err
 }
 
+// renew replaces the certificates that are about to end, the kubeconfig's included.
+func (s *Server) renew() (*keyPair, error) {
+	serving, admin, err := s.pki.openLeaves()
+	if err != nil {
+		return nil, err
+	}
+	if admin != s.pki.admin {
+		err = writeKubeconfig(s.dir.kubeconfig(), s.url, s.pki.ca, admin)
+	}
+	s.pki.serving, s.pki.admin = serving, admin
+	return serving, err
+}
+
 // hosts are all names under which clients may reach the API.
 func (s *Server) hosts() []string {
-	return append([]string{"localhost", "127.0.0.1", "::1", s.options.BindAddress, loopbackName}, s.options.Hosts...)
+	return append([]string{"localhost", "127.0.0.1", "::1", s.options.BindAddress, loopbackName,
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc"}, s.options.Hosts...)
 }
 
 // PortError says that the address to listen on is taken.
@@ -150,9 +173,8 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the API server: %w (last answer: %w)", ctx.Err(), reason)
-		case err := <-s.done:
-			s.done <- err
-			return fmt.Errorf("the API server ended while starting: %w", err)
+		case <-s.done:
+			return fmt.Errorf("the API server ended while starting: %w", s.ended)
 		case <-ticker.C:
 		}
 	}
@@ -188,7 +210,7 @@ func (s *Server) CA() []byte { return s.pki.ca.certPEM }
 
 // ServingCert makes a certificate of the authority for another server of this process, such as the webhooks', valid for a year.
 func (s *Server) ServingCert(hosts ...string) (tls.Certificate, error) {
-	pair, err := s.pki.openLeaf("webhook", s.pki.servingTemplate("ofn-webhook", hosts))
+	pair, err := s.pki.openLeaf("webhook", nil, servingTemplate("ofn-webhook", hosts))
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -199,9 +221,17 @@ func (s *Server) ServingCert(hosts ...string) (tls.Certificate, error) {
 	return cert, nil
 }
 
+// Done is closed when the API server has ended: after Close, or by itself, which Close then explains.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
 // Close ends everything and gives the data directory back. What uses Config must have ended before. The context bounds the wait for
-// requests under way.
+// requests under way. Further calls return what the first returned.
 func (s *Server) Close(ctx context.Context) error {
+	s.closing.Do(func() { s.closed = s.close(ctx) })
+	return s.closed
+}
+
+func (s *Server) close(ctx context.Context) error {
 	if s.stopControllers != nil {
 		s.stopControllers()
 	}
@@ -211,7 +241,8 @@ func (s *Server) Close(ctx context.Context) error {
 	var err error
 	if s.done != nil {
 		select {
-		case err = <-s.done:
+		case <-s.done:
+			err = s.ended
 		case <-ctx.Done():
 			err = fmt.Errorf("stopping the API server: %w", ctx.Err())
 		}

@@ -8,11 +8,11 @@ import (
 )
 
 // writeKubeconfig stores what kubectl and client-go need to act as the administrator.
-func writeKubeconfig(path, url string, p *pki) error {
+func writeKubeconfig(path, url string, ca, admin *keyPair) error {
 	const name = "ofn"
 	content, err := clientcmd.Write(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{name: {Server: url, CertificateAuthorityData: p.ca.certPEM}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{name: {ClientCertificateData: p.admin.certPEM, ClientKeyData: p.admin.keyPEM}},
+		Clusters:       map[string]*clientcmdapi.Cluster{name: {Server: url, CertificateAuthorityData: ca.certPEM}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{name: {ClientCertificateData: admin.certPEM, ClientKeyData: admin.keyPEM}},
 		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: name, AuthInfo: name}},
 		CurrentContext: name,
 	})

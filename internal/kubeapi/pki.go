@@ -27,8 +27,9 @@ const (
 
 // pki holds the certificates of the control plane; every key is ECDSA P-256 and never leaves its 0600 file.
 type pki struct {
-	dir *dataDir
-	now func() time.Time
+	dir   *dataDir
+	hosts []string // of the API server
+	now   func() time.Time
 
 	ca      *keyPair
 	serving *keyPair // the API server's
@@ -45,19 +46,25 @@ type keyPair struct {
 
 // openPKI loads what the directory holds and makes what is missing, about to expire or no longer fitting.
 func openPKI(dir *dataDir, hosts []string, now func() time.Time) (*pki, error) {
-	p := &pki{dir: dir, now: now}
+	p := &pki{dir: dir, hosts: hosts, now: now}
 	var err error
 	if p.ca, err = p.openCA(); err != nil {
 		return nil, err
 	}
-	if p.serving, err = p.openLeaf("apiserver", p.servingTemplate("ofn-apiserver", hosts)); err != nil {
-		return nil, err
-	}
-	if p.admin, err = p.openLeaf("admin", adminTemplate()); err != nil {
+	if p.serving, p.admin, err = p.openLeaves(); err != nil {
 		return nil, err
 	}
 	p.signing, err = p.openSigningKey()
 	return p, err
+}
+
+// openLeaves are the API server's and the administrator's certificates, renewed when they are due.
+func (p *pki) openLeaves() (serving, admin *keyPair, err error) {
+	if serving, err = p.openLeaf("apiserver", p.serving, servingTemplate("ofn-apiserver", p.hosts)); err != nil {
+		return nil, nil, err
+	}
+	admin, err = p.openLeaf("admin", p.admin, adminTemplate())
+	return serving, admin, err
 }
 
 func (p *pki) openCA() (*keyPair, error) {
@@ -79,9 +86,13 @@ func (p *pki) openCA() (*keyPair, error) {
 	return p.issue("ca", template, nil)
 }
 
-// openLeaf reuses the stored certificate when the authority signed it, it lasts and it names what the template names.
-func (p *pki) openLeaf(name string, template *x509.Certificate) (*keyPair, error) {
-	pair, err := p.load(name)
+// openLeaf reuses the known certificate, or else the stored one, when the authority signed it, it lasts and it names what the template
+// names.
+func (p *pki) openLeaf(name string, known *keyPair, template *x509.Certificate) (*keyPair, error) {
+	pair, err := known, error(nil)
+	if pair == nil {
+		pair, err = p.load(name)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +128,7 @@ func adminTemplate() *x509.Certificate {
 	}
 }
 
-func (p *pki) servingTemplate(name string, hosts []string) *x509.Certificate {
+func servingTemplate(name string, hosts []string) *x509.Certificate {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
