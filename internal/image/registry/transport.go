@@ -16,18 +16,19 @@ type inProcess struct{ handler http.Handler }
 
 // RoundTrip runs the handler in a goroutine that ends before the response's body is closed.
 func (t inProcess) RoundTrip(q *http.Request) (*http.Response, error) {
-	if q.Body == nil {
-		q.Body = http.NoBody
-	}
 	ctx, cancel := context.WithCancel(q.Context())
+	received := q.Clone(ctx)
+	if received.Body == nil {
+		received.Body = http.NoBody
+	}
 	pr, pw := io.Pipe()
 	a := &answer{header: http.Header{}, pipe: pw, began: make(chan struct{}), ended: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { pw.CloseWithError(ctx.Err()) })
 	go func() {
 		defer close(a.ended)
 		defer stop()
-		defer q.Body.Close()
-		a.serve(t.handler, q.Clone(ctx))
+		defer received.Body.Close()
+		a.serve(t.handler, received)
 	}()
 	body := &answerBody{PipeReader: pr, cancel: cancel, ended: a.ended}
 	select {
