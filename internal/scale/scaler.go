@@ -49,9 +49,10 @@ func (s *Scaler) Update(p Policy) {
 }
 
 // Started notes that copies were started because requests waited, ahead of any decision. When that is the step that would have
-// begun panic, it begins panic: what a burst needed is kept until a window has passed without another.
+// begun panic, it begins panic, and within a panic it prolongs it: what a burst needed is kept until a window has passed
+// without another.
 func (s *Scaler) Started(now time.Time, ready, total int) {
-	if total > 1 && float64(total)/max(1, float64(ready)) >= s.policy.PanicAt {
+	if total > 1 && (!s.panicking.IsZero() || float64(total)/max(1, float64(ready)) >= s.policy.PanicAt) {
 		s.panicking, s.panicMost = now, max(s.panicMost, total)
 	}
 }

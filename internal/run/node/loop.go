@@ -38,6 +38,7 @@ type loop struct {
 	failing  *failure
 	troubled time.Time // when it began to fail; zero when it does not
 	retry    *backoff.ExponentialBackOff
+	failedAt time.Time
 	retryAt  time.Time // zero: at once
 	refusing bool      // the activator was told to fail
 	restarts int
@@ -179,7 +180,7 @@ func (l *loop) heard(e event) {
 	m.abort()
 	if f := e.gone.failed; f != nil && !m.leaving {
 		l.restarts++
-		if !m.stale {
+		if !m.stale && (l.failing == nil || !m.asked.Before(l.failedAt)) { // those begun together fail together, and count once
 			l.failed(f, e.gone.lasted)
 		}
 	}
@@ -201,15 +202,15 @@ func (l *loop) failed(f *failure, lasted time.Duration) {
 		l.retry.Reset()
 	}
 	f.served = lasted > 0
-	l.failing = f
+	l.failing, l.failedAt = f, time.Now()
 	if l.troubled.IsZero() {
-		l.troubled = time.Now()
+		l.troubled = l.failedAt
 	}
 	wait := l.retry.NextBackOff()
 	if f.final {
 		wait = max(wait, refuseFrom)
 	}
-	l.retryAt = time.Now().Add(wait)
+	l.retryAt = l.failedAt.Add(wait)
 	l.node.opt.Log.Warn("a copy failed", "revision", l.key.String(), "reason", f.reason, "message", f.message, "again_in", wait)
 	if wait >= refuseFrom {
 		l.refusing = true

@@ -17,10 +17,15 @@ import (
 	"github.com/openfunction/ofn/internal/run"
 )
 
+// do holds a slot for some time, at whose end the copy must still be there.
 func do(r *activator.Revision, takes time.Duration) error {
-	return r.Do(context.Background(), func(*activator.Endpoint) error {
+	return r.Do(context.Background(), func(e *activator.Endpoint) error {
 		time.Sleep(takes)
-		return nil
+		c, err := e.Dial(context.Background())
+		if err != nil {
+			return err
+		}
+		return c.Close()
 	})
 }
 
@@ -505,5 +510,62 @@ func TestScaleUpFollowsLoad(t *testing.T) {
 		wg.Wait()
 		time.Sleep(2 * time.Minute)
 		w.expect(run.Ready, 0)
+	})
+}
+
+func TestBurstIsNotScaledInWhileItMayComeBack(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.apply(revision("container-concurrency", "1"))
+		for range 10 { // six at once, every five seconds
+			var wg sync.WaitGroup
+			for range 6 {
+				wg.Go(func() { _ = w.request(10 * time.Millisecond) })
+			}
+			wg.Wait()
+			time.Sleep(5 * time.Second)
+		}
+		if started, _, _ := w.driver.counts(); started != 6 {
+			t.Errorf("%d starts for six requests at a time, want 6 copies that stay", started)
+		}
+		time.Sleep(3 * time.Minute)
+		w.expect(run.Ready, 0)
+	})
+}
+
+func TestAfterAFailureOneCopyTriesForAll(t *testing.T) {
+	bubble(t, always(behaviour{startErr: errors.New("no"), startTakes: time.Millisecond}), func(w *world) {
+		r := revision("container-concurrency", "1")
+		r.Proven = true
+		w.apply(r)
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { _ = w.request(0) })
+		}
+		wg.Wait()
+		if n, _, _ := w.driver.counts(); n < 20 || n > 30 {
+			t.Errorf("%d starts, want one for each request and then one for each attempt", n)
+		}
+	})
+}
+
+func TestCrashOfALeavingCopyIsNoFailure(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		r := revision("min-scale", "1", "window", "6s")
+		w.apply(r)
+		time.Sleep(time.Second)
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = w.request(time.Minute) })
+		time.Sleep(time.Second)
+		r.Container.Args = []string{"new"}
+		old := w.driver.any()
+		w.apply(r)
+		time.Sleep(time.Second)
+		old.end(instance.Exit{Code: 1})
+		time.Sleep(10 * time.Second)
+		w.expect(run.Ready, 1)
+		if n := w.status().Restarts; n != 0 {
+			t.Errorf("%d restarts, want none: the copy was leaving", n)
+		}
+		wg.Wait()
 	})
 }
