@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/openfunction/ofn/internal/activator"
@@ -100,12 +99,7 @@ func (c *call) run() {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	if c.r.ProtoMajor == 1 {
-		_ = http.NewResponseController(c.w).EnableFullDuplex() // not possible only where it needs no enabling
-	}
-	if c.r.Body != nil && c.r.Body != http.NoBody {
-		c.body = &watchedBody{r: c.r.Body}
-	}
+	c.body = watchBody(c.w, c.r)
 	defer func() {
 		c.h.s.g.opt.Metrics.Request(c.backend.label, c.code, time.Since(started), c.queued, c.cold)
 	}()
@@ -117,6 +111,9 @@ func (c *call) run() {
 	default:
 		p := asProblem(err)
 		c.code = p.code
+		if c.body.unfinished() && c.r.ProtoMajor == 1 {
+			c.w.Header().Set("Connection", "close")
+		}
 		writeProblem(c.w, p)
 	}
 }
@@ -150,26 +147,6 @@ func (c *call) Handle(ep *activator.Endpoint, w activator.Wait) error {
 	return c.err
 }
 
-// watchedBody is a request body that survives an attempt which did not read it.
-type watchedBody struct {
-	r       io.ReadCloser
-	touched atomic.Bool
-}
-
-// Read reads the client's body.
-func (b *watchedBody) Read(p []byte) (int, error) {
-	b.touched.Store(true)
-	return b.r.Read(p)
-}
-
-// Close closes it once something was read; net/http closes it in the end in any case.
-func (b *watchedBody) Close() error {
-	if b.touched.Load() {
-		return b.r.Close()
-	}
-	return nil
-}
-
 // rewriteCall makes the request as the copy gets it.
 func rewriteCall(p *httputil.ProxyRequest) {
 	c := callOf(p.In)
@@ -186,6 +163,9 @@ func rewriteCall(p *httputil.ProxyRequest) {
 	out.URL.Path, out.URL.RawPath = path, path
 	if plain, err := url.PathUnescape(path); err == nil {
 		out.URL.Path = plain
+	}
+	if c.body != nil {
+		out.Body = c.body // that of the reverse proxy cannot be closed, and its owner waits for the end of a read
 	}
 	c.forwarded(p)
 	if trace := out.Header.Get("Traceparent"); !validTraceparent([]byte(trace)) {
@@ -233,6 +213,12 @@ func (f *HeaderFilter) apply(h http.Header) {
 func answerCall(p *http.Response) error {
 	c := callOf(p.Request)
 	c.code = p.StatusCode
+	if c.body.unfinished() && c.r.ProtoMajor == 1 {
+		p.Header.Set("Connection", "close") // what is left of the body must not be taken for a request
+	}
+	if len(p.Trailer) > 0 && c.r.ProtoMajor == 1 {
+		p.Header.Del("Content-Length") // HTTP/1.1 has trailers only after chunks
+	}
 	c.entry.rule.filters.Response.apply(p.Header)
 	return nil
 }
