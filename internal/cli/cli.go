@@ -26,8 +26,15 @@ type ExitCode int
 // Error is never shown.
 func (e ExitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
+// The groups of commands in the help.
+const (
+	groupFunction = "function"
+	groupObject   = "object"
+)
+
 // New is the root command with every command that needs no engine.
 func New(env Environment) *cobra.Command {
+	a := &app{env: env}
 	root := &cobra.Command{
 		Use:           "ofn",
 		Short:         "Functions: from source to a running service, on one machine or on Kubernetes",
@@ -37,5 +44,17 @@ func New(env Environment) *cobra.Command {
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
+	root.AddGroup(&cobra.Group{ID: groupFunction, Title: "Working on a function:"}, &cobra.Group{ID: groupObject, Title: "Objects of the control plane:"})
+	a.bind(root)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(groupFunction, a.initCommand(), a.deployCommand(), a.invokeCommand(), a.logsCommand(), a.rebuildCommand(),
+		a.revisionsCommand(), a.trafficCommand(), a.rollbackCommand())
+	add(groupObject, a.getCommand(), a.describeCommand(), a.applyCommand(), a.createCommand(), a.deleteCommand())
+	root.AddCommand(a.versionCommand(), referenceCommand())
 	return root
 }

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/cli/manifest"
+	"github.com/openfunction/ofn/internal/cli/progress"
+)
+
+func (a *app) applyCommand() *cobra.Command {
+	var files []string
+	var recursive, wait, dryRun bool
+	var timeout time.Duration
+	var output string
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE",
+		Short: "Make or change objects of any kind as manifests say",
+		Long: `Make or change objects of any kind as manifests say (server-side apply).
+
+Every file may hold several documents. They are applied in their order; the first that is refused ends the command.`,
+		Example: "  ofn apply -f function.yaml --wait\n  kustomize build . | ofn apply -f -",
+		Args:    cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringSliceVarP(&files, "filename", "f", nil, "file or directory; - is the standard input; repeatable")
+	f.BoolVarP(&recursive, "recursive", "R", false, "read the directories below a directory too")
+	f.BoolVar(&wait, "wait", false, "wait until the functions among the objects are ready")
+	f.DurationVar(&timeout, "timeout", 10*time.Minute, "how long --wait waits for one function")
+	f.BoolVar(&dryRun, "dry-run", false, "let the server check everything and change nothing")
+	f.StringVarP(&output, "output", "o", "", "print the objects: json, yaml or name")
+	cmd.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		if err := errors.Join(needFiles(files), checkOutput(output, "json", "yaml", "name")); err != nil {
+			return err
+		}
+		docs, err := manifest.Read(files, recursive, a.env.In)
+		if err != nil {
+			return err
+		}
+		var options []client.ApplyOption
+		if dryRun {
+			options = append(options, client.DryRunAll)
+		}
+		for _, doc := range docs {
+			if err := s.apply(ctx, doc, options); err != nil {
+				return err
+			}
+			if err := s.show(output, doc.Object, func() { fmt.Fprintf(a.env.Out, "%s applied\n", identity(doc.Object)) }); err != nil {
+				return err
+			}
+		}
+		if !wait || dryRun {
+			return nil
+		}
+		return s.awaitAll(ctx, docs, timeout)
+	})
+	return cmd
+}
+
+func needFiles(files []string) error {
+	if len(files) == 0 {
+		return errors.New("say what to read with -f: a file, a directory, or - for the standard input")
+	}
+	return nil
+}
+
+// apply puts a document into effect; Object is what the server made of it.
+func (s *session) apply(ctx context.Context, doc manifest.Document, options []client.ApplyOption) error {
+	if err := s.locate(doc.Object); err != nil {
+		return fmt.Errorf("%s: %w", doc.Place, err)
+	}
+	if err := s.applyObject(ctx, doc.Object, options...); err != nil {
+		return fmt.Errorf("%s: %w", doc.Place, err)
+	}
+	return nil
+}
+
+func (s *session) applyObject(ctx context.Context, o *unstructured.Unstructured, options ...client.ApplyOption) error {
+	o.SetManagedFields(nil) // of an object that was read from a server
+	options = append(options, client.FieldOwner(fieldManager), client.ForceOwnership)
+	return s.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), options...)
+}
+
+// locate gives an object without a namespace that of the command, when its kind has namespaces.
+func (s *session) locate(o *unstructured.Unstructured) error {
+	gvk := o.GroupVersionKind()
+	mapping, err := s.Client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return err
+	}
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		return nil
+	}
+	switch {
+	case o.GetNamespace() == "":
+		o.SetNamespace(s.Namespace)
+	case s.NamespaceGiven && o.GetNamespace() != s.Namespace:
+		return fmt.Errorf("%s is in namespace %s, but -n says %s", identity(o), o.GetNamespace(), s.Namespace)
+	}
+	return nil
+}
+
+// awaitAll waits for the functions one after the other; while one is waited for the others go on.
+func (s *session) awaitAll(ctx context.Context, docs []manifest.Document, timeout time.Duration) error {
+	failed := 0
+	for _, doc := range docs {
+		if gvk := doc.Object.GroupVersionKind(); gvk.Group != v1beta2.Group || gvk.Kind != "Function" {
+			continue
+		}
+		display := progress.New(s.app.env.Err, s.app.env.Terminal, clock.RealClock{})
+		display.Line("%s:", identity(doc.Object))
+		fn, err := s.follow(ctx, display, awaited{key: keyOf(doc.Object), generation: doc.Object.GetGeneration(), timeout: timeout})
+		display.Close()
+		var code ExitCode
+		switch {
+		case errors.As(err, &code) && ctx.Err() == nil:
+			failed++
+		case err != nil:
+			return err
+		default:
+			s.announce(fn)
+		}
+	}
+	if failed > 0 {
+		return ExitCode(1)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/openfunction/ofn/internal/cli/connect"
+	"github.com/openfunction/ofn/internal/cli/progress"
+)
+
+// tailGrace is how long the end of a log is waited for after its build has ended.
+const tailGrace = 2 * time.Second
+
+// buildTail shows the log of one build at a time as it grows. Its methods are for one goroutine.
+type buildTail struct {
+	session *session
+	display *progress.Display
+	name    string
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+// start follows a build; the one that is followed already goes on.
+func (t *buildTail) start(ctx context.Context, namespace, name string) {
+	if t.name == name {
+		return
+	}
+	t.stop()
+	ctx, cancel := context.WithCancel(ctx)
+	t.name, t.cancel, t.done = name, cancel, make(chan struct{})
+	go func() {
+		defer close(t.done)
+		t.copy(ctx, namespace, name)
+	}()
+}
+
+// finish waits for the rest of the log of a build that has ended.
+func (t *buildTail) finish() {
+	if t.done == nil {
+		return
+	}
+	grace := time.NewTimer(tailGrace)
+	defer grace.Stop()
+	select {
+	case <-t.done:
+	case <-grace.C:
+	}
+	t.stop()
+}
+
+// stop ends following and waits for its goroutine.
+func (t *buildTail) stop() {
+	if t.done != nil {
+		t.cancel()
+		<-t.done
+		t.done = nil
+	}
+}
+
+// copy asks again while the log is not there yet. A control plane without logs of builds shows none: the states tell.
+func (t *buildTail) copy(ctx context.Context, namespace, name string) {
+	for {
+		log, err := t.session.Stream(ctx, connect.BuilderPath(namespace, name), url.Values{"follow": {"true"}})
+		if err == nil {
+			w := t.display.Log()
+			_, _ = io.Copy(w, bufio.NewReader(log)) // a log that breaks off is no failure of the deployment
+			w.Flush()
+			log.Close()
+			return
+		}
+		var answer *connect.StatusError
+		if !errors.As(err, &answer) || answer.Code != http.StatusNotFound {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(retry):
+		}
+	}
+}

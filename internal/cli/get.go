@@ -1,0 +1,317 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
+)
+
+// resource is a kind that get and delete know by name.
+type resource struct {
+	group, version, plural, kind string
+	aliases                      []string
+}
+
+func resources() []resource {
+	core, version := v1beta2.Group, v1beta2.Version
+	return []resource{
+		{core, version, "functions", "Function", []string{"function", "fn"}},
+		{core, version, "builders", "Builder", []string{"builder"}},
+		{core, version, "servings", "Serving", []string{"serving", "revisions", "revision"}},
+		{networking.GroupVersion.Group, networking.GroupVersion.Version, "gateways", "Gateway", []string{"gateway", "gw"}},
+	}
+}
+
+func resourceNamed(name string) (resource, bool) {
+	name, _, _ = strings.Cut(strings.ToLower(name), ".")
+	for _, r := range resources() {
+		for _, alias := range append(r.aliases, r.plural) {
+			if name == alias {
+				return r, true
+			}
+		}
+	}
+	return resource{}, false
+}
+
+// resourceAndNames reads "functions a b", "builder/a" and "a", which names a function.
+func resourceAndNames(args []string) (resource, []string, error) {
+	if len(args) == 0 {
+		return resources()[0], nil, nil
+	}
+	if r, ok := resourceNamed(args[0]); ok {
+		return r, args[1:], nil
+	}
+	kind, name, slash := strings.Cut(args[0], "/")
+	if !slash {
+		return resources()[0], args, nil
+	}
+	r, ok := resourceNamed(kind)
+	if !ok {
+		return r, nil, fmt.Errorf("%q is not known here: there are functions, builders, servings and gateways", kind)
+	}
+	return r, append([]string{name}, args[1:]...), nil
+}
+
+func (r resource) path(namespace, name string) string {
+	path := "/apis/" + r.group + "/" + r.version
+	if namespace != "" {
+		path += "/namespaces/" + namespace
+	}
+	path += "/" + r.plural
+	if name != "" {
+		path += "/" + name
+	}
+	return path
+}
+
+// getQuery is what the flags of get say.
+type getQuery struct {
+	output, selector, fields string
+	all, watch, noHeaders    bool
+	limit                    int64
+
+	resource resource
+	names    []string
+}
+
+func (a *app) getCommand() *cobra.Command {
+	var q getQuery
+	cmd := &cobra.Command{
+		Use:               "get [functions|builders|servings|gateways] [NAME...]",
+		Short:             "List functions, builds, revisions or gateways",
+		Example:           "  ofn get\n  ofn get hello -w\n  ofn get builders -A -o wide\n  ofn get fn hello -o yaml",
+		ValidArgsFunction: a.completeGet,
+	}
+	f := cmd.Flags()
+	f.StringVarP(&q.output, "output", "o", "", "json, yaml, wide or name")
+	f.StringVarP(&q.selector, "selector", "l", "", "only those with these labels")
+	f.StringVar(&q.fields, "field-selector", "", "only those with these fields, e.g. metadata.name=hello")
+	f.BoolVarP(&q.all, "all-namespaces", "A", false, "those of all namespaces")
+	f.BoolVarP(&q.watch, "watch", "w", false, "go on with every change")
+	f.BoolVar(&q.noHeaders, "no-headers", false, "leave the head of the table out")
+	f.Int64Var(&q.limit, "limit", 0, "at most that many; 0 is all")
+	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) (err error) {
+		if err := checkOutput(q.output, "json", "yaml", "wide", "name"); err != nil {
+			return err
+		}
+		if q.resource, q.names, err = resourceAndNames(args); err != nil {
+			return err
+		}
+		switch {
+		case q.all && len(q.names) > 0:
+			return errors.New("a name and -A exclude each other: a name belongs to one namespace")
+		case q.watch && len(q.names) > 1:
+			return errors.New("-w follows one name, or all")
+		}
+		err = s.get(ctx, &q)
+		if q.watch && ctx.Err() != nil {
+			return nil
+		}
+		return err
+	})
+	return cmd
+}
+
+func (a *app) completeGet(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return a.completeFunctions(cmd, args, prefix)
+	}
+	names, directive := a.completeFunctions(cmd, args, prefix)
+	for _, r := range resources() {
+		if strings.HasPrefix(r.plural, prefix) {
+			names = append(names, r.plural)
+		}
+	}
+	return names, directive
+}
+
+func (s *session) get(ctx context.Context, q *getQuery) error {
+	if q.output != "" && q.output != "wide" {
+		return s.getObjects(ctx, q)
+	}
+	t := newTable(s.app.env.Out, q.output == "wide", q.all, q.noHeaders)
+	version := ""
+	for _, name := range orAll(q.names) {
+		data, err := s.request(q, name).SetHeader("Accept", tableType).Param("includeObject", "Object").Do(ctx).Raw()
+		if err != nil {
+			return err
+		}
+		var content metav1.Table
+		if err := json.Unmarshal(data, &content); err != nil {
+			return fmt.Errorf("reading the list: %w", err)
+		}
+		t.add(&content)
+		version = content.ResourceVersion
+	}
+	if t.empty() && !q.watch {
+		where := "in namespace " + s.Namespace
+		if q.all {
+			where = "in any namespace"
+		}
+		fmt.Fprintf(s.app.env.Err, "there are no %s %s\n", q.resource.plural, where)
+		return nil
+	}
+	t.flush()
+	if !q.watch {
+		return nil
+	}
+	return s.watchTable(ctx, q, t, version)
+}
+
+func orAll(names []string) []string {
+	if len(names) == 0 {
+		return []string{""}
+	}
+	return names
+}
+
+// request is the list, or one object.
+func (s *session) request(q *getQuery, name string) *rest.Request {
+	namespace := s.Namespace
+	if q.all {
+		namespace = ""
+	}
+	r := s.REST.Get().AbsPath(q.resource.path(namespace, name))
+	if name != "" {
+		return r
+	}
+	for key, value := range map[string]string{"labelSelector": q.selector, "fieldSelector": q.fields} {
+		if value != "" {
+			r = r.Param(key, value)
+		}
+	}
+	if q.limit > 0 {
+		r = r.Param("limit", fmt.Sprint(q.limit))
+	}
+	return r
+}
+
+// watchRequest follows the list, or the one name of it, from a version on.
+func (s *session) watchRequest(q *getQuery, version string) *rest.Request {
+	one := *q
+	one.limit = 0
+	if len(q.names) == 1 {
+		one.fields = "metadata.name=" + q.names[0]
+	}
+	r := s.request(&one, "").Param("watch", "true")
+	if version != "" {
+		r = r.Param("resourceVersion", version)
+	}
+	return r
+}
+
+func (s *session) watchTable(ctx context.Context, q *getQuery, t *table, version string) error {
+	stream, err := s.watchRequest(q, version).SetHeader("Accept", tableType).Param("includeObject", "Object").Stream(ctx)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	return events(stream, func(kind string, object []byte) error {
+		var content metav1.Table
+		if err := json.Unmarshal(object, &content); err != nil {
+			return fmt.Errorf("reading a change: %w", err)
+		}
+		t.add(&content)
+		t.flush()
+		return nil
+	})
+}
+
+// events reads a stream of watch events until it ends.
+func events(r io.Reader, each func(kind string, object []byte) error) error {
+	for dec := json.NewDecoder(r); ; {
+		var event struct {
+			Type   string
+			Object json.RawMessage
+		}
+		err := dec.Decode(&event)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("reading changes: %w", err)
+		case event.Type == "BOOKMARK":
+		case event.Type == "ERROR":
+			var status metav1.Status
+			if err := json.Unmarshal(event.Object, &status); err != nil {
+				return fmt.Errorf("reading changes: %w", err)
+			}
+			return fmt.Errorf("the server ended the watch: %s", status.Message)
+		default:
+			if err := each(event.Type, event.Object); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// getObjects prints whole objects.
+func (s *session) getObjects(ctx context.Context, q *getQuery) error {
+	var items []unstructured.Unstructured
+	version := ""
+	for _, name := range orAll(q.names) {
+		data, err := s.request(q, name).Do(ctx).Raw()
+		if err != nil {
+			return err
+		}
+		var one unstructured.Unstructured
+		if err := one.UnmarshalJSON(data); err != nil {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
+		version = one.GetResourceVersion()
+		if !one.IsList() {
+			items = append(items, one)
+			continue
+		}
+		list, err := one.ToList()
+		if err != nil {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
+		items = append(items, list.Items...)
+	}
+	if err := s.printItems(q, items); err != nil || !q.watch {
+		return err
+	}
+	stream, err := s.watchRequest(q, version).Stream(ctx)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	return events(stream, func(_ string, data []byte) error {
+		var one unstructured.Unstructured
+		if err := one.UnmarshalJSON(data); err != nil {
+			return fmt.Errorf("reading a change: %w", err)
+		}
+		return s.printItems(&getQuery{output: q.output, names: []string{one.GetName()}}, []unstructured.Unstructured{one})
+	})
+}
+
+// printItems prints one object as itself and several as a List.
+func (s *session) printItems(q *getQuery, items []unstructured.Unstructured) error {
+	if q.output == "name" || len(q.names) == 1 && len(items) == 1 {
+		for i := range items {
+			if err := s.show(q.output, &items[i], nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	contents := make([]any, len(items))
+	for i := range items {
+		items[i].SetManagedFields(nil)
+		contents[i] = items[i].Object
+	}
+	return s.app.print(q.output, map[string]any{"apiVersion": "v1", "kind": "List", "items": contents, "metadata": map[string]any{"resourceVersion": ""}})
+}

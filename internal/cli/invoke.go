@@ -1,0 +1,255 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/cli/connect"
+)
+
+// call is what the flags of invoke say.
+type call struct {
+	path, method, data, file string
+
+	headers  []string
+	showHead bool
+	timeout  time.Duration
+
+	event                                       bool
+	eventType, eventSource, eventID, eventAbout string
+}
+
+func (a *app) invokeCommand() *cobra.Command {
+	var c call
+	cmd := &cobra.Command{
+		Use:   "invoke NAME [PATH]",
+		Short: "Call a function",
+		Long: `Call a function through the control plane, so that neither its DNS name nor its port must be reachable from here.
+
+The body of the answer goes to the standard output as it comes. The exit code is 1 when the answer's status is 400 or more.`,
+		Example: `  ofn invoke hello /bob
+  ofn invoke orders -d '{"item": "tea"}' -H 'X-Tenant: blue' -i
+  ofn invoke resize --file photo.jpg > small.jpg
+  ofn invoke receive --cloudevent --type order.placed -d '{"name": "bob"}'`,
+		Args:              between(1, 2, "the name of a function and perhaps a path"),
+		ValidArgsFunction: a.completeFunction,
+	}
+	f := cmd.Flags()
+	f.StringVarP(&c.data, "data", "d", "", "body; @FILE reads it from a file, @- from the standard input")
+	f.StringVar(&c.file, "file", "", "file to send as the body")
+	f.StringArrayVarP(&c.headers, "header", "H", nil, "header 'Name: value'; repeatable")
+	f.StringVarP(&c.method, "method", "X", "", "method (default: POST with a body, else GET)")
+	f.BoolVarP(&c.showHead, "include", "i", false, "print status and headers too, to the standard error")
+	f.DurationVar(&c.timeout, "timeout", 0, "how long the whole call may take; 0 is without limit")
+	f.BoolVar(&c.event, "cloudevent", false, "send the body as the data of a CloudEvent")
+	f.StringVar(&c.eventType, "type", "ofn.invoke", "type of the CloudEvent")
+	f.StringVar(&c.eventSource, "source", "ofn/cli", "source of the CloudEvent")
+	f.StringVar(&c.eventID, "id", "", "id of the CloudEvent (default: a random one)")
+	f.StringVar(&c.eventAbout, "subject", "", "subject of the CloudEvent")
+	cmd.MarkFlagsMutuallyExclusive("data", "file")
+	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		for _, flag := range []string{"type", "source", "id", "subject"} {
+			if f.Changed(flag) && !c.event {
+				return fmt.Errorf("--%s belongs to --cloudevent", flag)
+			}
+		}
+		c.path = "/"
+		if len(args) == 2 {
+			c.path = "/" + strings.TrimPrefix(args[1], "/")
+		}
+		return s.invoke(ctx, args[0], &c)
+	})
+	return cmd
+}
+
+func (s *session) invoke(ctx context.Context, name string, c *call) error {
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
+	fn, err := s.function(ctx, name)
+	if err != nil {
+		return err
+	}
+	client, base, err := s.wayTo(ctx, fn)
+	if err != nil {
+		return err
+	}
+	req, err := c.request(ctx, base, s.app.env.In)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return c.failed(ctx, name, err)
+	}
+	defer resp.Body.Close()
+	if c.showHead {
+		head(s.app.env.Err, resp)
+	}
+	if _, err := io.Copy(s.app.env.Out, resp.Body); err != nil {
+		return c.failed(ctx, name, err)
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		return nil
+	}
+	fmt.Fprintf(s.app.env.Err, "\n%s answered %s\n", name, resp.Status)
+	return ExitCode(1)
+}
+
+func (c *call) failed(ctx context.Context, name string, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%s has not answered within %s", name, c.timeout)
+	}
+	return fmt.Errorf("calling %s: %w", name, err)
+}
+
+// wayTo finds how to reach a function: through the control plane of a machine, else by its address.
+func (s *session) wayTo(ctx context.Context, fn *v1beta2.Function) (*http.Client, string, error) {
+	machine, err := s.Machine(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if machine {
+		return &http.Client{Transport: s.HTTP.Transport, CheckRedirect: asItIs}, s.Resolve(connect.FunctionPath(fn.Namespace, fn.Name, "invoke"), nil), nil
+	}
+	for _, a := range fn.Status.Addresses {
+		if a.Type == v1beta2.AddressExternal {
+			return &http.Client{CheckRedirect: asItIs}, strings.TrimRight(a.Value, "/"), nil
+		}
+	}
+	return nil, "", fmt.Errorf("function %s has no address that can be reached from outside; see `ofn describe %s`", fn.Name, targetOf(fn))
+}
+
+// asItIs shows a redirect instead of following it: it is the function's answer.
+func asItIs(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+func (c *call) request(ctx context.Context, base string, in io.Reader) (*http.Request, error) {
+	body, contentType, err := c.body(in)
+	if err != nil {
+		return nil, err
+	}
+	path, query, _ := strings.Cut(c.path, "?")
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("the function's address: %w", err)
+	}
+	if u.RawQuery = query; path != "/" || !strings.Contains(u.Path, "/ofn/v1/") {
+		u = u.JoinPath(path)
+	} else {
+		u.Path += "/"
+	}
+	method := c.method
+	if method == "" && body != nil {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), u.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("making the request: %w", err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if c.event {
+		c.eventHeaders(req.Header)
+	}
+	for _, h := range c.headers {
+		field, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return nil, fmt.Errorf("header %q is not 'Name: value'", h)
+		}
+		if strings.EqualFold(field, "host") {
+			return nil, errors.New("the host of a call is the function's; a header cannot replace it")
+		}
+		req.Header.Set(strings.TrimSpace(field), strings.TrimSpace(value))
+	}
+	return req, nil
+}
+
+// body is nil when there is none.
+func (c *call) body(in io.Reader) (io.Reader, string, error) {
+	file := c.file
+	if rest, ok := strings.CutPrefix(c.data, "@"); ok {
+		file = rest
+	}
+	switch {
+	case file == "-":
+		return in, "application/octet-stream", nil
+	case file != "":
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, "", fmt.Errorf("reading the body: %w", err)
+		}
+		kind := mime.TypeByExtension(filepath.Ext(file))
+		if kind == "" {
+			kind = "application/octet-stream"
+		}
+		return bytes.NewReader(content), kind, nil
+	case c.data == "" && !c.event:
+		return nil, "", nil
+	case c.data == "":
+		return http.NoBody, "", nil
+	case json.Valid([]byte(c.data)):
+		return strings.NewReader(c.data), "application/json", nil
+	default:
+		return strings.NewReader(c.data), "text/plain; charset=utf-8", nil
+	}
+}
+
+// eventHeaders are those of the binary mode of CloudEvents over HTTP.
+func (c *call) eventHeaders(h http.Header) {
+	id := c.eventID
+	if id == "" {
+		id = rand.Text()
+	}
+	h.Set("ce-specversion", "1.0")
+	h.Set("ce-id", id)
+	h.Set("ce-type", c.eventType)
+	h.Set("ce-source", c.eventSource)
+	h.Set("ce-time", time.Now().UTC().Format(time.RFC3339Nano))
+	if c.eventAbout != "" {
+		h.Set("ce-subject", c.eventAbout)
+	}
+}
+
+func head(w io.Writer, resp *http.Response) {
+	fmt.Fprintf(w, "%s %s\n", resp.Proto, resp.Status)
+	var names []string
+	for name := range resp.Header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range resp.Header[name] {
+			fmt.Fprintf(w, "%s: %s\n", name, value)
+		}
+	}
+	fmt.Fprintln(w)
+}
+
+// between wants some arguments and says what they are.
+func between(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && len(args) <= most {
+			return nil
+		}
+		return fmt.Errorf("%s wants %s; see `%s --help`", cmd.CommandPath(), what, cmd.CommandPath())
+	}
+}

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/cli/connect"
+)
+
+// logQuery is what the flags of logs say.
+type logQuery struct {
+	follow, build bool
+	tail          int
+	since         time.Duration
+	revision      string
+	container     string
+}
+
+func (a *app) logsCommand() *cobra.Command {
+	var q logQuery
+	cmd := &cobra.Command{
+		Use:   "logs NAME [CONTAINER]",
+		Short: "Print what a function, or its build, has written",
+		Long: `Print what the copies of a function have written, or with --build the log of its latest build.
+
+CONTAINER is for functions on a cluster that have others beside their own.`,
+		Example:           "  ofn logs hello -f\n  ofn logs hello --since 10m --tail 100\n  ofn logs hello --build",
+		Args:              between(1, 2, "the name of a function"),
+		ValidArgsFunction: a.completeFunction,
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&q.follow, "follow", "f", false, "go on with what is written from now")
+	f.BoolVar(&q.build, "build", false, "the log of the latest build instead")
+	f.IntVar(&q.tail, "tail", 0, "only that many of the last lines")
+	f.DurationVar(&q.since, "since", 0, "only what is not older, e.g. 5m")
+	f.StringVar(&q.revision, "revision", "", "only the copies of this revision")
+	complete(cmd, "revision", a.completeRevisions)
+	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		if q.tail < 0 {
+			return errors.New("--tail is a number of lines")
+		}
+		q.container = v1beta2.FunctionContainer
+		if len(args) == 2 {
+			q.container = args[1]
+		}
+		fn, err := s.function(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		err = s.logs(ctx, fn, q)
+		if ctx.Err() != nil {
+			return nil // Ctrl-C is how following ends
+		}
+		return err
+	})
+	return cmd
+}
+
+func (s *session) logs(ctx context.Context, fn *v1beta2.Function, q logQuery) error {
+	machine, err := s.Machine(ctx)
+	switch {
+	case err != nil:
+		return err
+	case q.build:
+		return s.buildLog(ctx, fn, q, machine)
+	case !machine:
+		return s.podLogs(ctx, fn, q)
+	}
+	query := url.Values{}
+	set := func(key, value string, given bool) {
+		if given {
+			query.Set(key, value)
+		}
+	}
+	set("follow", "true", q.follow)
+	set("tail", strconv.Itoa(q.tail), q.tail > 0)
+	set("since", time.Now().Add(-q.since).UTC().Format(time.RFC3339), q.since > 0)
+	set("revision", q.revision, q.revision != "")
+	err = s.copyLog(ctx, connect.FunctionPath(fn.Namespace, fn.Name, "logs"), query)
+	var answer *connect.StatusError
+	if errors.As(err, &answer) && answer.Code == http.StatusNotFound {
+		return fmt.Errorf("function %s has written nothing yet", fn.Name)
+	}
+	return err
+}
+
+func (s *session) buildLog(ctx context.Context, fn *v1beta2.Function, q logQuery, machine bool) error {
+	if fn.Status.Build == nil || fn.Status.Build.ResourceRef == "" {
+		return fmt.Errorf("function %s has no build", fn.Name)
+	}
+	name := fn.Status.Build.ResourceRef
+	if !machine {
+		return s.podsLog(ctx, q, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelBuilder: name})
+	}
+	query := url.Values{}
+	if q.follow {
+		query.Set("follow", "true")
+	}
+	err := s.copyLog(ctx, connect.BuilderPath(fn.Namespace, name), query)
+	var answer *connect.StatusError
+	if errors.As(err, &answer) && answer.Code == http.StatusNotFound {
+		return fmt.Errorf("build %s (%s) has no log", name, fn.Status.Build.State)
+	}
+	return err
+}
+
+func (s *session) copyLog(ctx context.Context, path string, query url.Values) error {
+	log, err := s.Stream(ctx, path, query)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	if _, err := io.Copy(s.app.env.Out, log); err != nil {
+		return fmt.Errorf("reading the log: %w", err)
+	}
+	return nil
+}
+
+// podLogs is for clusters: the logs of the function's pods.
+func (s *session) podLogs(ctx context.Context, fn *v1beta2.Function, q logQuery) error {
+	revision := q.revision
+	if revision == "" && fn.Status.Serving != nil {
+		revision = fn.Status.Serving.ResourceRef
+	}
+	return s.podsLog(ctx, q, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelServing: revision})
+}
+
+// podsLog prints one pod after the other; only one can be followed.
+func (s *session) podsLog(ctx context.Context, q logQuery, options ...client.ListOption) error {
+	var pods corev1.PodList
+	if err := s.Client.List(ctx, &pods, options...); err != nil {
+		return err
+	}
+	if len(pods.Items) == 0 {
+		return errors.New("no pod runs, so there is no log: the function is scaled to zero, or its build's pods are gone")
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		query := url.Values{}
+		if !q.build {
+			query.Set("container", q.container)
+		}
+		if q.follow && i == len(pods.Items)-1 {
+			query.Set("follow", "true")
+		}
+		if q.tail > 0 {
+			query.Set("tailLines", strconv.Itoa(q.tail))
+		}
+		if q.since > 0 {
+			query.Set("sinceSeconds", strconv.Itoa(int(q.since.Seconds())))
+		}
+		if err := s.copyLog(ctx, "/api/v1/namespaces/"+pod.Namespace+"/pods/"+pod.Name+"/log", query); err != nil {
+			return fmt.Errorf("pod %s: %w", pod.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// referenceCommand prints docs/cli.md, from the commands of the whole program.
+func referenceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "reference",
+		Short:  "Print the reference of the command line as Markdown",
+		Args:   cobra.NoArgs,
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), Reference(cmd.Root()))
+			return err
+		},
+	}
+}
+
+// Reference describes a command and all below it as Markdown: a section "## ofn …" for each, in the order of their names.
+func Reference(root *cobra.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# The command line\n\n<!-- Made by `ofn reference`; do not edit. -->\n\n%s.\n\nExit codes: 0, and 1 when something failed or a function answered 400 or more; 130 after Ctrl-C.\n", root.Short)
+	if flags := root.PersistentFlags().FlagUsages(); flags != "" {
+		fmt.Fprintf(&b, "\nEvery command that talks to a control plane takes:\n\n```\n%s```\n", flags)
+	}
+	for _, section := range Sections(root) {
+		b.WriteString("\n" + section)
+	}
+	return b.String()
+}
+
+// Sections are those of Reference.
+func Sections(root *cobra.Command) []string {
+	var out []string
+	for _, c := range root.Commands() {
+		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" {
+			out = append(out, section(c))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func section(c *cobra.Command) string {
+	var b strings.Builder
+	text := c.Long
+	if text == "" {
+		text = c.Short + "."
+	}
+	usage := c.UseLine()
+	fmt.Fprintf(&b, "## %s\n\n%s\n\n```\n%s\n```\n", c.CommandPath(), prose(text), usage)
+	if c.Example != "" {
+		fmt.Fprintf(&b, "\n```sh\n%s\n```\n", unindent(c.Example))
+	}
+	if flags := c.NonInheritedFlags().FlagUsages(); flags != "" {
+		fmt.Fprintf(&b, "\n```\n%s```\n", flags)
+	}
+	return b.String()
+}
+
+// prose makes indented lines of a long text code.
+func prose(s string) string {
+	return strings.ReplaceAll(s, "\n  ", "\n    ")
+}
+
+func unindent(s string) string {
+	return strings.TrimPrefix(strings.ReplaceAll(s, "\n  ", "\n"), "  ")
+}
