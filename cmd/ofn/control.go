@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -51,8 +51,9 @@ func (p *platform) control(ctx context.Context) error {
 		}
 	}
 	config := p.api.Config()
-	config.QPS = -1 // the server is in this process; its own limits hold
-	ctrl.SetLogger(logr.FromSlogHandler(p.log.Handler()))
+	config.QPS = -1                                                             // the server is in this process; its own limits hold
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, "" // custom resources have no protobuf form
+	ctrl.SetLogger(klog.Background())                                           // which RouteKlog made as quiet as it should be
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
