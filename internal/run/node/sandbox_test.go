@@ -56,8 +56,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// real is a node with the built-in sandbox, whose images are named for what the program is to do.
-func real(t testing.TB, activation bool) (*node.Node, *copylog.Store, *phases) {
+// inSandbox is a node with the built-in sandbox, whose images are named for what the program is to do.
+func inSandbox(t testing.TB, activation bool) (*node.Node, *copylog.Store, *phases) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root to make sandboxes with limits")
@@ -155,7 +155,7 @@ func TestConformanceInSandbox(t *testing.T) {
 	for name, activation := range map[string]bool{"port": false, "activation socket": true} {
 		t.Run(name, func(t *testing.T) {
 			runtest.Run(t, func(t *testing.T) runtest.Engine {
-				n, _, _ := real(t, activation)
+				n, _, _ := inSandbox(t, activation)
 				call := func(ctx context.Context, k run.Key) error { return get(ctx, n, k) }
 				return runtest.Engine{Runner: n, Good: "good", Broken: "broken", Missing: "missing", Call: call, Patience: time.Minute}
 			})
@@ -189,7 +189,7 @@ func eventually(t *testing.T, n *node.Node, good func(run.Status) bool) run.Stat
 }
 
 func TestOutOfMemoryInSandbox(t *testing.T) {
-	n, logs, p := real(t, false)
+	n, logs, p := inSandbox(t, false)
 	r := revision()
 	r.Image, r.Container.Memory = "greedy", 32<<20
 	if err := n.Apply(t.Context(), r); err != nil {
@@ -218,7 +218,7 @@ func TestOutOfMemoryInSandbox(t *testing.T) {
 }
 
 func TestWrongPortInSandbox(t *testing.T) {
-	n, _, _ := real(t, false)
+	n, _, _ := inSandbox(t, false)
 	r := revision()
 	r.Image, r.StartTimeout = "elsewhere", 300*time.Millisecond
 	if err := n.Apply(t.Context(), r); err != nil {
@@ -235,7 +235,7 @@ func TestWrongPortInSandbox(t *testing.T) {
 func BenchmarkColdStart(b *testing.B) {
 	for name, activation := range map[string]bool{"port": false, "activation socket": true} {
 		b.Run(name, func(b *testing.B) {
-			n, _, _ := real(b, activation)
+			n, _, _ := inSandbox(b, activation)
 			for b.Loop() {
 				b.StopTimer()
 				r := revision()
