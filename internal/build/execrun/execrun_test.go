@@ -48,32 +48,32 @@ func TestCancelEndsAll(t *testing.T) {
 	reason := errors.New("reason")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	started := trigger(func() { cancel(reason) })
-	c := shell("(trap '' TERM; exec sleep 1000.4242) & echo started; wait")
+	c := shell("(trap '' TERM; exec sleep 20.4242) & echo started; wait")
 	c.Stdout = started
 	_, err := execrun.Runner{}.Run(ctx, c)
 	if !errors.Is(err, reason) {
 		t.Errorf("error is %v", err)
 	}
-	gone(t, "1000.4242")
+	gone(t, "20.4242")
 }
 
 // What outlives the command is ended with it.
 func TestOrphans(t *testing.T) {
-	c := shell("sleep 1000.2424 >/dev/null 2>&1 &")
+	c := shell("sleep 20.2424 >/dev/null 2>&1 &")
 	if exit, err := (execrun.Runner{}).Run(t.Context(), c); err != nil || exit.Code != 0 {
 		t.Fatalf("got %+v, %v", exit, err)
 	}
-	gone(t, "1000.2424")
+	gone(t, "20.2424")
 }
 
 func TestLimits(t *testing.T) {
-	const memoryHog = `x=$(head -c 60000000 /dev/zero | tr '\0' x); sleep 1000.99; echo ${#x}`
+	const memoryHog = `x=$(head -c 60000000 /dev/zero | tr '\0' x); sleep 20.99; echo ${#x}`
 	for _, c := range []struct {
 		name, script string
 		limits       build.RunLimits
 		want         build.Resource
 	}{
-		{"processes", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1000.77 & done; wait", build.RunLimits{PIDs: 8}, build.Processes},
+		{"processes", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 20.77 & done; wait", build.RunLimits{PIDs: 8}, build.Processes},
 		{"memory", memoryHog, build.RunLimits{MemoryBytes: 30 << 20}, build.Memory},
 		{"file size", "exec head -c 100000 /dev/zero >" + t.TempDir() + "/big", build.RunLimits{FileBytes: 1000}, build.FileSize},
 	} {
@@ -84,7 +84,7 @@ func TestLimits(t *testing.T) {
 			if err != nil || exit.Exceeded != c.want {
 				t.Errorf("got %+v, %v, want %q exceeded", exit, err, c.want)
 			}
-			gone(t, "1000.77")
+			gone(t, "20.77")
 		})
 	}
 }
@@ -94,13 +94,13 @@ func TestLimits(t *testing.T) {
 func TestManyForks(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	c := shell("i=0; while [ $i -lt 300 ]; do sleep 1000.55 & i=$((i+1)); done; wait")
+	c := shell("i=0; while [ $i -lt 300 ]; do sleep 20.55 & i=$((i+1)); done; wait")
 	c.Limits.PIDs = 64
 	exit, err := execrun.Runner{}.Run(ctx, c)
 	if err != nil || exit.Exceeded != build.Processes {
 		t.Errorf("got %+v, %v", exit, err)
 	}
-	gone(t, "1000.55")
+	gone(t, "20.55")
 }
 
 type trigger func()

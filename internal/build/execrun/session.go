@@ -34,11 +34,11 @@ func (s *session) watch(ctx context.Context, done <-chan struct{}) {
 		if s.limits.PIDs == 0 && s.limits.MemoryBytes == 0 {
 			continue
 		}
-		pids, memory := s.members()
+		all := s.members()
 		switch {
-		case s.limits.PIDs > 0 && int64(len(pids)) > s.limits.PIDs:
+		case s.limits.PIDs > 0 && int64(len(all.running)+len(all.stopped)) > s.limits.PIDs:
 			s.exceeded = build.Processes
-		case s.limits.MemoryBytes > 0 && memory > s.limits.MemoryBytes:
+		case s.limits.MemoryBytes > 0 && all.memory > s.limits.MemoryBytes:
 			s.exceeded = build.Memory
 		default:
 			continue
@@ -48,28 +48,38 @@ func (s *session) watch(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// kill ends every member. Members are stopped first, so that none can fork on while the others are being killed.
+// kill ends every member. It first stops them, again and again until all stand still, so that none forks while others are being killed.
 func (s *session) kill() {
-	const rounds = 100 // each finds what was forked since the one before
+	const rounds = 1000 // each meets only what was forked during the one before
 	for range rounds {
-		pids, _ := s.members()
-		if len(pids) == 0 {
+		all := s.members()
+		if len(all.running) == 0 {
+			signal(all.stopped, syscall.SIGKILL)
 			return
 		}
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGSTOP) // gone already is as good
-		}
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		signal(all.running, syscall.SIGSTOP)
+	}
+	all := s.members()
+	signal(append(all.running, all.stopped...), syscall.SIGKILL)
+}
+
+func signal(pids []int, sig syscall.Signal) {
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, sig) // gone already is as good
 	}
 }
 
-// members lists the living processes of the session and sums their resident memory, in bytes.
-func (s *session) members() (pids []int, memory int64) {
+// members are the living processes of a session.
+type members struct {
+	running, stopped []int
+	memory           int64 // resident, bytes
+}
+
+func (s *session) members() members {
+	var all members
 	dir, err := os.Open("/proc")
 	if err != nil {
-		return nil, 0
+		return all
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1) // processes come and go: what could be read is what there was
@@ -78,33 +88,45 @@ func (s *session) members() (pids []int, memory int64) {
 		if err != nil {
 			continue
 		}
-		stat, err := os.ReadFile("/proc/" + name + "/stat")
+		text, err := os.ReadFile("/proc/" + name + "/stat")
 		if err != nil {
 			continue
 		}
-		if sid, pages, ok := parseStat(stat); ok && sid == s.id {
-			pids = append(pids, pid)
-			memory += pages * int64(os.Getpagesize())
+		st, ok := parseStat(text)
+		if !ok || st.session != s.id {
+			continue
+		}
+		all.memory += st.pages * int64(os.Getpagesize())
+		if st.state == 'T' {
+			all.stopped = append(all.stopped, pid)
+		} else {
+			all.running = append(all.running, pid)
 		}
 	}
-	return pids, memory
+	return all
 }
 
-// parseStat reads session and resident pages from /proc/PID/stat, see proc(5). It is not ok for a process that is dead already.
-func parseStat(stat []byte) (sid int, pages int64, ok bool) {
+// stat is what of /proc/PID/stat counts here.
+type stat struct {
+	state   byte
+	session int
+	pages   int64 // resident
+}
+
+// parseStat reads /proc/PID/stat, see proc(5). It is not ok for a process that is dead already.
+func parseStat(text []byte) (stat, bool) {
 	const state, session, rss = 0, 3, 21 // counted after the name, which may hold anything but ends with the last ')'
-	i := bytes.LastIndexByte(stat, ')')
+	i := bytes.LastIndexByte(text, ')')
 	if i < 0 {
-		return 0, 0, false
+		return stat{}, false
 	}
-	fields := bytes.Fields(stat[i+1:])
+	fields := bytes.Fields(text[i+1:])
 	if len(fields) <= rss || fields[state][0] == 'Z' || fields[state][0] == 'X' {
-		return 0, 0, false
+		return stat{}, false
 	}
-	sid, err := strconv.Atoi(string(fields[session]))
-	if err != nil {
-		return 0, 0, false
-	}
-	pages, err = strconv.ParseInt(string(fields[rss]), 10, 64)
-	return sid, pages, err == nil
+	s := stat{state: fields[state][0]}
+	var err1, err2 error
+	s.session, err1 = strconv.Atoi(string(fields[session]))
+	s.pages, err2 = strconv.ParseInt(string(fields[rss]), 10, 64)
+	return s, err1 == nil && err2 == nil
 }
