@@ -29,6 +29,8 @@ type Options struct {
 	Unlimited bool
 	// OneUser is set where a copy can only run as one user and cannot give files to others.
 	OneUser bool
+	// Layer is what BuildProbe made; empty has it made.
+	Layer string
 }
 
 const (
@@ -38,8 +40,10 @@ const (
 
 // Run runs the suite.
 func Run(t *testing.T, o Options) {
-	layer := BuildProbe(t)
-	s := &suite{Options: o, layer: layer, driver: o.New(t)}
+	if o.Layer == "" {
+		o.Layer = BuildProbe(t)
+	}
+	s := &suite{Options: o, layer: o.Layer, driver: o.New(t)}
 	t.Cleanup(func() {
 		if err := s.driver.Close(); err != nil {
 			t.Errorf("closing the driver: %v", err)

@@ -29,8 +29,9 @@ type controllers interface {
 	make(name string) (group, error)
 	// lacks says why limits of one kind cannot be enforced; empty when they can.
 	lacks(kind string) string
-	// clean ends and removes every group that is left, and then the directory that held them.
-	clean(ctx context.Context) error
+	// clean ends and removes every group but those whose name begins with keep. With an empty keep it removes the directory
+	// that held them, too.
+	clean(ctx context.Context, keep string) error
 	// drop removes the directory if no group was made in it.
 	drop()
 }
@@ -198,8 +199,8 @@ func killAll(dir string) error {
 	})
 }
 
-// cleanGroups ends and removes all groups in parent, and parent.
-func cleanGroups(ctx context.Context, parent string) error {
+// cleanGroups is clean for one directory of groups.
+func cleanGroups(ctx context.Context, parent, keep string) error {
 	entries, err := os.ReadDir(parent)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -207,22 +208,25 @@ func cleanGroups(ctx context.Context, parent string) error {
 	if err != nil {
 		return fmt.Errorf("looking for groups left behind: %w", err)
 	}
-	errs := []error{killAll(parent)}
+	var errs []error
 	for _, e := range entries {
-		if e.IsDir() {
-			errs = append(errs, removeGroup(ctx, filepath.Join(parent, e.Name())))
+		if dir := filepath.Join(parent, e.Name()); e.IsDir() && (keep == "" || !strings.HasPrefix(e.Name(), keep)) {
+			errs = append(errs, killAll(dir), removeGroup(ctx, dir))
 		}
 	}
-	return errors.Join(append(errs, removeGroup(ctx, parent))...)
+	if keep == "" {
+		errs = append(errs, removeGroup(ctx, parent))
+	}
+	return errors.Join(errs...)
 }
 
 // noControllers is a machine, or a user, without control groups.
 type noControllers struct{ why string }
 
-func (n noControllers) make(string) (group, error)  { return noGroup{}, nil }
-func (n noControllers) lacks(string) string         { return n.why }
-func (n noControllers) clean(context.Context) error { return nil }
-func (n noControllers) drop()                       {}
+func (n noControllers) make(string) (group, error)          { return noGroup{}, nil }
+func (n noControllers) lacks(string) string                 { return n.why }
+func (n noControllers) clean(context.Context, string) error { return nil }
+func (n noControllers) drop()                               {}
 
 type noGroup struct{}
 

@@ -54,7 +54,7 @@ func (l *legacy) make(name string) (group, error) {
 	g := &legacyGroup{dirs: make(map[string]string, len(l.dirs))}
 	for c, parent := range l.dirs {
 		dir := filepath.Join(parent, name)
-		if err := unix.Mkdir(dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil { // all, in case someone tidied up behind our back
 			_ = g.remove(context.Background())
 			return nil, fmt.Errorf("making group %s: %w", dir, err)
 		}
@@ -63,10 +63,10 @@ func (l *legacy) make(name string) (group, error) {
 	return g, nil
 }
 
-func (l *legacy) clean(ctx context.Context) error {
+func (l *legacy) clean(ctx context.Context, keep string) error {
 	var errs []error
 	for _, dir := range l.dirs {
-		errs = append(errs, cleanGroups(ctx, dir))
+		errs = append(errs, cleanGroups(ctx, dir, keep))
 	}
 	return errors.Join(errs...)
 }

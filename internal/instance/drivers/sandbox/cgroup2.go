@@ -111,7 +111,11 @@ func (u *unified) make(name string) (group, error) {
 		return noGroup{}, nil
 	}
 	dir := filepath.Join(u.dir, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, os.ErrNotExist) { // someone tidied up behind our back
+		err = errors.Join(os.Mkdir(u.dir, 0o755), handDown(u.dir), os.Mkdir(dir, 0o755))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("making group: %w", err)
 	}
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -121,11 +125,11 @@ func (u *unified) make(name string) (group, error) {
 	return &unifiedGroup{dir: dir, dirfd: fd}, nil
 }
 
-func (u *unified) clean(ctx context.Context) error {
+func (u *unified) clean(ctx context.Context, keep string) error {
 	if u.dir == "" {
 		return nil
 	}
-	return cleanGroups(ctx, u.dir)
+	return cleanGroups(ctx, u.dir, keep)
 }
 
 func (u *unified) drop() {

@@ -115,10 +115,9 @@ func awaitConnected(ctx context.Context, f *os.File) error {
 		return err
 	}
 	var result error
-	asked := false
 	err = c.Write(func(fd uintptr) bool {
-		if !asked { // the first call comes before any waiting
-			asked = true
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		if n, _ := unix.Poll(ready, 0); n == 0 {
 			return false
 		}
 		errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)

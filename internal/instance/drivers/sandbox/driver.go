@@ -64,10 +64,11 @@ func (d *Driver) open() (err error) {
 		d.log.Warn("reading the platform's control group", "error", err)
 	}
 	d.control = findControllers(d.opts.CgroupRoot, string(self), groupParent(d.host.dir))
-	// Groups of an earlier process must be gone before the first one of this process is made: they share a parent.
+	// What an earlier process left must go first: its groups hold limits and perhaps processes of copies with our names.
+	session := strconv.FormatInt(time.Now().UnixMilli(), 36)
 	clean, cancel := context.WithTimeout(context.Background(), removeTimeout)
 	defer cancel()
-	if err := d.control.clean(clean); err != nil {
+	if err := d.control.clean(clean, session); err != nil {
 		return err
 	}
 	if d.network, err = newNetwork(d.host); err != nil {
@@ -76,7 +77,7 @@ func (d *Driver) open() (err error) {
 	d.threads = &threads{
 		host: d.host, control: d.control, network: d.network,
 		jobs: make(chan *launch), hurry: make(chan struct{}, d.opts.Warm), closing: make(chan struct{}),
-		session: strconv.FormatInt(time.Now().UnixMilli(), 36),
+		session: session,
 	}
 	return d.startThreads()
 }
@@ -237,7 +238,7 @@ func (d *Driver) Close() error {
 	if d.control != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 		defer cancel()
-		err = d.control.clean(ctx)
+		err = d.control.clean(ctx, "")
 	}
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Close())

@@ -5,6 +5,7 @@ package sandbox
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,18 +39,20 @@ type plan struct {
 	binds    []Bind
 	process  instance.Process
 	files    []instance.File
-	writable int64 // bytes of all that it writes: root, /tmp, /dev/shm
-	fileSize int64 // largest file, 0 unlimited
-	links    map[string]string
-	shareNet bool // with the host
-	hostNet  int  // the host's network namespace, -1 when a copy shares it anyway
+	// courtesies are files that a program may do without, so an image whose directories cannot be written to is no error.
+	courtesies []instance.File
+	writable   int64 // bytes of all that it writes: root, /tmp, /dev/shm
+	fileSize   int64 // largest file, 0 unlimited
+	links      map[string]string
+	shareNet   bool // with the host
+	hostNet    int  // the host's network namespace, -1 when a copy shares it anyway
 
 	stdin, stdout, stderr int
 	listen                int // -1 without activation
 	fail                  int
 
-	tmp, shm, dev uintptr   // where the program keeps its mounts
-	bindSlots     []uintptr // the same for binds
+	proc, tmp, shm, dev uintptr   // where the program keeps its mounts
+	bindSlots           []uintptr // the same for binds
 }
 
 // compile writes the plan down. The order matters: what needs the host's files comes before the change of root, what
@@ -88,7 +91,7 @@ func (pl *plan) size() int {
 	for _, s := range pl.process.Env {
 		n += 2*len(s) + 24
 	}
-	for _, f := range pl.files {
+	for _, f := range slices.Concat(pl.courtesies, pl.files) {
 		n += len(f.Data) + len(f.Path)*(2+strings.Count(f.Path, "/")) + 128
 	}
 	for k, v := range pl.links {

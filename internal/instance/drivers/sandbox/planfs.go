@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/openfunction/ofn/internal/instance"
 )
 
 const atCWD = ^uintptr(99) // AT_FDCWD
@@ -68,6 +70,11 @@ func (pl *plan) rootfs(p *program) {
 
 // detach takes hold of what must be attached once the root has changed.
 func (pl *plan) detach(p *program) {
+	p.doing("mounting /proc")
+	// Before the change of root, since a user may only mount what the host's own /proc, still in sight, shows.
+	pl.mkdir(p, "proc", 0o555)
+	pl.mount(p, "proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	pl.proc = pl.openTree(p, "proc", 0)
 	p.doing("preparing /tmp and /dev")
 	if pl.host.rootless {
 		pl.deviceTree(p)
@@ -78,6 +85,9 @@ func (pl *plan) detach(p *program) {
 		dev = "dev"
 	}
 	pl.dev = pl.openTree(p, dev, unix.AT_RECURSIVE)
+	if pl.host.rootless { // the nodes are mounts of their own, and not concerned
+		pl.setAttr(p, pl.dev, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, false)
+	}
 	for _, b := range pl.binds {
 		p.doing("binding " + b.Host)
 		slot := pl.openTree(p, b.Host, 0)
@@ -114,15 +124,14 @@ func (pl *plan) pivot(p *program) {
 }
 
 func (pl *plan) attach(p *program) {
-	const secure = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	p.doing("mounting /proc")
+	p.doing("attaching /proc")
 	pl.mkdir(p, "/proc", 0o555).allow(unix.EEXIST)
-	pl.mount(p, "proc", "/proc", "proc", secure, "")
-	p.doing("mounting /dev")
+	pl.moveMount(p, pl.proc, "/proc")
+	p.doing("attaching /dev")
 	pl.mkdir(p, "/dev", 0o755).allow(unix.EEXIST)
 	pl.moveMount(p, pl.dev, "/dev")
 	pl.moveMount(p, pl.shm, "/dev/shm")
-	p.doing("mounting /tmp")
+	p.doing("attaching /tmp")
 	pl.mkdir(p, "/tmp", tmpMode).allow(unix.EEXIST)
 	pl.moveMount(p, pl.tmp, "/tmp")
 	for i, b := range pl.binds {
@@ -146,24 +155,11 @@ func (pl *plan) attach(p *program) {
 
 // writeFiles makes the files of the plan, the working directory, and then the root read-only when that is asked for.
 func (pl *plan) writeFiles(p *program) {
-	uid, gid := pl.process.UID, pl.process.GID
+	for _, f := range pl.courtesies {
+		pl.writeFile(p, f, anyError)
+	}
 	for _, f := range pl.files {
-		p.doing("writing " + f.Path)
-		name, fd := path.Join("/", f.Path), p.words(0)
-		mode := uintptr(f.Mode & 0o777)
-		if mode == 0 {
-			mode = 0o444
-		}
-		pl.parents(p, name)
-		p.call(unix.SYS_OPENAT, atCWD, p.str(name), unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o600).into(fd)
-		if len(f.Data) > 0 { // a tmpfs writes all or fails
-			p.call(unix.SYS_WRITE, 0, p.bytes(f.Data), uintptr(len(f.Data))).from(0, fd)
-		}
-		if !pl.host.rootless {
-			p.call(unix.SYS_FCHOWN, 0, pl.host.outside(uid), pl.host.outside(gid)).from(0, fd)
-		}
-		p.call(unix.SYS_FCHMOD, 0, mode).from(0, fd)
-		p.call(unix.SYS_CLOSE, 0).from(0, fd)
+		pl.writeFile(p, f, 0)
 	}
 	if d := pl.dir(); d != "/" {
 		p.doing("making its working directory")
@@ -173,6 +169,27 @@ func (pl *plan) writeFiles(p *program) {
 		p.doing("making the root filesystem read-only")
 		pl.mount(p, "", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
 	}
+}
+
+// writeFile makes one file; ignore is the error that does not matter.
+func (pl *plan) writeFile(p *program, f instance.File, ignore uintptr) {
+	p.doing("writing " + f.Path)
+	name, fd := path.Join("/", f.Path), p.words(^uint64(0))
+	mode := uintptr(f.Mode & 0o777)
+	if mode == 0 {
+		mode = 0o444
+	}
+	pl.parents(p, name)
+	p.call(unix.SYS_OPENAT, atCWD, p.str(name), unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o600).into(fd).ignore = ignore
+	if len(f.Data) > 0 { // a tmpfs writes all or fails
+		p.call(unix.SYS_WRITE, 0, p.bytes(f.Data), uintptr(len(f.Data))).from(0, fd).ignore = ignore
+	}
+	if !pl.host.rootless {
+		uid, gid := pl.host.outside(pl.process.UID), pl.host.outside(pl.process.GID)
+		p.call(unix.SYS_FCHOWN, 0, uid, gid).from(0, fd).ignore = ignore
+	}
+	p.call(unix.SYS_FCHMOD, 0, mode).from(0, fd).ignore = ignore
+	p.call(unix.SYS_CLOSE, 0).from(0, fd).ignore = ignore
 }
 
 // parents makes the directories above name that are missing.

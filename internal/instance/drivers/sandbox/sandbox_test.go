@@ -33,6 +33,7 @@ func TestSuite(t *testing.T) {
 		},
 		Unlimited: limited() != nil,
 		OneUser:   os.Geteuid() != 0,
+		Layer:     os.Getenv(layerEnv),
 	})
 }
 

@@ -1,0 +1,114 @@
+//go:build linux && (amd64 || arm64)
+
+package sandbox_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openfunction/ofn/internal/instance"
+	"github.com/openfunction/ofn/internal/instance/drivers/sandbox"
+	"github.com/openfunction/ofn/internal/instance/instancetest"
+)
+
+const (
+	platformEnv = "SANDBOX_TEST_PLATFORM" // state directory of the platform that TestPlatform plays
+	markEnv     = "SANDBOX_TEST_MARK"
+)
+
+// TestPlatform is not a test of its own: TestKilledPlatform runs it in another process.
+func TestPlatform(t *testing.T) {
+	state := os.Getenv(platformEnv)
+	if state == "" {
+		t.Skip("run by TestKilledPlatform")
+	}
+	d, err := sandbox.New(sandbox.Options{StateDir: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		_, err := d.Start(t.Context(), instance.Spec{
+			ID: fmt.Sprintf("victim-%d", i), Layers: []string{os.Getenv(layerEnv)}, Log: io.Discard, Listen: instance.Listen{Activation: true},
+			Process: instance.Process{Args: []string{"/bin/probe", "ignore-term"}, Env: []string{markEnv + "=" + os.Getenv(markEnv)}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func TestKilledPlatform(t *testing.T) {
+	newDriver(t, sandbox.Options{}).Close() // skips where there is no sandbox
+	state, mark := filepath.Join(publicDir(t), "state"), fmt.Sprintf("mark-%d", time.Now().UnixNano())
+	c := exec.Command("/proc/self/exe", "-test.run=^TestPlatform$", "-test.timeout=60s")
+	c.Env = append(os.Environ(), platformEnv+"="+state, markEnv+"="+mark, layerEnv+"="+instancetest.BuildProbe(t))
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "ready" {
+	}
+	if n := len(marked(mark)); n < 5 {
+		t.Errorf("%d instances run before the kill, want 5", n)
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	d := newDriver(t, sandbox.Options{StateDir: state})
+	if err := d.Clean(t.Context()); err != nil {
+		t.Errorf("Clean: %v", err)
+	}
+	if pids := marked(mark); len(pids) > 0 {
+		t.Errorf("processes that remain: %v", pids)
+	}
+	if b, err := os.ReadFile("/proc/self/mountinfo"); err != nil || bytes.Contains(b, []byte(state)) {
+		t.Errorf("mounts remain: %s, %v", b, err)
+	}
+	if es, err := os.ReadDir(filepath.Join(state, "s")); err != nil || len(es) > 0 {
+		t.Errorf("sockets remain: %v, %v", es, err)
+	}
+	if _, err := d.Run(t.Context(), sandbox.Command{ID: "victim-0", Binds: []sandbox.Bind{{Host: os.Args[0], Path: "/x", ReadOnly: true}},
+		Process: instance.Process{Args: []string{"/x", "-test.run=^$"}}}); err != nil {
+		t.Logf("running a command after Clean: %v", err) // a dynamically linked test binary cannot run there
+	}
+	if err := d.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if groups, _ := filepath.Glob("/sys/fs/cgroup/*/ofn-*"); len(groups) > 0 && len(marked(mark)) > 0 {
+		t.Errorf("groups remain: %v", groups)
+	}
+}
+
+// marked finds the processes with a mark in their environment.
+func marked(mark string) []string {
+	var found []string
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err == nil && bytes.Contains(b, []byte(markEnv+"="+mark)) && !bytes.Contains(b, []byte(platformEnv)) {
+			found = append(found, strings.Split(f, "/")[2])
+		}
+	}
+	return found
+}
