@@ -53,19 +53,19 @@ func newNative(ctx context.Context, s *settings, img images, runner build.Runner
 	if err != nil {
 		return nil, fmt.Errorf("reading this machine's certificate authorities: %w", err)
 	}
+	proxy, err := goEnv(filepath.Join(root, "bin", "go"), "GOPROXY")
+	if err != nil {
+		return nil, err
+	}
+	sums, err := goEnv(filepath.Join(root, "bin", "go"), "GOSUMDB")
+	if err != nil {
+		return nil, err
+	}
 	return native.New(ctx, native.Options{
 		Dir: filepath.Join(s.dataDir, "build"), GoRoot: root, Runner: runner, Sources: fetcher, Images: img,
 		Framework:      native.Framework{Version: version, Full: functionsframework.Full(), Lean: functionsframework.Lean()},
-		CACertificates: certificates, GoProxy: goEnv("GOPROXY"), GoSumDB: goEnv("GOSUMDB"), Env: proxyEnv(),
+		CACertificates: certificates, GoProxy: proxy, GoSumDB: sums, Env: proxyEnv(),
 	})
-}
-
-func goEnv(name string) string {
-	out, err := exec.Command("go", "env", name).Output()
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(out))
 }
 
 func program(name string) string {

@@ -104,9 +104,18 @@ func (s *settings) findGoRoot() (string, error) {
 	if err != nil {
 		return "", errors.New("Go is not on PATH")
 	}
-	out, err := exec.Command(path, "env", "GOROOT").Output()
+	return goEnv(path, "GOROOT")
+}
+
+// goEnv asks the go command for one of its settings, away from any module that could have a say.
+func goEnv(program, name string) (string, error) {
+	cmd := exec.Command(program, "env", name)
+	cmd.Dir = "/"
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("asking %s for its GOROOT: %w", path, err)
+		return "", fmt.Errorf("asking %s for its %s: %w: %s", program, name, err, strings.TrimSpace(complaint.String()))
 	}
 	return strings.TrimSpace(string(out)), nil
 }
