@@ -36,6 +36,9 @@ func (f *Fetcher) open(s build.Source, state, tree string) (*repository, error) 
 	if err != nil {
 		return nil, err
 	}
+	if f.opts.Git == "" {
+		return nil, failure("SourceUnreachable", "%s is a git repository, but this machine has no git: install it and start ofn again", s.URL)
+	}
 	if rem.scheme == "ssh" && f.opts.SSH == "" {
 		return nil, failure("SourceUnreachable", "%s is fetched over ssh, but this machine has no ssh client: install one (openssh-client), or use the https address", s.URL)
 	}

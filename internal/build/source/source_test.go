@@ -160,6 +160,13 @@ func TestFetchFailures(t *testing.T) {
 	}
 }
 
+func TestNoGit(t *testing.T) {
+	_, err := source.New(source.Options{}).Head(t.Context(), build.Source{URL: "https://git.invalid/x"})
+	if reason(err) != "SourceUnreachable" || !strings.Contains(err.Error(), "no git") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestSubPathThroughLink(t *testing.T) {
 	r := newRepo(t)
 	if err := os.Symlink("/etc", filepath.Join(r.dir, "out")); err != nil {
