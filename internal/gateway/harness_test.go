@@ -3,6 +3,8 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -202,3 +204,6 @@ func (m *recorder) last() string {
 	}
 	return m.requests[len(m.requests)-1]
 }
+
+// quiet is a log for servers that are expected to complain.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -38,7 +38,7 @@ func (c *conn) appendRequest(out []byte, host, target string) []byte {
 	switch {
 	case q.length == chunkedLength:
 		out = append(out, "Transfer-Encoding: chunked\r\n"...)
-	case q.lengths > 0:
+	case q.lengths > 0, q.length == 0 && bodyExpected(str(q.method)):
 		out = append(out, "Content-Length: "...)
 		out = strconv.AppendInt(out, q.length, 10)
 		out = append(out, "\r\n"...)
@@ -53,6 +53,11 @@ func (c *conn) appendRequest(out []byte, host, target string) []byte {
 	out = c.appendForwarded(out, &seen)
 	out = f.appendTo(out)
 	return append(out, "\r\n"...)
+}
+
+// bodyExpected tells the methods whose requests say that they have no body.
+func bodyExpected(method string) bool {
+	return method == "POST" || method == "PUT" || method == "PATCH"
 }
 
 // seenFields notes what the client sent of what the gateway may add.
