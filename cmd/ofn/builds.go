@@ -40,7 +40,7 @@ func newBuilds(ctx context.Context, s *settings, img images, runner build.Runner
 	if err != nil {
 		strategy = unavailable{err}
 	}
-	strategy = build.Limit(logs.Record(strategy), s.builds)
+	strategy = logs.Record(build.Limit(strategy, s.builds))
 	return &builds{strategies: map[string]build.Strategy{"": strategy, "native": strategy}, heads: fetcher, logs: logs}, nil
 }
 

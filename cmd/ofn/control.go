@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -70,6 +69,9 @@ func (p *platform) control(ctx context.Context) error {
 			return fmt.Errorf("registering controller %s: %w", c.Name(), err)
 		}
 	}
+	if err := manager.Add(&collector{client: manager.GetClient(), registry: p.registry, store: p.store, log: p.log}); err != nil {
+		return fmt.Errorf("registering the collector of images: %w", err)
+	}
 	if err := manager.Start(ctx); err != nil {
 		return fmt.Errorf("running the controllers: %w", err)
 	}
@@ -123,23 +125,6 @@ func (l logs) Build(ctx context.Context, namespace, builder string, follow bool)
 	}
 	path := l.p.builds.logs.LogPath(id)
 	return os.Open(path)
-}
-
-// collect removes what nothing names any more, now and then.
-func (p *platform) collect(ctx context.Context) {
-	every := time.NewTicker(30 * time.Minute)
-	defer every.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-		}
-		keep := func(string) bool { return true }
-		if _, err := p.registry.GC(ctx, keep); err != nil && !errors.Is(err, context.Canceled) {
-			p.log.Warn("collecting garbage in the registry", "err", err)
-		}
-	}
 }
 
 // lockDataDir makes the directory and holds it for this process. The lock goes with the process, however it ends.

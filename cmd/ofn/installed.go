@@ -1,7 +1,6 @@
 package main
 
 import (
-	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -19,23 +18,7 @@ func installed(s *settings, crds []*apiextensionsv1.CustomResourceDefinition, ho
 	mutating, validating := hooks.Configurations()
 	mutating.TypeMeta = metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "MutatingWebhookConfiguration"}
 	validating.TypeMeta = metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration"}
-	return append(webhookAccess(), mutating, validating, defaultGateway(s))
-}
-
-// webhookAccess lets the API server call its own webhooks, which it does without credentials. They compute answers from
-// what they are given and reveal nothing, so that anybody may.
-func webhookAccess() []runtime.Object {
-	name := metav1.ObjectMeta{Name: "openfunction:webhooks"}
-	rbac := func(kind string) metav1.TypeMeta {
-		return metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: kind}
-	}
-	return []runtime.Object{
-		&rbacv1.ClusterRole{TypeMeta: rbac("ClusterRole"), ObjectMeta: name,
-			Rules: []rbacv1.PolicyRule{{Verbs: []string{"post"}, NonResourceURLs: []string{webhookPrefix + "*"}}}},
-		&rbacv1.ClusterRoleBinding{TypeMeta: rbac("ClusterRoleBinding"), ObjectMeta: name,
-			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name.Name},
-			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "Group", Name: "system:unauthenticated"}, {APIGroup: rbacv1.GroupName, Kind: "Group", Name: "system:authenticated"}}},
-	}
+	return []runtime.Object{mutating, validating, defaultGateway(s)}
 }
 
 // defaultGateway is the Gateway that routes name when they name none.

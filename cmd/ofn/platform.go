@@ -32,8 +32,8 @@ import (
 	"github.com/openfunction/ofn/internal/telemetry"
 )
 
-// webhookPrefix is where the API server finds its own webhooks.
-const webhookPrefix = "/ofn-webhooks/"
+// webhookPrefix is where the API server finds its own webhooks, as those of the service "kubernetes".
+const webhookPrefix = "/ofn/admission"
 
 // platform is everything that runs in `ofn up`.
 type platform struct {
@@ -129,21 +129,18 @@ func (p *platform) openControlPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hooks := http.NewServeMux()
-	for path, h := range admission.Handlers() {
-		hooks.Handle(path, h)
-	}
 	gatewayURL := &url.URL{Scheme: "http", Host: p.gatewayListener.Addr().String()}
 	nodeAPI := nodeapi.New(nodeapi.Options{Logs: logs{p}, Gateway: gatewayURL, Transport: http.DefaultTransport, ClusterDomain: p.settings.clusterDomain, Log: p.log})
 	p.api, err = kubeapi.Start(ctx, kubeapi.Options{
 		DataDir: filepath.Join(p.settings.dataDir, "control"), BindAddress: p.settings.apiAddress, Port: apiPort(p.settings.apiPort), Log: p.log,
 		Handlers: map[string]http.Handler{
-			webhookPrefix:  http.StripPrefix(webhookPrefix[:len(webhookPrefix)-1], hooks),
-			nodeapi.Prefix: nodeAPI,
-			"/v2/":         p.registry,
+			webhookPrefix + "/": admission.Handler(webhookPrefix),
+			nodeapi.Prefix:      nodeAPI,
+			"/v2/":              p.registry,
 		},
-		Describe: func(ca []byte, url string) ([]*apiextensionsv1.CustomResourceDefinition, []runtime.Object) {
-			return crds, installed(p.settings, crds, admission.Endpoint{CABundle: ca, URL: url + webhookPrefix[:len(webhookPrefix)-1]})
+		Describe: func(ca []byte, _ string) ([]*apiextensionsv1.CustomResourceDefinition, []runtime.Object) {
+			own := &admission.Service{Namespace: "default", Name: "kubernetes", Prefix: webhookPrefix}
+			return crds, installed(p.settings, crds, admission.Endpoint{CABundle: ca, Service: own})
 		},
 	})
 	return err
@@ -184,7 +181,6 @@ func (p *platform) serve(ctx context.Context) error {
 	if p.settings.registryAddr != "" {
 		group.Go(func() error { return serveHTTP(ctx, p.settings.registryAddr, "--registry-address", p.registry) })
 	}
-	group.Go(func() error { p.collect(ctx); return nil })
 	return group.Wait()
 }
 

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/image"
+	"github.com/openfunction/ofn/internal/image/registry"
+)
+
+// collectEvery is the time between two collections. What a collection spares is an hour old at least, so that more often
+// would find nothing more.
+const collectEvery = time.Hour
+
+// collector removes images and layers that no revision runs and no tag names.
+type collector struct {
+	client   client.Client
+	registry *registry.Registry
+	store    *image.Store
+	log      *slog.Logger
+}
+
+// Start collects now and then until ctx ends.
+func (c *collector) Start(ctx context.Context) error {
+	every := time.NewTicker(collectEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+		if err := c.collect(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("images that nothing uses are still there", "err", err)
+		}
+	}
+}
+
+func (c *collector) collect(ctx context.Context) error {
+	digests, err := c.inUse(ctx)
+	if err != nil {
+		return err
+	}
+	keep := func(ref string) bool {
+		_, digest, byDigest := strings.Cut(ref, "@")
+		return !byDigest || digests[digest]
+	}
+	layers, err := c.store.GC(ctx, keep)
+	if err != nil {
+		return fmt.Errorf("collecting unpacked layers: %w", err)
+	}
+	blobs, err := c.registry.GC(ctx, keep)
+	if err != nil {
+		return fmt.Errorf("collecting the registry: %w", err)
+	}
+	c.log.Debug("collected images that nothing uses", "layers", layers, "blobs", blobs)
+	return nil
+}
+
+// inUse are the digests that revisions run and builds were made from.
+func (c *collector) inUse(ctx context.Context) (map[string]bool, error) {
+	out := map[string]bool{}
+	var servings v1beta2.ServingList
+	var functions v1beta2.FunctionList
+	for _, list := range []client.ObjectList{&servings, &functions} {
+		if err := c.client.List(ctx, list); err != nil {
+			return nil, fmt.Errorf("asking which images are in use: %w", err)
+		}
+	}
+	note := func(ref string) {
+		if _, digest, ok := strings.Cut(ref, "@"); ok {
+			out[digest] = true
+		}
+	}
+	for i := range servings.Items {
+		note(servings.Items[i].Spec.Image)
+		out[servings.Items[i].Status.ImageDigest] = true
+	}
+	for i := range functions.Items {
+		f := &functions.Items[i]
+		note(f.Spec.Image)
+		if f.Spec.Build != nil && f.Spec.Build.SrcRepo != nil && f.Spec.Build.SrcRepo.BundleContainer != nil {
+			note(f.Spec.Build.SrcRepo.BundleContainer.Image)
+		}
+		if f.Status.Revision != nil {
+			out[f.Status.Revision.ImageDigest] = true
+		}
+		for _, s := range f.Status.Sources {
+			if s.Bundle != nil {
+				out[s.Bundle.Digest] = true
+			}
+		}
+	}
+	return out, nil
+}
