@@ -3,16 +3,12 @@ package gateway
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 )
 
-const (
-	spliceFrom = 256 << 10 // bodies with at least so much left are copied by the kernel
-	splicePart = 1 << 20   // at a time, so that progress can be seen
-	minRoom    = 2 << 10   // free in the write buffer before more is read into it
-)
+// minRoom is free in the write buffer before more is read into it.
+const minRoom = 2 << 10
 
 // writeBuffers are lent to connections while they have a request.
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeBuffer); return &b }}
@@ -43,14 +39,6 @@ func (c *conn) copyBody(u *upstream, chunked bool) error {
 		if !b.ready() || cap(c.out)-len(c.out) < minRoom+chunkRoom {
 			if err := c.show(); err != nil {
 				return err
-			}
-		}
-		if b.kind == 0 && b.left >= spliceFrom && b.in.len() == 0 && len(c.out) == 0 {
-			if done, err := c.splice(u); done || err != nil {
-				if err != nil {
-					return err
-				}
-				continue
 			}
 		}
 		n, err := c.readInto(b, chunked)
@@ -85,16 +73,4 @@ func (c *conn) readInto(b *body, chunked bool) (int, error) {
 		c.out = appendChunk(c.out[:from+8+n], from)
 	}
 	return n, err
-}
-
-// splice lets the kernel move a part of a large body. It reports whether it could.
-func (c *conn) splice(u *upstream) (bool, error) {
-	to, ok := c.nc.(*net.TCPConn)
-	if !ok {
-		return false, nil
-	}
-	c.set(alarmWrite, 0)
-	n, err := io.CopyN(to, u.nc, min(u.body.left, splicePart))
-	u.body.left -= n
-	return true, unexpected(err)
 }

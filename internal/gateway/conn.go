@@ -98,17 +98,22 @@ func (c *conn) next() bool {
 	if err == nil {
 		err = c.req.interpret()
 	}
-	var p *problem
-	switch {
-	case err == nil:
-		return c.serveRequest()
-	case c.in.len() == 0 || !errors.As(err, &p):
+	if err != nil {
+		c.reject(err)
 		return false
+	}
+	return c.serveRequest()
+}
+
+// reject tells the client what is wrong with what it sent, unless it sent nothing.
+func (c *conn) reject(err error) {
+	var p *problem
+	if c.in.len() == 0 || !errors.As(err, &p) {
+		return
 	}
 	c.req.close, c.linger = true, true
 	c.s.g.opt.Metrics.Refused(p.reason, p.code)
 	c.answer(p)
-	return false
 }
 
 // readHead waits for a request and reads its head, which stays in the buffer.

@@ -100,9 +100,7 @@ func TestNoSlot(t *testing.T) {
 			if resp.StatusCode != tt.code || resp.Header.Get("Retry-After") != tt.retry || !strings.Contains(string(body), tt.text) {
 				t.Errorf("got %d %v %q", resp.StatusCode, resp.Header, body)
 			}
-			if want := fmt.Sprint("default/rev ", tt.code); m.last() != want {
-				t.Errorf("metric %q, want %q", m.last(), want)
-			}
+			waitFor(t, "the metric", func() bool { return m.last() == fmt.Sprint("default/rev ", tt.code) })
 		})
 	}
 }
