@@ -227,6 +227,7 @@ func (b *berth) release() {
 	if b.netns != nil {
 		_ = b.netns.Close()
 	}
+	b.wire.release()
 	b.group.close()
 	close(b.left)
 }
@@ -244,5 +245,6 @@ func (b *berth) discard(ctx context.Context) error {
 	case <-b.left:
 	case <-ctx.Done():
 	}
+	b.wire.release()
 	return b.group.remove(ctx)
 }

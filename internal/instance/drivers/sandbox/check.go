@@ -22,6 +22,9 @@ func Check(o Options) []Problem {
 		ps = append(ps, Problem{What: "the kernel is older than 5.19", Means: "files of an image appear to belong to nobody, and programs that must write to them fail",
 			Do: "use a newer kernel"})
 	}
+	if o.Egress == EgressNAT {
+		ps = append(ps, checkEgress(rootless)...)
+	}
 	self, _ := os.ReadFile("/proc/self/cgroup")
 	parent := groupParent("check")
 	c := findControllers(o.CgroupRoot, string(self), parent)
@@ -50,6 +53,19 @@ func checkRootless() []Problem {
 			Do: "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run as root", Fatal: true})
 	}
 	return ps
+}
+
+func checkEgress(rootless bool) []Problem {
+	p := Problem{Means: "functions cannot reach other machines", Do: "run as root on a kernel with nftables, or set egress to none", Fatal: true}
+	if rootless {
+		p.What = "the platform is not root"
+		return []Problem{p}
+	}
+	if err := newNftables("ofn_check").remove(); err != nil {
+		p.What = "nftables does not work here: " + err.Error()
+		return []Problem{p}
+	}
+	return nil
 }
 
 func readWord(file string) string {

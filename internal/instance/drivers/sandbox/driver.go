@@ -43,7 +43,7 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{opts: o, log: o.Log, host: h, live: map[string]*process{}}
+	d := &Driver{opts: o, log: o.Log, host: h, network: network{host: -1}, live: map[string]*process{}}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -71,7 +71,7 @@ func (d *Driver) open() (err error) {
 	if err := d.control.clean(clean, session); err != nil {
 		return err
 	}
-	if d.network, err = newNetwork(d.host); err != nil {
+	if d.network, err = newNetwork(d.host, d.opts); err != nil {
 		return err
 	}
 	d.threads = &threads{
@@ -189,7 +189,7 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 		defer unix.Close(listen)
 	}
 	pl := &plan{
-		host: d.host, hostname: s.ID, layers: s.Layers, process: s.Process, courtesies: hostFiles(s.ID), files: s.Files,
+		host: d.host, hostname: s.ID, layers: s.Layers, process: s.Process, courtesies: d.network.files(s.ID), files: s.Files,
 		writable: d.opts.WritableBytes, stdin: d.host.null, stdout: out.w, stderr: out.w, listen: listen,
 	}
 	in.process, err = d.bear(ctx, pl, s.Limits, began)
@@ -203,14 +203,6 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 	go out.copyTo(s.Log)
 	go in.live()
 	return in, nil
-}
-
-// hostFiles are what programs expect to know of their own name.
-func hostFiles(name string) []instance.File {
-	return []instance.File{{
-		Path: "/etc/hosts", Mode: 0o644,
-		Data: []byte("127.0.0.1\tlocalhost " + name + "\n::1\tlocalhost ip6-localhost\n"),
-	}}
 }
 
 // Close implements instance.Driver.
@@ -232,13 +224,12 @@ func (d *Driver) Close() error {
 		close(d.threads.closing)
 		d.workers.Wait()
 	}
-	d.network.close()
+	err := d.network.close()
 	d.host.close()
-	var err error
 	if d.control != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 		defer cancel()
-		err = d.control.clean(ctx, "")
+		err = errors.Join(err, d.control.clean(ctx, ""))
 	}
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Close())

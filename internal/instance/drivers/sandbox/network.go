@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"unsafe"
@@ -10,35 +11,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wire is what connects a network namespace to the outside.
-type wire struct {
-	addr string // the copy's address, empty without egress
-}
-
 // network makes network namespaces.
 type network struct {
-	enabled bool // false when copies make their own
-	host    int  // the platform's own namespace
+	enabled bool    // false when copies make their own
+	host    int     // the platform's own namespace
+	egress  *egress // nil when copies reach nothing
 }
 
-func newNetwork(h *host) (network, error) {
+func newNetwork(h *host, o Options) (network, error) {
+	nat := o.Egress == EgressNAT
+	if h.rootless && nat {
+		return network{host: -1}, errors.New("egress nat needs root: run the platform as root, or set egress to none")
+	}
 	if h.rootless {
 		return network{host: -1}, nil
 	}
-	fd, err := ownFD(unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0))
+	fd, err := ownFD(unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 	if err != nil {
-		return network{}, fmt.Errorf("opening the host's network namespace: %w", err)
+		return network{host: -1}, fmt.Errorf("opening the host's network namespace: %w", err)
 	}
-	return network{enabled: true, host: fd}, nil
+	n := network{enabled: true, host: fd}
+	if nat {
+		n.egress, err = newEgress(fd, h.dir, o.EgressSubnet)
+	}
+	return n, err
 }
 
-func (n network) close() {
+func (n network) close() error {
+	var err error
+	if n.egress != nil {
+		err = n.egress.close()
+	}
 	if n.host >= 0 {
 		_ = unix.Close(n.host)
 	}
+	return err
 }
 
-// enter makes a network namespace in which only the loopback works, and moves the calling thread there.
+// clean removes the rules of an earlier process that let copies out, when this one does not.
+func (n network) clean(h *host) error {
+	if n.egress != nil || h.rootless {
+		return nil
+	}
+	err := newNftables(tableName(h.dir)).remove()
+	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		return nil // a kernel without nftables has no rules
+	}
+	return err
+}
+
+// enter makes a network namespace with a loopback, and perhaps a way out, and moves the calling thread there.
 func (n network) enter() (*os.File, wire, error) {
 	if !n.enabled {
 		return nil, wire{}, nil
@@ -57,7 +79,14 @@ func (n network) enter() (*os.File, wire, error) {
 	if err != nil {
 		return nil, wire{}, fmt.Errorf("opening the network namespace: %w", err)
 	}
-	return os.NewFile(uintptr(fd), "netns"), wire{}, nil
+	var w wire
+	if n.egress != nil {
+		if w, err = n.egress.connect(fd); err != nil {
+			_ = unix.Close(fd)
+			return nil, wire{}, err
+		}
+	}
+	return os.NewFile(uintptr(fd), "netns"), w, nil
 }
 
 func loopbackUp() error {

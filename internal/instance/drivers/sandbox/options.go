@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -34,10 +35,12 @@ type Options struct {
 	AllowUnlimited bool
 	// Egress defaults to EgressNone.
 	Egress Egress
+	// EgressSubnet is where copies have their addresses with EgressNAT, seen by nobody but the host. Default 100.127.0.0/16.
+	EgressSubnet netip.Prefix
 	// WritableBytes bounds what one copy writes to its root, /tmp and /dev/shm together. Default 256 MiB. It is
 	// memory, and counted as the copy's.
 	WritableBytes int64
-	// Warm is how many empty surroundings (network and cgroup) are kept ready for the next starts. Default 4.
+	// Warm is how many empty surroundings (network and cgroup) are kept ready for the next starts. Default 8.
 	Warm int
 	// CgroupRoot is where the control groups are mounted. Default /sys/fs/cgroup.
 	CgroupRoot string
@@ -56,11 +59,14 @@ func (o Options) withDefaults() Options {
 	if o.Egress == "" {
 		o.Egress = EgressNone
 	}
+	if !o.EgressSubnet.IsValid() {
+		o.EgressSubnet = netip.MustParsePrefix("100.127.0.0/16")
+	}
 	if o.WritableBytes == 0 {
 		o.WritableBytes = 256 << 20
 	}
 	if o.Warm == 0 {
-		o.Warm = 4
+		o.Warm = 8
 	}
 	if o.CgroupRoot == "" {
 		o.CgroupRoot = "/sys/fs/cgroup"

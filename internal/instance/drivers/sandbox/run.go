@@ -113,6 +113,7 @@ func (d *Driver) commandPlan(c Command, binds []Bind) *plan {
 		pl.writable = c.WritableBytes
 	}
 	if c.HostNetwork {
+		pl.courtesies = hostNames()
 		pl.hostNet = d.network.host
 		pl.shareNet = true
 	}

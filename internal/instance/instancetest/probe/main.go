@@ -131,6 +131,17 @@ func do(f []string) (string, error) {
 			c.Close()
 		}
 		return "", err
+	case "hear":
+		c, err := net.DialTimeout(at(1), at(2), 2*time.Second)
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		b, err := io.ReadAll(c)
+		return string(b), err
+	case "addresses":
+		as, err := net.InterfaceAddrs()
+		return fmt.Sprint(as), err
 	case "fill":
 		return fill(at(1), n)
 	case "alloc":
