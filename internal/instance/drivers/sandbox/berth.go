@@ -81,9 +81,12 @@ func (t *threads) run(ready chan<- error) {
 		last = b
 		select {
 		case j := <-t.jobs:
+			if err != nil { // what was wrong a while ago may be right now
+				b, err = t.prepare()
+				last = b
+			}
 			if err != nil {
 				j.result <- launched{err: err}
-				last = nil
 				continue
 			}
 			j.result <- t.give(b, j)
@@ -182,8 +185,10 @@ func (t *threads) prepare() (*berth, error) {
 		err = b.group.enter()
 	}
 	if err != nil {
-		// The thread may be inside the group already, so the group is only removed when it has moved on.
-		go func() { _ = b.discard(context.Background()) }()
+		b.release()
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = b.group.remove(now) // one try: where the thread is inside already, Close removes it
 		return nil, fmt.Errorf("preparing surroundings for a copy: %w", err)
 	}
 	return b, nil

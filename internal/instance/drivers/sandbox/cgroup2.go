@@ -175,6 +175,9 @@ func (g *unifiedGroup) oomKilled() bool { return getField(g.dir, "memory.events"
 func (g *unifiedGroup) usage() (instance.Usage, error) {
 	mem, err1 := getInt(g.dir, "memory.current")
 	pids, err2 := getInt(g.dir, "pids.current")
+	if errors.Is(err1, os.ErrNotExist) && errors.Is(err2, os.ErrNotExist) { // no controller was delegated
+		return instance.Usage{PIDs: int64(len(fieldsOf(g.dir, "cgroup.procs")))}, nil
+	}
 	cpu := time.Duration(getField(g.dir, "cpu.stat", "usage_usec")) * time.Microsecond
 	return instance.Usage{MemoryBytes: mem, CPU: cpu, PIDs: pids}, errors.Join(err1, err2)
 }

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/openfunction/ofn/internal/instance"
 )
@@ -94,6 +97,53 @@ func TestUnifiedGroups(t *testing.T) {
 	}
 	if err := g.remove(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUnifiedKernel lets a copy be born in a group of the kernel's own tree. Where version 2 has no controllers, as on a
+// machine that also has version 1, that still shows birth, count and removal.
+func TestUnifiedKernel(t *testing.T) {
+	root := "/sys/fs/cgroup"
+	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err != nil {
+		root = "/sys/fs/cgroup/unified"
+	}
+	c := findControllers(root, "0::/\n", groupParent(t.TempDir()))
+	u, ok := c.(*unified)
+	if !ok || u.dir == "" {
+		t.Skipf("control groups of version 2 cannot be made here: %s", c.lacks(kindMemory))
+	}
+	g, err := c.make("g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newTestProgram(t, 4096)
+	p.call(unix.SYS_PPOLL, 0, 0, 0, 0, 0)
+	if err := p.seal(); err != nil {
+		t.Fatal(err)
+	}
+	pid, pidfd, err := p.clone(0, g.fd())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	if got := fieldsOf(g.(*unifiedGroup).dir, "cgroup.procs"); len(got) != 1 || got[0] != strconv.Itoa(pid) {
+		t.Errorf("processes of the group: %v, want %d", got, pid)
+	}
+	if u, err := g.usage(); err != nil || u.PIDs != 1 {
+		t.Errorf("usage = %+v, %v", u, err)
+	}
+	if err := killAll(g.(*unifiedGroup).dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err != nil {
+		t.Error(err)
+	}
+	g.close()
+	if err := c.clean(t.Context(), ""); err != nil {
+		t.Errorf("clean: %v", err)
+	}
+	if _, err := os.Stat(u.dir); !os.IsNotExist(err) {
+		t.Errorf("%s remains: %v", u.dir, err)
 	}
 }
 

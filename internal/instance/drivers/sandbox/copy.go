@@ -35,8 +35,9 @@ type Instance struct {
 
 // live is the owner of a copy from its birth to its end.
 func (i *Instance) live() {
-	defer i.driver.release(i.id)
+	defer i.driver.running.Done()
 	defer close(i.done)
+	defer i.driver.forget(i.id)
 	p := i.process
 	if err := p.wait(); err != nil {
 		i.driver.log.Error("waiting for an instance", "instance", i.id, "error", err)

@@ -137,7 +137,26 @@ func (d *Driver) check(s instance.Spec) error {
 	if s.Process.UID >= d.opts.IDCount || s.Process.GID >= d.opts.IDCount {
 		return fmt.Errorf("user %d:%d is out of range: must be below %d", s.Process.UID, s.Process.GID, d.opts.IDCount)
 	}
+	if err := checkFiles(s.Files, d.opts.WritableBytes); err != nil {
+		return err
+	}
 	return checkLimits(d.control, s.Limits, d.opts.AllowUnlimited)
+}
+
+// checkFiles refuses files that would not fit: the kernel would cut the last one short without an error.
+func checkFiles(files []instance.File, room int64) error {
+	const page = 4096
+	var size int64
+	for _, f := range files {
+		if f.Path == "" {
+			return errors.New("a file without a path")
+		}
+		size += (int64(len(f.Data))+page-1)/page*page + page
+	}
+	if size > room/2 {
+		return fmt.Errorf("files of %d bytes do not fit: they may take half of the %d bytes that an instance may write", size, room)
+	}
+	return nil
 }
 
 // admit reserves an id.
@@ -155,10 +174,16 @@ func (d *Driver) admit(id string) error {
 	return nil
 }
 
-func (d *Driver) release(id string) {
+// forget makes an id free again.
+func (d *Driver) forget(id string) {
 	d.mu.Lock()
 	delete(d.live, id)
 	d.mu.Unlock()
+}
+
+// release is forget for one of which nothing is left to do.
+func (d *Driver) release(id string) {
+	d.forget(id)
 	d.running.Done()
 }
 

@@ -25,7 +25,7 @@ type egress struct {
 	host   int    // the host's network namespace
 	prefix string // of the names of our links on the host
 	subnet netip.Prefix
-	fw     firewall
+	fw     *nftFirewall
 
 	resolver []byte // /etc/resolv.conf of copies
 
@@ -38,12 +38,6 @@ type egress struct {
 type wire struct {
 	egress *egress
 	index  uint32
-}
-
-// firewall holds the packet filter rules of one driver.
-type firewall interface {
-	install(prefix string, subnet netip.Prefix) error
-	remove() error
 }
 
 // newEgress installs the rules that let copies out, and nowhere else.

@@ -30,7 +30,7 @@ type step struct {
 
 const (
 	anyError  = ^uintptr(0)
-	maxSteps  = 512
+	maxSteps  = 4096
 	stackSize = 4096
 	stepsSize = maxSteps * int(unsafe.Sizeof(step{}))
 	baseSize  = int(unsafe.Sizeof(header{})) + stepsSize + stackSize
@@ -38,7 +38,7 @@ const (
 	maxProgram = 16 << 20
 )
 
-var errProgramTooLarge = errors.New("arguments, environment and files are too large together (16 MiB)")
+var errProgramTooLarge = errors.New("arguments, environment, layers and files are too much for one start (16 MiB or 4096 steps)")
 
 // program is a list of system calls with their data, in memory outside the Go heap. A child that shares the
 // platform's memory, but neither its stacks nor its runtime, performs them in order (see docs/RATIONALE.md, "Why

@@ -106,7 +106,7 @@ func sameWriter(a, b io.Writer) (same bool) {
 // commandPlan fills in what is special about a command. Its root is made of layers, or empty.
 func (d *Driver) commandPlan(c Command, binds []Bind) *plan {
 	pl := &plan{
-		host: d.host, hostname: c.ID, layers: c.Layers, binds: binds, links: c.Links, process: c.Process, files: c.Files,
+		host: d.host, hostname: c.ID, courtesies: d.network.files(c.ID), layers: c.Layers, binds: binds, links: c.Links, process: c.Process, files: c.Files,
 		writable: d.opts.WritableBytes, fileSize: c.FileBytes, stdin: d.host.null, listen: -1, hostNet: -1,
 	}
 	if c.WritableBytes > 0 {
@@ -150,6 +150,13 @@ func (d *Driver) checkCommand(c Command) ([]Bind, error) {
 		if !strings.HasPrefix(p, "/") {
 			return nil, fmt.Errorf("link %q: must be absolute", p)
 		}
+	}
+	room := d.opts.WritableBytes
+	if c.WritableBytes > 0 {
+		room = c.WritableBytes
+	}
+	if err := checkFiles(c.Files, room); err != nil {
+		return nil, err
 	}
 	return binds, checkLimits(d.control, c.Limits, d.opts.AllowUnlimited)
 }
