@@ -4,4 +4,3 @@ import "github.com/spf13/cobra"
 
 func doctorCommand() *cobra.Command { return &cobra.Command{Use: "doctor"} }
 func devCommand() *cobra.Command    { return &cobra.Command{Use: "dev"} }
-func demoCommand() *cobra.Command   { return &cobra.Command{Use: "demo"} }
