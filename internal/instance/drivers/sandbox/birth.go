@@ -53,6 +53,7 @@ func (d *Driver) bear(ctx context.Context, pl *plan, l instance.Limits, began ti
 	cancelled := !stop()
 	d.host.restoreDumpable()
 	if err = r.prog.failure(); err == nil && !cancelled {
+		d.host.expose(p.pid)
 		return p, nil
 	}
 	if cancelled {

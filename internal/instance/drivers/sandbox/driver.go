@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -137,10 +138,26 @@ func (d *Driver) check(s instance.Spec) error {
 	if s.Process.UID >= d.opts.IDCount || s.Process.GID >= d.opts.IDCount {
 		return fmt.Errorf("user %d:%d is out of range: must be below %d", s.Process.UID, s.Process.GID, d.opts.IDCount)
 	}
+	if err := checkWords(s.Process, s.Limits); err != nil {
+		return err
+	}
 	if err := checkFiles(s.Files, d.opts.WritableBytes); err != nil {
 		return err
 	}
 	return checkLimits(d.control, s.Limits, d.opts.AllowUnlimited)
+}
+
+// checkWords refuses arguments and environment that take a large part of the memory limit. The kernel copies them while
+// the child still shares the platform's memory; see minMemory.
+func checkWords(p instance.Process, l instance.Limits) error {
+	size := int64(0)
+	for _, w := range slices.Concat(p.Args, p.Env) {
+		size += int64(len(w)) + 9
+	}
+	if l.MemoryBytes > 0 && size > l.MemoryBytes/4 {
+		return fmt.Errorf("arguments and environment of %d bytes are too large for a memory limit of %d", size, l.MemoryBytes)
+	}
+	return nil
 }
 
 // checkFiles refuses files that would not fit: the kernel would cut the last one short without an error.

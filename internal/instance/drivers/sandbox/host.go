@@ -31,6 +31,7 @@ type host struct {
 	userns   int // -1 when rootless
 	null     int
 	dumpable bool
+	spared   bool // the platform is spared when memory runs out, which copies must not inherit
 }
 
 // outside is the host's number of a user inside.
@@ -59,6 +60,8 @@ func newHost(o Options) (*host, error) {
 	}
 	d, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 	h.dumpable = err == nil && d == 1
+	adj, err := getInt("/proc/self", "oom_score_adj")
+	h.spared = err == nil && adj < 0
 	if h.null, err = ownFD(unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)); err != nil {
 		return nil, fmt.Errorf("opening /dev/null: %w", err)
 	}
@@ -78,6 +81,14 @@ func (h *host) close() {
 func (h *host) restoreDumpable() {
 	if h.dumpable && !h.rootless {
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+	}
+}
+
+// expose makes a copy as likely to be chosen as any process when the machine runs out of memory. Only once it has
+// executed: before, the setting is shared with the platform.
+func (h *host) expose(pid int) {
+	if h.spared {
+		_ = put(filepath.Join("/proc", strconv.Itoa(pid)), "oom_score_adj", 0)
 	}
 }
 

@@ -155,6 +155,9 @@ func (d *Driver) checkCommand(c Command) ([]Bind, error) {
 	if c.WritableBytes > 0 {
 		room = c.WritableBytes
 	}
+	if err := checkWords(c.Process, c.Limits); err != nil {
+		return nil, err
+	}
 	if err := checkFiles(c.Files, room); err != nil {
 		return nil, err
 	}

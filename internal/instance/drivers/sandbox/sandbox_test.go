@@ -3,9 +3,11 @@
 package sandbox_test
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/openfunction/ofn/internal/instance"
@@ -35,6 +37,37 @@ func TestSuite(t *testing.T) {
 		OneUser:   os.Geteuid() != 0,
 		Layer:     os.Getenv(layerEnv),
 	})
+}
+
+// TestLeastMemory starts copies under the smallest limit with as much as they may bring. Until they execute they share
+// this process's memory, so if they met the limit the kernel would kill this process.
+func TestLeastMemory(t *testing.T) {
+	if p := limited(); len(p) > 0 {
+		t.Skipf("limits cannot be enforced: %v", p)
+	}
+	d := newDriver(t, sandbox.Options{})
+	t.Cleanup(func() { _ = d.Close() })
+	layer := instancetest.BuildProbe(t)
+	var env []string
+	for i := range 8 {
+		env = append(env, fmt.Sprintf("V%d=%s", i, strings.Repeat("x", 120<<10)))
+	}
+	for range 5 {
+		exit, err := d.Run(t.Context(), sandbox.Command{
+			ID: "small", Layers: []string{layer}, Limits: instance.Limits{MemoryBytes: 4 << 20},
+			Files:   []instance.File{{Path: "/big", Data: make([]byte, 12<<20)}},
+			Process: instance.Process{Args: []string{"/bin/probe", "exit", "0"}, Env: env},
+		})
+		if err != nil || exit.Code != 0 && !exit.OutOfMemory {
+			t.Fatalf("Run = %+v, %v", exit, err)
+		}
+	}
+	if _, err := d.Run(t.Context(), sandbox.Command{
+		ID: "words", Layers: []string{layer}, Limits: instance.Limits{MemoryBytes: 4 << 20},
+		Process: instance.Process{Args: []string{"/bin/probe"}, Env: append(env, env...)},
+	}); err == nil {
+		t.Error("an environment of half the memory limit was accepted")
+	}
 }
 
 // limited says which limits this machine cannot enforce.
