@@ -213,6 +213,11 @@ func (f *HeaderFilter) apply(h http.Header) {
 func answerCall(p *http.Response) error {
 	c := callOf(p.Request)
 	c.code = p.StatusCode
+	if p.ContentLength > 0 {
+		// The reverse proxy flushes at once only what has no known length; the header still tells it. An answer without a
+		// body must not be flushed: gRPC wants its status and the end of the stream in one frame.
+		p.ContentLength = -1
+	}
 	if c.body.unfinished() && c.r.ProtoMajor == 1 {
 		p.Header.Set("Connection", "close") // what is left of the body must not be taken for a request
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,15 +76,25 @@ func newConn(s *server, nc net.Conn) *conn {
 
 // run serves requests until the connection ends or is handed over.
 func (c *conn) run() {
-	defer c.s.farewell(c)
-	defer c.cancel(context.Canceled)
+	defer c.end()
 	for c.next() {
 	}
-	if c.handed {
-		return // its new owner goes on
+}
+
+// end gives everything back. A defect that shows in one connection must not end the others, so it is stopped here.
+func (c *conn) end() {
+	if v := recover(); v != nil {
+		c.s.g.opt.Log.Error("serving a connection failed", "panic", v, "stack", string(debug.Stack()))
+		c.abort = true
 	}
-	c.close()
-	c.s.g.opt.Metrics.Connections(-1)
+	c.cancel(context.Canceled)
+	if !c.handed {
+		c.close()
+	}
+	c.s.farewell(c)
+	if !c.handed {
+		c.s.g.opt.Metrics.Connections(-1)
+	}
 }
 
 // next serves one request; false ends the connection.

@@ -208,6 +208,31 @@ func TestStaleConnections(t *testing.T) {
 	}
 }
 
+func TestTooManyConnections(t *testing.T) {
+	m := &recorder{}
+	g := start(t, Options{MaxConnections: 2, Metrics: m}, everything(t, revisionOf(t, activator.Options{}, serveCopy(t, "a", echo))))
+	held := []net.Conn{g.dial(t), g.dial(t)}
+	for _, c := range held {
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, err)
+		}
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(g.dial(t)), nil)
+	if err != nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("the third got %v, %v", resp, err)
+	}
+	held[0].Close()
+	waitFor(t, "room for another", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.open == 1
+	})
+	if resp, err := http.Get(g.url("/")); err != nil || resp.StatusCode != 200 {
+		t.Errorf("afterwards %v, %v", resp, err)
+	}
+}
+
 // TestDrain stops the gateway while requests are inside; all of them must end well.
 func TestDrain(t *testing.T) {
 	const n = 20

@@ -52,7 +52,6 @@ func newHTTPSide(s *server, addr net.Addr) *httpSide {
 		ModifyResponse: answerCall,
 		ErrorHandler:   func(_ http.ResponseWriter, r *http.Request, err error) { callOf(r).err = err },
 		Transport:      callTransport{},
-		FlushInterval:  -1,
 		BufferPool:     bufferPool{},
 		ErrorLog:       h.srv.ErrorLog,
 	}
@@ -106,7 +105,8 @@ func (c *conn) handOver() {
 	}
 	c.watch.Store(0)
 	c.nc.SetDeadline(time.Time{})
-	h := &handedConn{Conn: c.nc, rest: append([]byte(nil), c.in.bytes()...), metrics: c.s.g.opt.Metrics}
+	c.s.handed.Add(1)
+	h := &handedConn{Conn: c.nc, rest: append([]byte(nil), c.in.bytes()...), s: c.s}
 	if !c.s.http.queue.push(h) {
 		h.Close()
 	}

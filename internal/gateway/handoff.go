@@ -49,9 +49,9 @@ func (h *handoff) Addr() net.Addr { return h.addr }
 // handedConn is a connection of which a part was read already.
 type handedConn struct {
 	net.Conn
-	rest    []byte
-	metrics Metrics
-	once    sync.Once
+	s    *server
+	rest []byte
+	once sync.Once
 }
 
 // Read gives what was read before first.
@@ -76,6 +76,9 @@ func (c *handedConn) CloseWrite() error {
 
 // Close ends the connection.
 func (c *handedConn) Close() error {
-	c.once.Do(func() { c.metrics.Connections(-1) })
+	c.once.Do(func() {
+		c.s.handed.Add(-1)
+		c.s.g.opt.Metrics.Connections(-1)
+	})
 	return c.Conn.Close()
 }

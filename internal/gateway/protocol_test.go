@@ -80,37 +80,47 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 }
 
 func TestEventsAreFlushedAtOnce(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		for _, declared := range []bool{false, true} {
+			t.Run(fmt.Sprintf("http2 %v declared %v", h2, declared), func(t *testing.T) { flushedAtOnce(t, h2, declared) })
+		}
+	}
+}
+
+func flushedAtOnce(t *testing.T, h2, declared bool) {
 	next := make(chan struct{})
-	for _, declared := range []bool{false, true} {
-		g := single(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/event-stream")
-			if declared {
-				w.Header().Set("Content-Length", "50")
-			}
-			for i := range 5 {
-				fmt.Fprintf(w, "data: %d\n\n", i)
-				http.NewResponseController(w).Flush()
-				<-next
-			}
-			io.WriteString(w, "end\n\n")
-		}))
-		resp, err := http.Get(g.url("/"))
-		if err != nil {
-			t.Fatal(err)
+	g := single(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if declared {
+			w.Header().Set("Content-Length", "50")
 		}
-		r := bufio.NewReader(resp.Body)
 		for i := range 5 {
-			line, err := r.ReadString('\n')
-			if want := fmt.Sprintf("data: %d\n", i); err != nil || line != want {
-				t.Fatalf("got %q, %v; want %q", line, err, want)
-			}
-			r.ReadString('\n')
-			next <- struct{}{}
+			fmt.Fprintf(w, "data: %d\n\n", i)
+			http.NewResponseController(w).Flush()
+			<-next
 		}
-		if rest, err := io.ReadAll(r); err != nil || string(rest) != "end\n\n" {
-			t.Errorf("rest %q, %v", rest, err)
+		io.WriteString(w, "end\n\n")
+	}))
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!h2)
+	protocols.SetUnencryptedHTTP2(h2)
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(g.url("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	r := bufio.NewReader(resp.Body)
+	for i := range 5 {
+		line, err := r.ReadString('\n')
+		if want := fmt.Sprintf("data: %d\n", i); err != nil || line != want {
+			t.Fatalf("got %q, %v; want %q", line, err, want)
 		}
-		resp.Body.Close()
+		r.ReadString('\n')
+		next <- struct{}{}
+	}
+	if rest, err := io.ReadAll(r); err != nil || string(rest) != "end\n\n" {
+		t.Errorf("rest %q, %v", rest, err)
 	}
 }
 

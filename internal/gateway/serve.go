@@ -16,6 +16,7 @@ type server struct {
 	wg       sync.WaitGroup // connections
 	clock    coarseClock
 	draining atomic.Bool
+	handed   atomic.Int64 // connections that net/http has
 	http     *httpSide
 
 	mu    sync.Mutex
@@ -74,7 +75,7 @@ func (s *server) accept(ctx context.Context, l net.Listener) error {
 func (s *server) welcome(nc net.Conn) {
 	c := newConn(s, nc)
 	s.mu.Lock()
-	if len(s.conns) >= s.g.opt.MaxConnections {
+	if len(s.conns)+int(s.handed.Load()) >= s.g.opt.MaxConnections {
 		s.mu.Unlock()
 		nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 		nc.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
