@@ -23,6 +23,7 @@ type buildTail struct {
 	name    string
 	cancel  context.CancelFunc
 	done    chan struct{}
+	ended   chan struct{} // closed when the build has: a log that is not there now will not come
 }
 
 // start follows a build; the one that is followed already goes on.
@@ -32,10 +33,11 @@ func (t *buildTail) start(ctx context.Context, namespace, name string) {
 	}
 	t.stop()
 	ctx, cancel := context.WithCancel(ctx)
-	t.name, t.cancel, t.done = name, cancel, make(chan struct{})
+	done, ended := make(chan struct{}), make(chan struct{})
+	t.name, t.cancel, t.done, t.ended = name, cancel, done, ended
 	go func() {
-		defer close(t.done)
-		t.copy(ctx, namespace, name)
+		defer close(done)
+		t.copy(ctx, connect.BuilderPath(namespace, name), ended)
 	}()
 }
 
@@ -44,6 +46,7 @@ func (t *buildTail) finish() {
 	if t.done == nil {
 		return
 	}
+	close(t.ended)
 	grace := time.NewTimer(tailGrace)
 	defer grace.Stop()
 	select {
@@ -63,9 +66,9 @@ func (t *buildTail) stop() {
 }
 
 // copy asks again while the log is not there yet. A control plane without logs of builds shows none: the states tell.
-func (t *buildTail) copy(ctx context.Context, namespace, name string) {
+func (t *buildTail) copy(ctx context.Context, path string, ended <-chan struct{}) {
 	for {
-		log, err := t.session.Stream(ctx, connect.BuilderPath(namespace, name), url.Values{"follow": {"true"}})
+		log, err := t.session.Stream(ctx, path, url.Values{"follow": {"true"}})
 		if err == nil {
 			w := t.display.Log()
 			_, _ = io.Copy(w, bufio.NewReader(log)) // a log that breaks off is no failure of the deployment
@@ -79,6 +82,8 @@ func (t *buildTail) copy(ctx context.Context, namespace, name string) {
 		}
 		select {
 		case <-ctx.Done():
+			return
+		case <-ended:
 			return
 		case <-time.After(retry):
 		}

@@ -14,6 +14,9 @@ func (p *plan) complete() error {
 	e := &edit{object: p.function.Object}
 	d := p.flags
 	p.source(e)
+	if !e.has("spec", "build") && (d.function != "" || d.builder != "" || len(d.env) > 0) {
+		return errors.New("--function, --builder and --env belong to a build, and nothing is built here")
+	}
 	switch image := e.text("spec", "image"); {
 	case d.image != "":
 		e.set(d.image, "spec", "image")
@@ -41,9 +44,6 @@ func (p *plan) complete() error {
 		if d.given(flag) {
 			e.set(field.value, "spec", "serving", "scaleOptions", field.name)
 		}
-	}
-	if !e.has("spec", "build") && (d.function != "" || len(d.env) > 0) {
-		return errors.New("--function and --env belong to a build, and nothing is built here")
 	}
 	return p.blameEdit(e.err)
 }

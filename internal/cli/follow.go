@@ -172,9 +172,15 @@ func (f *follower) seeBuild(ctx context.Context, fn *v1beta2.Function) {
 	}
 	switch {
 	case b.State == v1beta2.StateSucceeded:
+		f.tail.start(ctx, fn.Namespace, b.ResourceRef) // it may have begun and ended unseen
 		f.tail.finish()
 		f.once("build/"+b.ResourceRef, func() { f.display.Line("built in %s%s (%s)", durationOf(b), digestOf(fn), b.ResourceRef) })
+	case b.State.Finished() && f.sameBuild(fn):
+		f.once("build/"+b.ResourceRef, func() {
+			f.display.Line("nothing has changed since %s failed; `ofn rebuild %s` tries again", b.ResourceRef, targetOf(fn))
+		})
 	case b.State.Finished():
+		f.tail.start(ctx, fn.Namespace, b.ResourceRef)
 		f.tail.finish()
 	case b.State == v1beta2.StateBuilding:
 		f.display.Step("building %s", b.ResourceRef)

@@ -144,7 +144,7 @@ func (s *session) get(ctx context.Context, q *getQuery) error {
 	t := newTable(s.app.env.Out, q.output == "wide", q.all, q.noHeaders)
 	version := ""
 	for _, name := range orAll(q.names) {
-		data, err := s.request(q, name).SetHeader("Accept", tableType).Param("includeObject", "Object").Do(ctx).Raw()
+		data, err := raw(ctx, s.request(q, name).SetHeader("Accept", tableType).Param("includeObject", "Object"))
 		if err != nil {
 			return err
 		}
@@ -168,6 +168,15 @@ func (s *session) get(ctx context.Context, q *getQuery) error {
 		return nil
 	}
 	return s.watchTable(ctx, q, t, version)
+}
+
+// raw is the body of an answer. Errors are those the server tells, which Raw alone would not read.
+func raw(ctx context.Context, r *rest.Request) ([]byte, error) {
+	result := r.Do(ctx)
+	if err := result.Error(); err != nil {
+		return nil, err
+	}
+	return result.Raw()
 }
 
 func orAll(names []string) []string {
@@ -262,7 +271,7 @@ func (s *session) getObjects(ctx context.Context, q *getQuery) error {
 	var items []unstructured.Unstructured
 	version := ""
 	for _, name := range orAll(q.names) {
-		data, err := s.request(q, name).Do(ctx).Raw()
+		data, err := raw(ctx, s.request(q, name))
 		if err != nil {
 			return err
 		}
