@@ -55,6 +55,6 @@ func New(env Environment) *cobra.Command {
 	add(groupFunction, a.initCommand(), a.deployCommand(), a.invokeCommand(), a.logsCommand(), a.rebuildCommand(),
 		a.revisionsCommand(), a.trafficCommand(), a.rollbackCommand())
 	add(groupObject, a.getCommand(), a.describeCommand(), a.applyCommand(), a.createCommand(), a.deleteCommand())
-	root.AddCommand(a.versionCommand(), referenceCommand())
+	root.AddCommand(a.versionCommand())
 	return root
 }

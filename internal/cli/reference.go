@@ -8,35 +8,22 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// referenceCommand prints docs/cli.md, from the commands of the whole program.
-func referenceCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "reference",
-		Short:  "Print the reference of the command line as Markdown",
-		Args:   cobra.NoArgs,
-		Hidden: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprint(cmd.OutOrStdout(), Reference(cmd.Root()))
-			return err
-		},
-	}
-}
+//go:generate go test -run TestReference . -args -update
 
-// Reference describes a command and all below it as Markdown: a section "## ofn …" for each, in the order of their names.
-func Reference(root *cobra.Command) string {
+// reference is docs/cli.md: a section "## ofn …" for each command, in the order of their names.
+func reference(root *cobra.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# The command line\n\n<!-- Made by `ofn reference`; do not edit. -->\n\n%s.\n\nExit codes: 0, and 1 when something failed or a function answered 400 or more; 130 after Ctrl-C.\n", root.Short)
+	fmt.Fprintf(&b, "# The command line\n\n<!-- Made by `go generate ./internal/cli`; do not edit. -->\n\n%s.\n\n`ofn up`, `ofn dev`, `ofn doctor` and `ofn demo` need no control plane; their `--help` describes them. `ofn completion` prints what a shell needs to\ncomplete commands, flags and the names of functions, revisions and namespaces.\n\nExit codes: 0, and 1 when something failed or a function answered 400 or more; 130 after Ctrl-C.\n", root.Short)
 	if flags := root.PersistentFlags().FlagUsages(); flags != "" {
 		fmt.Fprintf(&b, "\nEvery command that talks to a control plane takes:\n\n```\n%s```\n", flags)
 	}
-	for _, section := range Sections(root) {
+	for _, section := range sections(root) {
 		b.WriteString("\n" + section)
 	}
 	return b.String()
 }
 
-// Sections are those of Reference.
-func Sections(root *cobra.Command) []string {
+func sections(root *cobra.Command) []string {
 	var out []string
 	for _, c := range root.Commands() {
 		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" {

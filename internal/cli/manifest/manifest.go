@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -171,7 +173,7 @@ func decode(p part) (*unstructured.Unstructured, error) {
 	padded := append(bytes.Repeat([]byte("\n"), p.line-1), p.text...)
 	var content map[string]any
 	if err := yaml.UnmarshalStrict(padded, &content); err != nil {
-		return nil, fmt.Errorf("this is not valid YAML: %s", reason(err))
+		return nil, fmt.Errorf("this is not valid YAML: %s%s", reason(err), excerpt(padded, err))
 	}
 	if content == nil {
 		return nil, nil
@@ -220,6 +222,29 @@ func reason(err error) string {
 		s = strings.TrimPrefix(s, prefix)
 	}
 	return strings.TrimSpace(s)
+}
+
+var lineNumber = regexp.MustCompile(`line (\d+)`)
+
+// excerpt shows the lines that an error of the parser is about: the one it names and the next, because of some errors it
+// names the line before.
+func excerpt(text []byte, err error) string {
+	found := lineNumber.FindStringSubmatch(err.Error())
+	if found == nil {
+		return ""
+	}
+	first, err := strconv.Atoi(found[1])
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	number := 0
+	for line := range bytes.Lines(text) {
+		if number++; number >= first && number <= first+1 {
+			fmt.Fprintf(&b, "\n  %4d | %s", number, bytes.TrimRight(line[:min(len(line), 200)], "\r\n"))
+		}
+	}
+	return b.String()
 }
 
 func expand(d Document) ([]Document, error) {

@@ -28,13 +28,14 @@ type Display struct {
 	step    string
 	started time.Time
 	drawn   bool
+	written map[string]bool
 
 	stop func()
 }
 
 // New shows on out; terminal says that lines may be redrawn. Close ends it.
 func New(out io.Writer, terminal bool, c clock.WithTicker) *Display {
-	d := &Display{clock: c, draw: terminal, out: out, stop: func() {}}
+	d := &Display{clock: c, draw: terminal, out: out, written: map[string]bool{}, stop: func() {}}
 	if !terminal {
 		return d
 	}
@@ -77,7 +78,10 @@ func (d *Display) Step(format string, args ...any) {
 	}
 	d.step, d.started = step, d.clock.Now()
 	if !d.draw {
-		fmt.Fprintf(d.out, "%s …\n", step)
+		if !d.written[step] { // going back to a step is worth no line
+			d.written[step] = true
+			fmt.Fprintf(d.out, "%s …\n", step)
+		}
 		return
 	}
 	d.redraw()
