@@ -1,5 +1,6 @@
 // Package execrun runs build commands as plain processes of this user. It bounds memory and processes by watching, which a hostile
 // program can outrun, and hides nothing of the machine: it serves tests and the developer's own code, the sandbox serves everybody else's.
+// Elsewhere than on Linux it bounds nothing.
 package execrun
 
 import (
@@ -10,8 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/openfunction/ofn/internal/build"
 )
@@ -37,8 +36,7 @@ func (Runner) Run(ctx context.Context, c build.Command) (build.Exit, error) {
 	}
 	s := session{id: cmd.Process.Pid, limits: c.Limits}
 	if c.Limits.FileBytes > 0 {
-		size := uint64(c.Limits.FileBytes)
-		if err := unix.Prlimit(s.id, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: size}, nil); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := limitFiles(s.id, uint64(c.Limits.FileBytes)); err != nil {
 			s.kill()
 			return build.Exit{}, errors.Join(fmt.Errorf("limiting the size of files: %w", err), cmd.Wait())
 		}

@@ -1,11 +1,7 @@
 package execrun
 
 import (
-	"bytes"
 	"context"
-	"os"
-	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/openfunction/ofn/internal/build"
@@ -48,85 +44,8 @@ func (s *session) watch(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// kill ends every member. It first stops them, again and again until all stand still, so that none forks while others are being killed.
-func (s *session) kill() {
-	const rounds = 1000 // each meets only what was forked during the one before
-	for range rounds {
-		all := s.members()
-		if len(all.running) == 0 {
-			signal(all.stopped, syscall.SIGKILL)
-			return
-		}
-		signal(all.running, syscall.SIGSTOP)
-	}
-	all := s.members()
-	signal(append(all.running, all.stopped...), syscall.SIGKILL)
-}
-
-func signal(pids []int, sig syscall.Signal) {
-	for _, pid := range pids {
-		_ = syscall.Kill(pid, sig) // gone already is as good
-	}
-}
-
 // members are the living processes of a session.
 type members struct {
 	running, stopped []int
 	memory           int64 // resident, bytes
-}
-
-func (s *session) members() members {
-	var all members
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return all
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1) // processes come and go: what could be read is what there was
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		text, err := os.ReadFile("/proc/" + name + "/stat")
-		if err != nil {
-			continue
-		}
-		st, ok := parseStat(text)
-		if !ok || st.session != s.id {
-			continue
-		}
-		all.memory += st.pages * int64(os.Getpagesize())
-		if st.state == 'T' {
-			all.stopped = append(all.stopped, pid)
-		} else {
-			all.running = append(all.running, pid)
-		}
-	}
-	return all
-}
-
-// stat is what of /proc/PID/stat counts here.
-type stat struct {
-	state   byte
-	session int
-	pages   int64 // resident
-}
-
-// parseStat reads /proc/PID/stat, see proc(5). It is not ok for a process that is dead already.
-func parseStat(text []byte) (stat, bool) {
-	const state, session, rss = 0, 3, 21 // counted after the name, which may hold anything but ends with the last ')'
-	i := bytes.LastIndexByte(text, ')')
-	if i < 0 {
-		return stat{}, false
-	}
-	fields := bytes.Fields(text[i+1:])
-	if len(fields) <= rss || fields[state][0] == 'Z' || fields[state][0] == 'X' {
-		return stat{}, false
-	}
-	s := stat{state: fields[state][0]}
-	var err1, err2 error
-	s.session, err1 = strconv.Atoi(string(fields[session]))
-	s.pages, err2 = strconv.ParseInt(string(fields[rss]), 10, 64)
-	return s, err1 == nil && err2 == nil
 }

@@ -117,7 +117,7 @@ func packageDir(j *job) (string, error) {
 
 // match selects files the way the target's compiler does.
 func (g *golang) match(args []string) gobuild.Context {
-	c := gobuild.Context{GOOS: "linux", GOARCH: runtime.GOARCH, GOROOT: g.opts.GoRoot, Compiler: "gc", ReleaseTags: gobuild.Default.ReleaseTags}
+	c := gobuild.Context{GOOS: g.opts.OS, GOARCH: runtime.GOARCH, GOROOT: g.opts.GoRoot, Compiler: "gc", ReleaseTags: gobuild.Default.ReleaseTags}
 	if g.opts.Arch != "" {
 		c.GOARCH = g.opts.Arch
 	}

@@ -76,7 +76,7 @@ func (g *golang) environment(j *job, modCache string) []string {
 		"HOME=" + filepath.Join(j.work, "home"), "TMPDIR=" + filepath.Join(j.work, "tmp"), "LC_ALL=C",
 		"GOROOT=" + g.opts.GoRoot, "GOPATH=" + filepath.Join(j.work, "home/go"),
 		"GOCACHE=" + g.buildCache(), "GOMODCACHE=" + modCache,
-		"GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on", "CGO_ENABLED=0", "GOOS=linux", "GOTELEMETRY=off",
+		"GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on", "CGO_ENABLED=0", "GOOS=" + g.opts.OS, "GOTELEMETRY=off",
 		"GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1",
 	}
 	if g.opts.Arch != "" {

@@ -54,7 +54,7 @@ func (s *Strategy) write(ctx context.Context, j *job, p program, src build.Sourc
 		Dir:        "/" + sourceDir,
 		User:       runAs,
 		Labels:     labels(j, p, src),
-		OS:         "linux",
+		OS:         s.opts.OS,
 		Arch:       s.arch(),
 	}
 	source := build.Layer{{Path: sourceDir, Mode: fs.ModeDir | 0o755}}

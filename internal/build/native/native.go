@@ -26,7 +26,9 @@ type Options struct {
 	// GoRoot is a Go distribution: GoRoot/bin/go is what compiles.
 	GoRoot string
 	// Arch is the architecture of the images; empty is this program's own.
-	Arch    string
+	Arch string
+	// OS is what the programs are for; empty is linux. Another one makes programs for a developer's own machine, not images.
+	OS      string
 	Runner  build.Runner
 	Sources build.Fetcher
 	Images  build.Images
@@ -89,6 +91,9 @@ var _ build.Strategy = (*Strategy)(nil)
 // New prepares the directories, removes what an earlier process left in them, and asks the toolchain for its version.
 func New(ctx context.Context, o Options) (*Strategy, error) {
 	o.Limits = o.Limits.complete()
+	if o.OS == "" {
+		o.OS = "linux"
+	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, "cache/results"), 0o750); err != nil {
 		return nil, fmt.Errorf("preparing the build directory: %w", err)
 	}
@@ -107,7 +112,7 @@ func New(ctx context.Context, o Options) (*Strategy, error) {
 	if s.base, err = baseLayer(o); err != nil {
 		return nil, err
 	}
-	s.identity = fmt.Sprintf("native 1\n%s\n%x\n", g.identity(), sha256.Sum256(o.CACertificates))
+	s.identity = fmt.Sprintf("native 1\n%s\n%s\n%x\n", g.identity(), o.OS, sha256.Sum256(o.CACertificates))
 	return s, nil
 }
 

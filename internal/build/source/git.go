@@ -197,7 +197,7 @@ func (r *repository) git(ctx context.Context, args ...string) (string, error) {
 	if r.tree == "" {
 		cmd.Env = append(cmd.Env, "GIT_WORK_TREE=")
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = ownGroup()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
 	var stdout, stderr bytes.Buffer

@@ -3,7 +3,6 @@
 package bundle
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
-	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -67,8 +65,8 @@ func Pack(ctx context.Context, dir string, o Options) (Packed, error) {
 		return Packed{}, fmt.Errorf("packing the source: %w", err)
 	}
 	defer root.Close()
-	p := &packer{ctx: ctx, dir: dir, root: root, sizes: map[string]int64{}}
-	if err := p.walk(); err != nil {
+	p := &packer{dir: dir, root: root, sizes: map[string]int64{}}
+	if err := Walk(ctx, dir, p.visit); err != nil {
 		return Packed{}, fmt.Errorf("packing the source: %w", err)
 	}
 	if err := p.check(o.MaxBytes); err != nil {
@@ -86,53 +84,17 @@ func Pack(ctx context.Context, dir string, o Options) (Packed, error) {
 	return p.packed, nil
 }
 
-// packer walks one directory.
+// packer packs one directory.
 type packer struct {
-	ctx      context.Context
-	dir      string
-	root     *os.Root // dir, to follow links
-	patterns []gitignore.Pattern
-	own      bool // patterns come from IgnoreFile alone
-	entries  []assemble.File
-	sizes    map[string]int64 // by top-level entry and, below it, by second level, for the message about the limit
-	packed   Packed
+	dir     string
+	root    *os.Root // dir, to follow links
+	entries []assemble.File
+	sizes   map[string]int64 // by top-level entry and, below it, by second level, for the message about the limit
+	packed  Packed
 }
 
-func (p *packer) walk() error {
-	var err error
-	if p.own, err = p.read(IgnoreFile, nil); err != nil {
-		return err
-	}
-	return filepath.WalkDir(p.dir, func(at string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = p.ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(p.dir, at)
-		if err != nil {
-			return err
-		}
-		return p.visit(at, filepath.ToSlash(rel), d)
-	})
-}
-
+// visit takes one entry, unless there are too many.
 func (p *packer) visit(at, rel string, d fs.DirEntry) error {
-	parts := strings.Split(rel, "/")
-	if rel == "." {
-		parts = nil
-	} else if d.Name() == ".git" || gitignore.NewMatcher(p.patterns).Match(parts, d.IsDir()) {
-		if d.IsDir() {
-			return fs.SkipDir
-		}
-		return nil
-	}
-	if d.IsDir() && !p.own {
-		if _, err := p.read(path.Join(rel, ".gitignore"), parts); err != nil {
-			return err
-		}
-	}
 	if rel == "." {
 		return nil
 	}
@@ -176,28 +138,6 @@ func (p *packer) add(at, rel string, d fs.DirEntry) error {
 // inside tells whether a link's target stays in the bundle.
 func (p *packer) inside(link, target string) bool {
 	return !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(link), target)) && unpack.LeadsInside(p.root, link)
-}
-
-// read adds the patterns of an ignore file of the directory domain; it tells whether there is one.
-func (p *packer) read(name string, domain []string) (bool, error) {
-	f, err := os.Open(filepath.Join(p.dir, filepath.FromSlash(name)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if s := lines.Text(); !strings.HasPrefix(s, "#") && strings.TrimSpace(s) != "" {
-			p.patterns = append(p.patterns, gitignore.ParsePattern(s, slices.Clone(domain)))
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return false, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return true, nil
 }
 
 // TooLargeError says that a source exceeds the limit, and what makes it large.
