@@ -70,6 +70,9 @@ type SourceResult struct {
 	BundleDigest string
 }
 
+// ReasonTimeout is the Reason of a Failure that says that Request.Timeout, or the platform's default, has elapsed.
+const ReasonTimeout = "Timeout"
+
 // Failure is an error whose cause is the user's: its text is shown to the user as it is. Every other error is the platform's.
 type Failure struct {
 	Reason  string // CamelCase, e.g. CompileFailed, SourceNotFound, SignatureMismatch, OutOfMemory, DiskFull

@@ -49,7 +49,7 @@ type Filter struct {
 	Rewrite         *Rewrite
 }
 
-// HeaderFilter sets, adds and removes headers, in this order.
+// HeaderFilter changes headers: first Remove, then Set, then Add.
 type HeaderFilter struct {
 	Set, Add []Header
 	Remove   []string

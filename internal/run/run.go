@@ -105,6 +105,26 @@ type Status struct {
 	ImageDigest string
 }
 
+// Reasons of a Status whose cause is that StartTimeout elapsed before a copy was ready.
+const (
+	ReasonStartTimeout = "StartTimeout" // it was not even executed
+	ReasonNotListening = "NotListening" // nothing listens on the port
+	ReasonNotReady     = "NotReady"     // the readiness probe does not succeed
+)
+
+// TimedOut says whether the revision failed because StartTimeout elapsed.
+func (s Status) TimedOut() bool {
+	if s.Phase != Failed {
+		return false
+	}
+	switch s.Reason {
+	case ReasonStartTimeout, ReasonNotListening, ReasonNotReady:
+		return true
+	default:
+		return false
+	}
+}
+
 // Runner runs revisions on one kind of engine. Every method is idempotent.
 type Runner interface {
 	// Apply makes it so, now and until the next Apply or Delete of the same key. It does not wait for readiness.

@@ -56,6 +56,9 @@ const (
 
 // Defaults that admission or the controllers fill in.
 const (
+	// MaxFunctionName is the length of the longest name of a Function: that of its revisions, "<name>-00001", is the value
+	// of a label, which has at most 63 characters.
+	MaxFunctionName = 57
 	// FunctionContainer is the name of the user's container in a pod template.
 	FunctionContainer = "function"
 	// DefaultVersion is spec.version when none is given.

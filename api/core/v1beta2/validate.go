@@ -79,10 +79,15 @@ func (s *Serving) ValidateUpdate(old *Serving) (warnings []string, errs field.Er
 	return nil, errs
 }
 
-// name warns of names that cannot be a label of a host name.
+// name refuses names that are too long for the labels and names made from them, and warns of names that cannot be a label
+// of a host name.
 func (r *report) name(name string) {
 	if name == "" {
 		return // generateName
+	}
+	if len(name) > MaxFunctionName {
+		r.errs = append(r.errs, field.TooLong(field.NewPath("metadata", "name"), name, MaxFunctionName))
+		return
 	}
 	for _, problem := range validation.IsDNS1035Label(name) {
 		r.warn(field.NewPath("metadata", "name"), "%q cannot be the first label of a host name, so the function has no address inside the cluster: %s", name, problem)

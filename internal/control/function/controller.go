@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -25,12 +26,13 @@ import (
 // Controller reconciles Functions.
 type Controller struct {
 	client client.Client
+	events events.EventRecorder
 	phases []Phase
 }
 
-// NewController walks the phases in the order given.
-func NewController(c client.Client, phases ...Phase) *Controller {
-	return &Controller{client: c, phases: phases}
+// NewController walks the phases in the order given and tells e of the turns in a Function's life.
+func NewController(c client.Client, e events.EventRecorder, phases ...Phase) *Controller {
+	return &Controller{client: c, events: e, phases: phases}
 }
 
 // Name is the controller's.
@@ -68,17 +70,23 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		errs = append(errs, err)
 		result = sooner(result, r)
 	}
-	summarize(fn)
-	if !equality.Semantic.DeepEqual(stored.Status, fn.Status) {
-		patch := client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})
-		switch err := c.client.Status().Patch(ctx, fn, patch); {
-		case apierrors.IsConflict(err):
-			return reconcile.Result{RequeueAfter: time.Millisecond}, errors.Join(errs...) // somebody wrote in between: look again
-		case client.IgnoreNotFound(err) != nil:
-			errs = append(errs, fmt.Errorf("writing status: %w", err))
-		}
+	err := errors.Join(errs...)
+	summarize(fn, err)
+	if equality.Semantic.DeepEqual(stored.Status, fn.Status) {
+		return result, err
 	}
-	return result, errors.Join(errs...)
+	patch := client.MergeFromWithOptions(stored.DeepCopy(), client.MergeFromWithOptimisticLock{})
+	after := fn.Status.DeepCopy()
+	switch wrong := c.client.Status().Patch(ctx, fn, patch); {
+	case apierrors.IsConflict(wrong):
+		return reconcile.Result{RequeueAfter: time.Millisecond}, err // somebody wrote in between: look again
+	case apierrors.IsNotFound(wrong):
+		return reconcile.Result{}, nil // deleted in between
+	case wrong != nil:
+		return result, errors.Join(err, fmt.Errorf("writing status: %w", wrong))
+	}
+	tell(c.events, fn, &stored.Status, after)
+	return result, err
 }
 
 func (c *Controller) gone(ctx context.Context, key types.NamespacedName) error {
@@ -112,9 +120,16 @@ func (c *Controller) attached(ctx context.Context, gateway client.Object) []reco
 	return out
 }
 
-// summarize derives Ready from the conditions of the phases: the first that is not True decides.
-func summarize(fn *v1beta2.Function) {
+// summarize derives Ready from the conditions of the phases: the first that is not True decides. When a phase could not do
+// its work the status is not about this generation yet; why is said when the API server refused what the user asks for.
+func summarize(fn *v1beta2.Function, err error) {
 	s := &fn.Status
+	if err != nil {
+		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
+			condition.Set(&s.Conditions, fn.Generation, v1beta2.ConditionReady, "False", "Refused", err.Error())
+		}
+		return
+	}
 	s.ObservedGeneration = fn.Generation
 	for _, t := range []string{v1beta2.ConditionBuilt, v1beta2.ConditionServed, v1beta2.ConditionRouted} {
 		if c := condition.Get(s.Conditions, t); c != nil && c.Status != "True" {

@@ -4,6 +4,7 @@
 package owned
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -65,21 +68,53 @@ func Next[T client.Object](prefix string, children []T, known ...string) string 
 			top = max(top, Number(k))
 		}
 	}
-	return fmt.Sprintf("%s-%05d", prefix, top+1)
+	return numbered(prefix, top+1)
 }
 
-// Adopt gives a new child its name, labels, annotations and owner.
-func Adopt(fn *v1beta2.Function, child client.Object, name, hash string) {
-	child.SetName(name)
-	child.SetNamespace(fn.Namespace)
-	labels := map[string]string{v1beta2.LabelFunction: fn.Name}
-	annotations := map[string]string{AnnotationHash: hash}
+func numbered(prefix string, n int) string { return fmt.Sprintf("%s-%05d", prefix, n) }
+
+// Create makes a child under the name given; where an object that is not the function's holds it (one that was orphaned, or
+// that an earlier function of the same name left to the garbage collector), under the next free number after it. False says
+// that the function has a child of the name which the cache does not show yet, or which is being removed: look again soon.
+func Create[T client.Object](ctx context.Context, c client.Client, fn *v1beta2.Function, child T, prefix, name, hash string) (bool, error) {
+	for {
+		adopt(fn, child, name, hash)
+		err := c.Create(ctx, child)
+		if err == nil {
+			return true, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return false, fmt.Errorf("creating %s: %w", name, err)
+		}
+		holder := child.DeepCopyObject().(T)
+		if err := c.Get(ctx, client.ObjectKeyFromObject(child), holder); err != nil {
+			if apierrors.IsNotFound(err) {
+				return false, nil
+			}
+			return false, fmt.Errorf("reading %s: %w", name, err)
+		}
+		if By(fn, holder) {
+			return false, nil
+		}
+		name = numbered(prefix, Number(name)+1)
+	}
+}
+
+// notInherited are annotations of a Function that say nothing of its children.
+var notInherited = []string{corev1.LastAppliedConfigAnnotation, v1beta2.AnnotationConversionData}
+
+// adopt gives a new child its name, labels, annotations and owner.
+func adopt(fn *v1beta2.Function, child client.Object, name, hash string) {
+	annotations := map[string]string{}
 	for k, v := range fn.Annotations {
-		if k != "kubectl.kubernetes.io/last-applied-configuration" && k != v1beta2.AnnotationConversionData {
+		if !slices.Contains(notInherited, k) {
 			annotations[k] = v
 		}
 	}
-	child.SetLabels(labels)
+	annotations[AnnotationHash] = hash
+	child.SetName(name)
+	child.SetNamespace(fn.Namespace)
+	child.SetLabels(map[string]string{v1beta2.LabelFunction: fn.Name})
 	child.SetAnnotations(annotations)
 	child.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(fn, v1beta2.GroupVersion.WithKind("Function"))})
 }

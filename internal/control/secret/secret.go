@@ -2,10 +2,14 @@
 package secret
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -80,20 +84,37 @@ func Data(ctx context.Context, c client.Reader, namespace, kind, name string) (m
 }
 
 // LoginFor reads what a secret says about a host ("ghcr.io", "github.com"): the types dockerconfigjson, dockercfg,
-// basic-auth and ssh-auth, and opaque secrets with the keys username, password, token or ssh-privatekey.
+// basic-auth and ssh-auth, and opaque secrets with a docker configuration or the keys username, password, token or
+// ssh-privatekey. A line end after a value, which files have, is not part of it.
 func LoginFor(s *corev1.Secret, host string) (Login, error) {
-	switch s.Type {
-	case corev1.SecretTypeDockerConfigJson, corev1.SecretTypeDockercfg:
-		return docker(s, host)
-	default:
-		l := Login{Username: string(s.Data["username"]), Password: string(s.Data["password"]), Token: string(s.Data["token"]),
-			SSHKey: s.Data["ssh-privatekey"], KnownHosts: s.Data["known_hosts"]}
-		if l.Username == "" && l.Password == "" && l.Token == "" && len(l.SSHKey) == 0 {
-			return l, &Missing{fmt.Sprintf("secret %q (type %s) has none of the keys username and password, token, ssh-privatekey, %s",
-				s.Name, s.Type, corev1.DockerConfigJsonKey)}
+	if raw, ok := s.Data[corev1.DockerConfigJsonKey]; ok || s.Type == corev1.SecretTypeDockerConfigJson {
+		var file struct {
+			Auths map[string]dockerAuth `json:"auths"`
 		}
-		return l, nil
+		if err := json.Unmarshal(raw, &file); err != nil {
+			return Login{}, malformed(s, err)
+		}
+		return docker(s, file.Auths, host)
 	}
+	if raw, ok := s.Data[corev1.DockerConfigKey]; ok || s.Type == corev1.SecretTypeDockercfg {
+		var auths map[string]dockerAuth
+		if err := json.Unmarshal(raw, &auths); err != nil {
+			return Login{}, malformed(s, err)
+		}
+		return docker(s, auths, host)
+	}
+	text := func(key string) string { return strings.TrimRight(string(s.Data[key]), "\r\n") }
+	l := Login{Username: text("username"), Password: text("password"), Token: text("token"),
+		SSHKey: s.Data[corev1.SSHAuthPrivateKey], KnownHosts: s.Data["known_hosts"]}
+	if l.Username == "" && l.Password == "" && l.Token == "" && len(l.SSHKey) == 0 {
+		return l, &Missing{fmt.Sprintf("secret %q (type %s) has none of the keys username and password, token, %s, %s",
+			s.Name, s.Type, corev1.SSHAuthPrivateKey, corev1.DockerConfigJsonKey)}
+	}
+	return l, nil
+}
+
+func malformed(s *corev1.Secret, err error) error {
+	return &Missing{fmt.Sprintf("secret %q does not hold a valid docker configuration: %v", s.Name, err)}
 }
 
 type dockerAuth struct {
@@ -104,41 +125,39 @@ type dockerAuth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-func docker(s *corev1.Secret, host string) (Login, error) {
-	var file struct {
-		Auths map[string]dockerAuth `json:"auths"`
-	}
-	raw, target := s.Data[corev1.DockerConfigJsonKey], any(&file)
-	if s.Type == corev1.SecretTypeDockercfg {
-		raw, target = s.Data[corev1.DockerConfigKey], any(&file.Auths)
-	}
-	if err := json.Unmarshal(raw, target); err != nil {
-		return Login{}, &Missing{fmt.Sprintf("secret %q does not hold a valid docker configuration: %v", s.Name, err)}
-	}
-	var known []string
-	for server, a := range file.Auths {
-		known = append(known, server)
-		if !sameRegistry(server, host) {
-			continue
+// docker finds the login for a host. A key may be a host, a URL, or a host with wildcards; the plainest that fits wins.
+func docker(s *corev1.Secret, auths map[string]dockerAuth, host string) (Login, error) {
+	servers := slices.SortedFunc(maps.Keys(auths), func(a, b string) int {
+		return cmp.Or(strings.Count(a, "*")-strings.Count(b, "*"), strings.Count(a, "/")-strings.Count(b, "/"), strings.Compare(a, b))
+	})
+	for _, server := range servers {
+		if sameRegistry(server, host) {
+			return auths[server].login(s.Name, server)
 		}
-		l := Login{Username: a.Username, Password: a.Password, Token: a.RegistryToken}
-		if a.Auth != "" && l.Username == "" {
-			plain, err := base64.StdEncoding.DecodeString(a.Auth)
-			if err != nil {
-				return Login{}, &Missing{fmt.Sprintf("secret %q: the auth of %s is not base64", s.Name, server)}
-			}
-			l.Username, l.Password, _ = strings.Cut(string(plain), ":")
-		}
-		if a.IdentityToken != "" {
-			l.Username, l.Password = "<token>", a.IdentityToken
-		}
-		return l, nil
 	}
-	return Login{}, &Missing{fmt.Sprintf("secret %q has no login for %s; it has %s", s.Name, host, strings.Join(known, ", "))}
+	return Login{}, &Missing{fmt.Sprintf("secret %q has no login for %s; it has %s", s.Name, host, strings.Join(servers, ", "))}
 }
 
-// sameRegistry compares a key of a docker configuration, which may be a URL, with a registry host. Docker Hub has three names.
-func sameRegistry(key, host string) bool { return registryHost(key) == registryHost(host) }
+func (a dockerAuth) login(secret, server string) (Login, error) {
+	l := Login{Username: a.Username, Password: a.Password, Token: a.RegistryToken}
+	if a.Auth != "" && l.Username == "" {
+		plain, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(a.Auth, "="))
+		if err != nil {
+			return Login{}, &Missing{fmt.Sprintf("secret %q: the auth of %s is not base64", secret, server)}
+		}
+		l.Username, l.Password, _ = strings.Cut(strings.TrimRight(string(plain), "\r\n\x00"), ":")
+	}
+	if a.IdentityToken != "" {
+		l.Username, l.Password = "<token>", a.IdentityToken
+	}
+	return l, nil
+}
+
+// sameRegistry compares a key of a docker configuration with a registry host. Docker Hub has three names.
+func sameRegistry(key, host string) bool {
+	ok, err := path.Match(registryHost(key), registryHost(host))
+	return ok && err == nil
+}
 
 func registryHost(s string) string {
 	s = strings.TrimPrefix(strings.TrimPrefix(s, "https://"), "http://")

@@ -42,14 +42,23 @@ func New(g Swapper, r Revisions) *Router {
 func (r *Router) Set(next route.Route) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if old, ok := r.routes[next.Key]; ok && reflect.DeepEqual(old, next) && !r.outdated() {
+	old, known := r.routes[next.Key]
+	if known && reflect.DeepEqual(old, next) && !r.outdated() {
 		return nil
 	}
 	if _, err := gateway.NewTable(r.translate(next, map[revisionKey]*activator.Revision{})); err != nil {
 		return fmt.Errorf("route of %s/%s: %w", next.Namespace, next.Name, err)
 	}
 	r.routes[next.Key] = next
-	return r.swap()
+	err := r.swap()
+	switch {
+	case err == nil:
+	case known:
+		r.routes[next.Key] = old
+	default:
+		delete(r.routes, next.Key)
+	}
+	return err
 }
 
 // Delete implements route.Router.

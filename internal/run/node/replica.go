@@ -200,7 +200,7 @@ func (r *replica) unstarted(ctx, limited context.Context, err error) *failure {
 	case ctx.Err() != nil:
 		return nil
 	case limited.Err() != nil:
-		return &failure{reason: "StartTimeout", message: fmt.Sprintf("the copy was not executed within %v: %v", r.rev.StartTimeout, err), final: true}
+		return &failure{reason: run.ReasonStartTimeout, message: fmt.Sprintf("the copy was not executed within %v: %v", r.rev.StartTimeout, err), final: true}
 	}
 	f := &failure{reason: reasonOf(err, "StartFailed"), message: fmt.Sprintf("starting a copy: %v", err), final: final(err)}
 	if errors.Is(err, instance.ErrUnenforceable) {
@@ -235,9 +235,9 @@ func (r *replica) unready(ctx context.Context, inst instance.Instance, err error
 	if ctx.Err() != nil {
 		return nil
 	}
-	f := &failure{reason: "NotReady", message: fmt.Sprintf("the copy was not ready after %v: %v", r.rev.StartTimeout, err), final: true}
+	f := &failure{reason: run.ReasonNotReady, message: fmt.Sprintf("the copy was not ready after %v: %v", r.rev.StartTimeout, err), final: true}
 	if r.rev.Container.Probe == nil && !r.spec.Listen.Activation {
-		f.reason = "NotListening"
+		f.reason = run.ReasonNotListening
 		f.message = fmt.Sprintf("nothing listens on port %d after %v", r.spec.Listen.Port, r.rev.StartTimeout)
 		if l, ok := inst.(listening); ok {
 			if where, err := l.Listening(); err == nil && len(where) > 0 {

@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"sort"
@@ -37,10 +36,14 @@ func (c *Controller) strategy(b *v1beta2.Builder) (build.Strategy, *build.Failur
 		"build strategy %q is not available here; available: %s. Leave shipwright.strategy and dockerfile out to build with the native builder", name, strings.Join(known, ", "))}
 }
 
-// request resolves the secrets and parameters of a Builder. What the user must mend is a *build.Failure.
+// request resolves the secrets and parameters of a Builder. One that is not there is a *secret.Missing.
 func (c *Controller) request(ctx context.Context, b *v1beta2.Builder) (build.Request, error) {
+	push := b.Spec.ImageCredentials
+	if push != nil && push.Name == "" {
+		push = nil
+	}
 	r := build.Request{ID: b.Namespace + "/" + b.Name, Function: b.Namespace + "/" + b.Labels[v1beta2.LabelFunction], Env: b.Spec.Env,
-		Output: build.Output{Image: b.Spec.Image, Local: c.options.Local && b.Spec.ImageCredentials == nil}}
+		Output: build.Output{Image: b.Spec.Image, Local: c.options.Local && push == nil}}
 	if b.Spec.Builder != nil {
 		r.Builder = *b.Spec.Builder
 	}
@@ -52,26 +55,15 @@ func (c *Controller) request(ctx context.Context, b *v1beta2.Builder) (build.Req
 	}
 	var err error
 	if r.Source, err = Source(ctx, c.client, b.Namespace, b.Spec.SrcRepo); err != nil {
-		return r, asFailure(err)
+		return r, err
 	}
-	if ref := b.Spec.ImageCredentials; ref != nil {
-		if r.Output.Auth, err = login(ctx, c.client, b.Namespace, ref.Name, secret.ImageHost(b.Spec.Image)); err != nil {
-			return r, asFailure(err)
+	if push != nil {
+		if r.Output.Auth, err = login(ctx, c.client, b.Namespace, push.Name, secret.ImageHost(b.Spec.Image)); err != nil {
+			return r, err
 		}
 	}
-	if r.Params, err = c.params(ctx, b); err != nil {
-		return r, asFailure(err)
-	}
-	return r, nil
-}
-
-// asFailure makes what the user must mend a *build.Failure.
-func asFailure(err error) error {
-	var missing *secret.Missing
-	if errors.As(err, &missing) {
-		return &build.Failure{Reason: "MissingReference", Message: missing.Message}
-	}
-	return err
+	r.Params, err = c.params(ctx, b)
+	return r, err
 }
 
 // sourceHost is the host of a git URL, also of the form user@host:path.

@@ -51,6 +51,9 @@ func (c *Controller) params(ctx context.Context, b *v1beta2.Builder) (map[string
 	}
 	out := map[string]build.Param{}
 	for _, p := range b.Spec.Shipwright.Params {
+		if p == nil {
+			continue
+		}
 		value, err := c.single(ctx, b.Namespace, p.SingleValue)
 		if err != nil {
 			return nil, err

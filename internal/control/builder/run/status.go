@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,9 +23,8 @@ func (c *Controller) finish(ctx context.Context, b *v1beta2.Builder, j *job) err
 		return c.succeed(ctx, b, j)
 	case errors.Is(j.err, errCancelled):
 		return c.conclude(ctx, b, v1beta2.StateCanceled, "Cancelled", "the build was cancelled")
-	case errors.Is(j.err, errTimeout):
-		return c.conclude(ctx, b, v1beta2.StateTimeout, "BuildTimeout",
-			"the build took longer than "+b.Spec.Timeout.Duration.String()+"; raise build.timeout if it needs more")
+	case errors.As(j.err, &bad) && bad.Reason == build.ReasonTimeout:
+		return c.conclude(ctx, b, v1beta2.StateTimeout, "BuildTimeout", bad.Message)
 	case errors.As(j.err, &bad):
 		return c.conclude(ctx, b, v1beta2.StateFailed, bad.Reason, bad.Message)
 	default:
@@ -34,8 +34,8 @@ func (c *Controller) finish(ctx context.Context, b *v1beta2.Builder, j *job) err
 }
 
 func (c *Controller) succeed(ctx context.Context, b *v1beta2.Builder, j *job) error {
-	err := c.end(ctx, b, func(s *v1beta2.BuilderStatus) {
-		s.State = v1beta2.StateSucceeded
+	return c.end(ctx, b, func(s *v1beta2.BuilderStatus) {
+		s.State, s.Reason, s.Message, s.Sources = v1beta2.StateSucceeded, "", "", nil
 		s.Output = &v1beta2.BuilderOutput{Digest: j.result.Digest, Size: j.result.Size}
 		for _, r := range j.result.Sources {
 			out := v1beta2.SourceResult{Name: r.Name}
@@ -49,7 +49,14 @@ func (c *Controller) succeed(ctx context.Context, b *v1beta2.Builder, j *job) er
 		}
 		condition.Set(&s.Conditions, b.Generation, v1beta2.ConditionSucceeded, "True", "BuildSucceeded", "")
 	})
-	return err
+}
+
+// wait says what a Builder that has not begun waits for.
+func (c *Controller) wait(ctx context.Context, b *v1beta2.Builder, message string) error {
+	return c.patch(ctx, b, func(s *v1beta2.BuilderStatus) {
+		s.Phase, s.State, s.Reason, s.Message = v1beta2.PhaseBuild, v1beta2.StateCreated, reasonMissing, message
+		condition.Set(&s.Conditions, b.Generation, v1beta2.ConditionSucceeded, "Unknown", reasonMissing, message)
+	})
 }
 
 func (c *Controller) conclude(ctx context.Context, b *v1beta2.Builder, state v1beta2.State, reason, message string) error {
@@ -68,7 +75,7 @@ func (c *Controller) end(ctx context.Context, b *v1beta2.Builder, change func(*v
 		s.CompletionTime = &metav1.Time{Time: now}
 		if s.StartTime != nil {
 			took = now.Sub(s.StartTime.Time)
-			if j := c.job(client.ObjectKeyFromObject(b)); j != nil {
+			if j := c.jobs.get(client.ObjectKeyFromObject(b)); j != nil {
 				took = now.Sub(j.start)
 			}
 			s.BuildDuration = &metav1.Duration{Duration: took.Round(time.Millisecond)}
@@ -85,6 +92,9 @@ func (c *Controller) patch(ctx context.Context, b *v1beta2.Builder, change func(
 	before := b.DeepCopy()
 	change(&b.Status)
 	b.Status.ObservedGeneration = b.Generation
+	if equality.Semantic.DeepEqual(before.Status, b.Status) {
+		return nil
+	}
 	if err := c.client.Status().Patch(ctx, b, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("writing status of builder %s: %w", b.Name, err)
 	}

@@ -5,8 +5,9 @@ package build
 import (
 	"context"
 	"fmt"
+	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -14,6 +15,12 @@ import (
 	"github.com/openfunction/ofn/internal/control/condition"
 	"github.com/openfunction/ofn/internal/control/owned"
 )
+
+// annotationSuperseded marks a Builder that was cancelled because the spec had moved on, not by the user.
+const annotationSuperseded = "openfunction.io/superseded"
+
+// soon is when a cache that was behind is looked at again, should its event not come first.
+const soon = time.Second
 
 // Phase makes Builders.
 type Phase struct{ client client.Client }
@@ -24,9 +31,9 @@ func New(c client.Client) *Phase { return &Phase{client: c} }
 // Gone does nothing: the garbage collector removes the Builders of a deleted function.
 func (p *Phase) Gone(context.Context, string, string) error { return nil }
 
-// Reconcile makes, adopts or cancels Builders and copies the state of the current one.
+// Reconcile makes, takes up or cancels Builders and copies the state of the current one.
 func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.Result, error) {
-	builders, err := p.list(ctx, fn)
+	builders, err := owned.List[*v1beta2.Builder](ctx, p.client, fn, &v1beta2.BuilderList{})
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -34,49 +41,60 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 		fn.Status.Build = &v1beta2.StageStatus{State: v1beta2.StateSkipped}
 		fn.Status.Revision, fn.Status.Sources = nil, nil // the digest of an earlier build says nothing of an image that is given
 		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionBuilt, "True", "ImageGiven", "")
-		return reconcile.Result{}, p.cancel(ctx, builders, "")
-	}
-	spec := builderSpec(fn)
-	hash, err := wantedHash(fn, spec)
-	if err != nil {
-		return reconcile.Result{}, err
+		return reconcile.Result{}, p.supersede(ctx, builders, "")
 	}
 	if fn.Status.Build == nil || fn.Status.Build.State == v1beta2.StateSkipped {
 		fn.Status.Build = &v1beta2.StageStatus{}
 	}
-	current := find(builders, hash)
-	if current == nil && needed(fn.Status.Build, hash) {
-		if busy := unfinished(builders); len(busy) > 0 {
-			// Two builds of one function would share its working directory: the new one waits until the old has stopped.
-			report(fn, v1beta2.StateCreated, "WaitingForCancellation", "the previous build is being cancelled")
-			return reconcile.Result{}, p.cancel(ctx, busy, "")
-		}
-		if current, err = p.create(ctx, fn, spec, hash, builders); err != nil || current == nil {
-			return reconcile.Result{}, err
-		}
+	current, result, err := p.current(ctx, fn, builders)
+	if current == nil || err != nil {
+		return result, err
 	}
-	if current != nil {
-		copyStatus(fn, current, hash)
-		if err := p.cancel(ctx, builders, current.Name); err != nil {
-			return reconcile.Result{}, err
-		}
+	if err := p.supersede(ctx, builders, current.Name); err != nil {
+		return reconcile.Result{}, err
 	}
-	return reconcile.Result{}, p.prune(ctx, fn, builders)
+	return result, p.prune(ctx, fn, builders)
 }
 
-func (p *Phase) list(ctx context.Context, fn *v1beta2.Function) ([]*v1beta2.Builder, error) {
-	var all v1beta2.BuilderList
-	err := p.client.List(ctx, &all, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelFunction: fn.Name})
+// current is the Builder of the spec, made now when there is none and none is on its way. It reports into the status.
+func (p *Phase) current(ctx context.Context, fn *v1beta2.Function, builders []*v1beta2.Builder) (*v1beta2.Builder, reconcile.Result, error) {
+	spec := builderSpec(fn)
+	hash, err := wantedHash(fn, spec)
 	if err != nil {
-		return nil, fmt.Errorf("listing builders: %w", err)
+		return nil, reconcile.Result{}, err
 	}
-	var own []*v1beta2.Builder
-	for i := range all.Items {
-		if owned.By(fn, &all.Items[i]) && all.Items[i].DeletionTimestamp.IsZero() {
-			own = append(own, &all.Items[i])
+	current := find(builders, hash)
+	switch {
+	case current != nil:
+	case !needed(fn.Status.Build, hash):
+		return nil, reconcile.Result{}, p.prune(ctx, fn, builders)
+	case len(unfinished(builders)) > 0:
+		// Two builds of one function would share its working directory: the new one waits until the old has stopped.
+		report(fn, v1beta2.StateCreated, "WaitingForCancellation", "the previous build is being cancelled")
+		return nil, reconcile.Result{}, p.supersede(ctx, builders, "")
+	default:
+		current = &v1beta2.Builder{Spec: spec}
+		made, err := owned.Create(ctx, p.client, fn, current, fn.Name+"-build", name(fn, builders, hash), hash)
+		if err != nil {
+			return nil, reconcile.Result{}, err
+		}
+		if !made {
+			report(fn, v1beta2.StateCreated, "Creating", "")
+			return nil, reconcile.Result{RequeueAfter: soon}, nil
 		}
 	}
-	return owned.Newest(own), nil
+	copyStatus(fn, current, hash)
+	return current, reconcile.Result{}, nil
+}
+
+// name is that of the Builder to make. One that the status knows for this very spec is made again under its own name: where it
+// is only the cache that does not show it yet, the API server then refuses the second one.
+func name(fn *v1beta2.Function, builders []*v1beta2.Builder, hash string) string {
+	s := fn.Status.Build
+	if s.ResourceHash == hash && s.ResourceRef != "" && owned.Find(builders, s.ResourceRef) == nil {
+		return s.ResourceRef
+	}
+	return owned.Next(fn.Name+"-build", builders, s.ResourceRef, s.LastSuccessfulResourceRef)
 }
 
 func builderSpec(fn *v1beta2.Function) v1beta2.BuilderSpec {
@@ -99,13 +117,17 @@ func needed(s *v1beta2.StageStatus, hash string) bool {
 	return s.ResourceHash != hash || s.State != v1beta2.StateSucceeded
 }
 
-// find returns the newest Builder of the hash that nobody cancelled.
+// find returns the newest Builder when it is of the hash. One that was cancelled because the spec had moved on is of no use when
+// the spec comes back; one that the user cancelled stays cancelled.
 func find(newestFirst []*v1beta2.Builder, hash string) *v1beta2.Builder {
 	if len(newestFirst) == 0 {
 		return nil
 	}
 	b := newestFirst[0]
 	if b.Annotations[owned.AnnotationHash] != hash {
+		return nil
+	}
+	if b.Annotations[annotationSuperseded] != "" && b.Status.State != v1beta2.StateSucceeded {
 		return nil
 	}
 	return b
@@ -121,32 +143,20 @@ func unfinished(builders []*v1beta2.Builder) []*v1beta2.Builder {
 	return out
 }
 
-// cancel asks every unfinished Builder but one to stop.
-func (p *Phase) cancel(ctx context.Context, builders []*v1beta2.Builder, but string) error {
+// supersede asks every unfinished Builder but one to stop.
+func (p *Phase) supersede(ctx context.Context, builders []*v1beta2.Builder, but string) error {
 	for _, b := range unfinished(builders) {
 		if b.Name == but || b.Spec.State == v1beta2.BuilderStateCancelled {
 			continue
 		}
 		patch := client.MergeFrom(b.DeepCopy())
 		b.Spec.State = v1beta2.BuilderStateCancelled
+		metav1.SetMetaDataAnnotation(&b.ObjectMeta, annotationSuperseded, "true")
 		if err := p.client.Patch(ctx, b, patch); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("cancelling builder %s: %w", b.Name, err)
 		}
 	}
 	return nil
-}
-
-func (p *Phase) create(ctx context.Context, fn *v1beta2.Function, spec v1beta2.BuilderSpec, hash string, builders []*v1beta2.Builder) (*v1beta2.Builder, error) {
-	b := &v1beta2.Builder{Spec: spec}
-	name := owned.Next(fn.Name+"-build", builders, fn.Status.Build.ResourceRef, fn.Status.Build.LastSuccessfulResourceRef)
-	owned.Adopt(fn, b, name, hash)
-	if err := p.client.Create(ctx, b); err != nil {
-		if apierrors.IsAlreadyExists(err) {
-			return nil, nil // the cache was behind: its next event brings the Builder
-		}
-		return nil, fmt.Errorf("creating builder %s: %w", name, err)
-	}
-	return b, nil
 }
 
 func copyStatus(fn *v1beta2.Function, b *v1beta2.Builder, hash string) {
@@ -159,6 +169,7 @@ func copyStatus(fn *v1beta2.Function, b *v1beta2.Builder, hash string) {
 	}
 	if state == v1beta2.StateSucceeded {
 		s.LastSuccessfulResourceRef = b.Name
+		fn.Status.Revision = nil // never the digest of an earlier build
 		if b.Status.Output != nil && b.Status.Output.Digest != "" {
 			fn.Status.Revision = &v1beta2.ImageRevision{ImageDigest: b.Status.Output.Digest}
 		}
@@ -179,7 +190,10 @@ func report(fn *v1beta2.Function, state v1beta2.State, reason, message string) {
 		}
 		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionBuilt, "False", reason, message)
 	default:
-		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionBuilt, "Unknown", "Building", message)
+		if reason == "" {
+			reason = "Building"
+		}
+		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionBuilt, "Unknown", reason, message)
 	}
 }
 

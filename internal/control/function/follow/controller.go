@@ -4,7 +4,6 @@ package follow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/build"
 	buildrun "github.com/openfunction/ofn/internal/control/builder/run"
-	"github.com/openfunction/ofn/internal/control/secret"
 )
 
 // shortest is the least interval between two questions to a source.
@@ -48,8 +46,8 @@ func (c *Controller) Register(m ctrl.Manager) error {
 		Complete(c)
 }
 
-// Reconcile asks once and comes back after the interval. A source that does not answer is asked again then, because its
-// outage is no reason to rebuild.
+// Reconcile asks once and comes back after the interval. A source that does not answer is asked again then: its outage is no
+// reason to rebuild, nor to ask less often.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	fn := &v1beta2.Function{}
 	if err := c.client.Get(ctx, req.NamespacedName, fn); err != nil {
@@ -60,21 +58,18 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, nil
 	}
 	again := reconcile.Result{RequeueAfter: max(shortest, b.SrcRepo.PollInterval.Duration)}
+	if !settled(fn) {
+		return again, nil // a commit that comes while one is built is found at the next question
+	}
 	head, err := c.head(ctx, fn)
 	if err != nil {
-		var bad *build.Failure
-		var missing *secret.Missing
-		if errors.As(err, &bad) || errors.As(err, &missing) {
+		if ctx.Err() == nil {
 			c.log.Warn("the source of a function cannot be followed", "function", req.String(), "err", err)
-			return again, nil
 		}
-		return reconcile.Result{}, err
-	}
-	if head == built(fn) || head == fn.Annotations[v1beta2.AnnotationRebuild] {
 		return again, nil
 	}
-	if built(fn) == "" {
-		return again, nil // the first build has not told yet what it was made from
+	if head == "" || head == built(fn) || head == fn.Annotations[v1beta2.AnnotationRebuild] {
+		return again, nil
 	}
 	before := fn.DeepCopy()
 	if fn.Annotations == nil {
@@ -99,6 +94,23 @@ func (c *Controller) head(ctx context.Context, fn *v1beta2.Function) (string, er
 		return "", fmt.Errorf("asking the source what it is: %w", err)
 	}
 	return head, nil
+}
+
+// settled says whether the function has a build whose end can be compared with the source. One that failed before it was known
+// what it was made from is made again at the first answer, because the source may have been mended since; one that was
+// cancelled is the user's to start.
+func settled(fn *v1beta2.Function) bool {
+	if fn.Status.Build == nil {
+		return false
+	}
+	switch fn.Status.Build.State {
+	case v1beta2.StateFailed, v1beta2.StateTimeout:
+		return true
+	case v1beta2.StateSucceeded, v1beta2.StateCanceled:
+		return built(fn) != ""
+	default:
+		return false
+	}
 }
 
 // built is the commit or digest of the last successful build.

@@ -6,14 +6,17 @@ import (
 	"strings"
 	"text/template"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 )
 
 // names are where a function is reached: hosts, and the path prefix used when the user gives hosts but no rules.
 type names struct {
-	hosts []string
-	paths []string
+	hosts   []string
+	paths   []string
+	cluster string // the domain of the names inside the cluster
 }
 
 // namesOf follows OpenFunction: the user's hostnames, or the Gateway's host template; always the name inside the cluster.
@@ -36,10 +39,14 @@ func namesOf(fn *v1beta2.Function, t *v1beta2.HTTPTrigger, g *networking.Gateway
 		if err != nil {
 			return names{}, err
 		}
+		if problems := validation.IsDNS1123Subdomain(strings.ToLower(host)); len(problems) > 0 {
+			return names{}, fmt.Errorf("the gateway's hostTemplate gives %q, which is no host name: %s", host, strings.Join(problems, "; "))
+		}
 		n.hosts = []string{strings.ToLower(host)}
 		n.paths = []string{"/"}
 	}
-	internal := fmt.Sprintf("%s.%s.svc.%s", fn.Name, fn.Namespace, orDefault(g.Spec.ClusterDomain, networking.DefaultClusterDomain))
+	n.cluster = orDefault(g.Spec.ClusterDomain, networking.DefaultClusterDomain)
+	internal := fmt.Sprintf("%s.%s.svc.%s", fn.Name, fn.Namespace, n.cluster)
 	if !slices.Contains(n.hosts, internal) {
 		n.hosts = append(n.hosts, internal)
 	}

@@ -43,7 +43,7 @@ func (p *Phase) Gone(_ context.Context, namespace, name string) error {
 	return p.router.Delete(route.Key{Namespace: namespace, Name: name})
 }
 
-// Reconcile puts the route into effect.
+// Reconcile puts the route into effect. What cannot be goes into the Routed condition, and what is routed stays routed.
 func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.Result, error) {
 	trigger := httpTrigger(fn)
 	if trigger == nil {
@@ -54,7 +54,7 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	gateway, err := p.gateway(ctx, trigger)
 	if err != nil {
 		if apierrors.IsNotFound(err) {
-			// The watch on Gateways brings the function back when it is made. What is routed stays routed.
+			// The watch on Gateways brings the function back when it is made.
 			return reconcile.Result{}, unrouted(fn, "GatewayNotFound", err.Error()+": create it, or name another in serving.triggers.http.route.gatewayRef")
 		}
 		return reconcile.Result{}, fmt.Errorf("reading gateway: %w", err)
@@ -72,7 +72,7 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	if err := p.router.Set(r); err != nil {
 		return reconcile.Result{}, unrouted(fn, "RouteRejected", err.Error())
 	}
-	p.report(fn, names, rules, gateway)
+	p.report(fn, names, rules)
 	return reconcile.Result{}, nil
 }
 
@@ -124,7 +124,7 @@ func (p *Phase) url(host, path string) string {
 
 // report writes hosts, paths and addresses. The transition time of the route's conditions is the function's creation, so
 // that an unchanged route means an unchanged status.
-func (p *Phase) report(fn *v1beta2.Function, n names, rules []route.Rule, g *networking.Gateway) {
+func (p *Phase) report(fn *v1beta2.Function, n names, rules []route.Rule) {
 	status := &v1beta2.RouteStatus{}
 	for _, h := range n.hosts {
 		status.Hosts = append(status.Hosts, v1beta2.Hostname(h))
@@ -140,8 +140,11 @@ func (p *Phase) report(fn *v1beta2.Function, n names, rules []route.Rule, g *net
 	fn.Status.Route = status
 	fn.Status.Addresses = nil
 	for _, h := range n.hosts {
+		if strings.HasPrefix(h, "*.") {
+			continue // leads here, but is no address
+		}
 		kind := v1beta2.AddressExternal
-		if strings.HasSuffix(h, "."+g.Spec.ClusterDomain) {
+		if strings.HasSuffix(h, "."+n.cluster) {
 			kind = v1beta2.AddressInternal
 		}
 		for _, path := range pathsOf(status) {

@@ -2,6 +2,8 @@ package route
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/route"
@@ -76,9 +78,15 @@ func filter(f v1beta2.RouteFilter) (route.Filter, error) {
 		return route.Filter{Redirect: &route.Redirect{Scheme: r.Scheme, Hostname: r.Hostname, Path: modifier(r.Path), Port: int(r.Port), Status: r.StatusCode}}, nil
 	case f.URLRewrite != nil:
 		return route.Filter{Rewrite: &route.Rewrite{Hostname: f.URLRewrite.Hostname, Path: modifier(f.URLRewrite.Path)}}, nil
+	case slices.Contains(supported(), f.Type):
+		return route.Filter{}, fmt.Errorf("a filter of type %q has no settings: add the field of its name", f.Type)
 	default:
-		return route.Filter{}, fmt.Errorf("a filter of type %q is not supported here; RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect and URLRewrite are", f.Type)
+		return route.Filter{}, fmt.Errorf("a filter of type %q is not supported here; supported: %s", f.Type, strings.Join(supported(), ", "))
 	}
+}
+
+func supported() []string {
+	return []string{v1beta2.FilterRequestHeaderModifier, v1beta2.FilterResponseHeaderModifier, v1beta2.FilterRequestRedirect, v1beta2.FilterURLRewrite}
 }
 
 func headers(f *v1beta2.HeaderFilter) *route.HeaderFilter {

@@ -4,10 +4,11 @@ package serve
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"strings"
+	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -15,6 +16,9 @@ import (
 	"github.com/openfunction/ofn/internal/control/condition"
 	"github.com/openfunction/ofn/internal/control/owned"
 )
+
+// soon is when a cache that was behind is looked at again, should its event not come first.
+const soon = time.Second
 
 // Phase makes Servings.
 type Phase struct{ client client.Client }
@@ -27,7 +31,7 @@ func (p *Phase) Gone(context.Context, string, string) error { return nil }
 
 // Reconcile makes the revision that the spec asks for when the image is there, copies its state, and divides the traffic.
 func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.Result, error) {
-	servings, err := p.list(ctx, fn)
+	servings, err := owned.List[*v1beta2.Serving](ctx, p.client, fn, &v1beta2.ServingList{})
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -37,34 +41,31 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	if fn.Status.Serving == nil || fn.Status.Serving.State == v1beta2.StateSkipped {
 		fn.Status.Serving = &v1beta2.StageStatus{}
 	}
+	held := revisions(fn.Status.Traffic) // the router sends requests there until the phase after this one
 	if imageReady(fn) {
-		if servings, err = p.ensure(ctx, fn, servings); err != nil {
+		made, err := p.ensure(ctx, fn, servings)
+		if err != nil {
 			return reconcile.Result{}, err
 		}
+		if made == nil {
+			condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionServed, "Unknown", "Creating", "")
+			return reconcile.Result{RequeueAfter: soon}, nil
+		}
+		if len(servings) == 0 || servings[0] != made {
+			servings = append([]*v1beta2.Serving{made}, servings...)
+		}
 	}
-	observe(fn, servings)
-	divide(fn, servings)
-	return reconcile.Result{}, p.prune(ctx, fn, servings)
+	served := observe(fn, servings)
+	if missing := divide(fn, servings); len(missing) > 0 {
+		served = missingRevisions(missing, servings)
+	}
+	condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionServed, served.Status, served.Reason, served.Message)
+	return reconcile.Result{}, p.prune(ctx, fn, servings, held)
 }
 
 func imageReady(fn *v1beta2.Function) bool {
 	b := fn.Status.Build
 	return b != nil && (b.State == v1beta2.StateSucceeded || b.State == v1beta2.StateSkipped)
-}
-
-func (p *Phase) list(ctx context.Context, fn *v1beta2.Function) ([]*v1beta2.Serving, error) {
-	var all v1beta2.ServingList
-	err := p.client.List(ctx, &all, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelFunction: fn.Name})
-	if err != nil {
-		return nil, fmt.Errorf("listing servings: %w", err)
-	}
-	var own []*v1beta2.Serving
-	for i := range all.Items {
-		if owned.By(fn, &all.Items[i]) && all.Items[i].DeletionTimestamp.IsZero() {
-			own = append(own, &all.Items[i])
-		}
-	}
-	return owned.Newest(own), nil
 }
 
 // skip removes every revision of a function that is only built.
@@ -75,8 +76,8 @@ func (p *Phase) skip(ctx context.Context, fn *v1beta2.Function, servings []*v1be
 	return owned.Prune(ctx, p.client, servings, 0, func(*v1beta2.Serving) bool { return false })
 }
 
-// ensure returns the revisions with the wanted one at the front, made now when there was none.
-func (p *Phase) ensure(ctx context.Context, fn *v1beta2.Function, servings []*v1beta2.Serving) ([]*v1beta2.Serving, error) {
+// ensure returns the revision that the spec asks for, made now when the newest is another; nil when it is on its way.
+func (p *Phase) ensure(ctx context.Context, fn *v1beta2.Function, servings []*v1beta2.Serving) (*v1beta2.Serving, error) {
 	spec := servingSpec(fn)
 	hash, err := owned.Hash(spec)
 	if err != nil {
@@ -84,18 +85,25 @@ func (p *Phase) ensure(ctx context.Context, fn *v1beta2.Function, servings []*v1
 	}
 	if len(servings) > 0 && servings[0].Annotations[owned.AnnotationHash] == hash {
 		fn.Status.Serving.ResourceHash = hash
-		return servings, nil
+		return servings[0], nil
 	}
 	s := &v1beta2.Serving{Spec: spec}
-	owned.Adopt(fn, s, owned.Next(fn.Name, servings, fn.Status.LatestCreatedRevision, fn.Status.LatestReadyRevision), hash)
-	if err := p.client.Create(ctx, s); err != nil {
-		if apierrors.IsAlreadyExists(err) {
-			return servings, nil // the cache was behind: its next event brings the Serving
-		}
-		return nil, fmt.Errorf("creating serving %s: %w", s.Name, err)
+	made, err := owned.Create(ctx, p.client, fn, s, fn.Name, name(fn, servings, hash), hash)
+	if err != nil || !made {
+		return nil, err
 	}
 	fn.Status.Serving.ResourceHash = hash
-	return append([]*v1beta2.Serving{s}, servings...), nil
+	return s, nil
+}
+
+// name is that of the revision to make. One that the status knows for this very spec is made again under its own name: where it
+// is only the cache that does not show it yet, the API server then refuses the second one.
+func name(fn *v1beta2.Function, servings []*v1beta2.Serving, hash string) string {
+	created := fn.Status.LatestCreatedRevision
+	if fn.Status.Serving.ResourceHash == hash && created != "" && owned.Find(servings, created) == nil {
+		return created
+	}
+	return owned.Next(fn.Name, servings, created, fn.Status.LatestReadyRevision)
 }
 
 // servingSpec pins the image of a build by its digest, so that a revision runs the same code for ever.
@@ -115,15 +123,14 @@ func servingSpec(fn *v1beta2.Function) v1beta2.ServingSpec {
 
 func ready(s *v1beta2.Serving) bool { return s.Status.State == v1beta2.StateRunning }
 
-// observe copies the state of the newest revision and moves the latest ready one forward, never to a revision that has
-// not proven itself.
-func observe(fn *v1beta2.Function, servings []*v1beta2.Serving) {
+// observe copies the state of the newest revision, moves the latest ready one forward, never to a revision that has not
+// proven itself, and says what the Served condition is.
+func observe(fn *v1beta2.Function, servings []*v1beta2.Serving) metav1.Condition {
 	s := fn.Status.Serving
 	if len(servings) == 0 {
-		s.State, s.Reason, s.Message, s.ResourceRef = v1beta2.StateNone, "", "", ""
+		*s = v1beta2.StageStatus{LastSuccessfulResourceRef: s.LastSuccessfulResourceRef}
 		fn.Status.LatestCreatedRevision, fn.Status.LatestReadyRevision = "", ""
-		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionServed, "Unknown", "WaitingForImage", "the image is not built yet")
-		return
+		return metav1.Condition{Status: "Unknown", Reason: "WaitingForImage", Message: "the image is not built yet"}
 	}
 	newest := servings[0]
 	s.ResourceRef, s.Service = newest.Name, newest.Status.Service
@@ -132,35 +139,27 @@ func observe(fn *v1beta2.Function, servings []*v1beta2.Serving) {
 		s.State = v1beta2.StateCreated
 	}
 	fn.Status.LatestCreatedRevision = newest.Name
-	known := find(servings, fn.Status.LatestReadyRevision)
-	for _, r := range servings {
-		if ready(r) && (known == nil || owned.Number(r.Name) > owned.Number(known.Name)) {
-			known = r
-			break
-		}
-	}
-	fn.Status.LatestReadyRevision = ""
-	if known != nil {
-		fn.Status.LatestReadyRevision = known.Name
-	}
-	switch {
-	case ready(newest):
+	fn.Status.LatestReadyRevision = latestReady(servings, fn.Status.LatestReadyRevision)
+	switch s.State {
+	case v1beta2.StateRunning:
 		s.LastSuccessfulResourceRef = newest.Name
-		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionServed, "True", "RevisionReady", "")
-	case s.State == v1beta2.StateFailed || s.State == v1beta2.StateTimeout:
-		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionServed, "False", orElse(s.Reason, "RevisionFailed"), s.Message)
+		return metav1.Condition{Status: "True", Reason: "RevisionReady"}
+	case v1beta2.StateFailed, v1beta2.StateTimeout:
+		return metav1.Condition{Status: "False", Reason: orElse(s.Reason, "RevisionFailed"), Message: s.Message}
 	default:
-		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionServed, "Unknown", orElse(s.Reason, "RevisionStarting"), s.Message)
+		return metav1.Condition{Status: "Unknown", Reason: orElse(s.Reason, "RevisionStarting"), Message: s.Message}
 	}
 }
 
-func find(servings []*v1beta2.Serving, name string) *v1beta2.Serving {
-	for _, s := range servings {
-		if s.Name == name {
-			return s
+// latestReady is the newest revision that is ready, or the one known so far when that is newer: a revision that took the
+// traffic does not lose it to an older one because it fails later.
+func latestReady(servings []*v1beta2.Serving, known string) string {
+	for _, s := range servings { // the newest first
+		if s.Name == known || ready(s) {
+			return s.Name
 		}
 	}
-	return nil
+	return ""
 }
 
 func orElse(a, b string) string {
@@ -170,18 +169,31 @@ func orElse(a, b string) string {
 	return b
 }
 
-// prune keeps what takes traffic or may soon, and as many other revisions as the history limit says.
-func (p *Phase) prune(ctx context.Context, fn *v1beta2.Function, servings []*v1beta2.Serving) error {
+// prune keeps what takes traffic, took it until now or may soon, and as many other revisions as the history limit says. Those
+// that never became ready are counted apart, so that a row of failed attempts does not push out what one may roll back to.
+func (p *Phase) prune(ctx context.Context, fn *v1beta2.Function, servings []*v1beta2.Serving, held map[string]bool) error {
 	limit := v1beta2.DefaultRevisionHistoryLimit
 	if l := fn.Spec.Serving.RevisionHistoryLimit; l != nil {
 		limit = *l
 	}
-	held := map[string]bool{fn.Status.LatestCreatedRevision: true, fn.Status.LatestReadyRevision: true}
-	for _, t := range fn.Status.Traffic {
-		held[t.RevisionName] = true
-	}
+	held[fn.Status.LatestCreatedRevision], held[fn.Status.LatestReadyRevision] = true, true
+	maps.Copy(held, revisions(fn.Status.Traffic))
 	for _, t := range fn.Spec.Serving.Traffic {
 		held[t.RevisionName] = true
 	}
-	return owned.Prune(ctx, p.client, servings, limit, func(s *v1beta2.Serving) bool { return held[s.Name] })
+	for _, proven := range []bool{true, false} {
+		err := owned.Prune(ctx, p.client, servings, limit, func(s *v1beta2.Serving) bool { return held[s.Name] || ready(s) != proven })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func revisions(traffic []v1beta2.TrafficStatus) map[string]bool {
+	out := map[string]bool{}
+	for _, t := range traffic {
+		out[t.RevisionName] = true
+	}
+	return out
 }

@@ -2,15 +2,18 @@ package serve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/openfunction/ofn/api/core/v1beta2"
-	"github.com/openfunction/ofn/internal/control/condition"
+	"github.com/openfunction/ofn/internal/control/owned"
 )
 
-// divide resolves spec.serving.traffic into revisions that exist. Targets that name none are left out and told in the
-// Served condition; when nothing is left the traffic stays as it was, because an empty division would be an outage.
-func divide(fn *v1beta2.Function, servings []*v1beta2.Serving) {
+// divide resolves spec.serving.traffic into revisions that exist and returns the names that none has. When nothing is left
+// the traffic stays as it was, because an empty division would be an outage.
+func divide(fn *v1beta2.Function, servings []*v1beta2.Serving) (missing []string) {
 	latest := fn.Status.LatestReadyRevision
 	if latest == "" {
 		latest = fn.Status.LatestCreatedRevision // nothing is ready yet: its first requests wait for it
@@ -20,7 +23,6 @@ func divide(fn *v1beta2.Function, servings []*v1beta2.Serving) {
 		targets = []v1beta2.TrafficTarget{{LatestRevision: new(true), Percent: new(int64(100))}}
 	}
 	var traffic []v1beta2.TrafficStatus
-	var missing []string
 	for _, t := range targets {
 		s := v1beta2.TrafficStatus{RevisionName: t.RevisionName, Tag: t.Tag}
 		if t.Percent != nil {
@@ -31,19 +33,22 @@ func divide(fn *v1beta2.Function, servings []*v1beta2.Serving) {
 		}
 		switch {
 		case s.RevisionName == "":
-		case find(servings, s.RevisionName) == nil:
+		case owned.Find(servings, s.RevisionName) == nil:
 			missing = append(missing, s.RevisionName)
 		default:
 			traffic = append(traffic, s)
 		}
 	}
-	if len(missing) > 0 {
-		condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionServed, "False", "RevisionMissing", fmt.Sprintf(
-			"spec.serving.traffic names %s, which this function does not have; it has %s", strings.Join(missing, ", "), names(servings)))
+	if total(traffic) == 0 && len(missing) > 0 {
+		traffic = slices.DeleteFunc(fn.Status.Traffic, func(t v1beta2.TrafficStatus) bool { return owned.Find(servings, t.RevisionName) == nil })
 	}
-	if total(traffic) > 0 || len(missing) == 0 {
-		fn.Status.Traffic = traffic
-	}
+	fn.Status.Traffic = traffic
+	return missing
+}
+
+func missingRevisions(missing []string, servings []*v1beta2.Serving) metav1.Condition {
+	return metav1.Condition{Status: "False", Reason: "RevisionMissing", Message: fmt.Sprintf(
+		"spec.serving.traffic names %s, which this function does not have; it has %s", strings.Join(missing, ", "), names(servings))}
 }
 
 func total(traffic []v1beta2.TrafficStatus) int64 {

@@ -2,23 +2,44 @@ package run
 
 import (
 	"context"
-	"sort"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/run"
 )
 
-// container translates the user's container. A setting that one machine cannot honour is an error, never ignored.
+// resourcePIDs limits the number of processes; Kubernetes has no name for it.
+const resourcePIDs corev1.ResourceName = "pids"
+
+// user is the user's container of the template. Others are refused: on one machine a copy is one process tree.
+func user(pod *corev1.PodSpec) (corev1.Container, error) {
+	if len(pod.InitContainers) > 0 {
+		return corev1.Container{}, unsupported("template.initContainers are not supported on one machine; move their work into the image")
+	}
+	for i := range pod.Containers {
+		if pod.Containers[i].Name != v1beta2.FunctionContainer {
+			return corev1.Container{}, unsupported("template.containers has %q: only the container named %q runs on one machine", pod.Containers[i].Name, v1beta2.FunctionContainer)
+		}
+	}
+	return v1beta2.Container(pod), nil
+}
+
+// container translates the user's container. A setting that one machine cannot honour is an error, never ignored; what has no
+// meaning on one machine (where to schedule, as which service account, when to restart) is.
 func (c *Controller) container(ctx context.Context, s *v1beta2.Serving, pod *corev1.PodSpec, user corev1.Container, port int) (run.Container, error) {
 	out := run.Container{Command: user.Command, Args: user.Args, WorkingDir: user.WorkingDir}
 	if err := security(&out, pod, &user); err != nil {
 		return out, err
 	}
-	limits(&out, user.Resources)
+	if err := limits(&out, user.Resources.Limits); err != nil {
+		return out, err
+	}
 	var err error
 	if out.Env, err = c.env(ctx, s, user); err != nil {
 		return out, err
@@ -31,96 +52,67 @@ func (c *Controller) container(ctx context.Context, s *v1beta2.Serving, pod *cor
 }
 
 func security(out *run.Container, pod *corev1.PodSpec, user *corev1.Container) error {
-	if pod.HostNetwork || pod.HostPID || pod.HostIPC {
+	switch {
+	case pod.HostNetwork || pod.HostPID || pod.HostIPC:
 		return unsupported("template.hostNetwork, hostPID and hostIPC would break the isolation of functions and are refused")
+	case len(pod.HostAliases) > 0:
+		return unsupported("template.hostAliases is not supported on one machine")
+	case user.Lifecycle != nil:
+		return unsupported("lifecycle of container %q is not supported on one machine; handle SIGTERM instead of preStop", user.Name)
+	case len(user.VolumeDevices) > 0:
+		return unsupported("volumeDevices of container %q is not supported on one machine", user.Name)
 	}
+	var nonRoot *bool
 	if p := pod.SecurityContext; p != nil {
-		out.UID, out.GID = p.RunAsUser, p.RunAsGroup
+		if len(p.Sysctls) > 0 {
+			return unsupported("template.securityContext.sysctls is not supported on one machine")
+		}
+		out.UID, out.GID, nonRoot = p.RunAsUser, p.RunAsGroup, p.RunAsNonRoot
 	}
-	x := user.SecurityContext
-	if x == nil {
-		return nil
+	if x := user.SecurityContext; x != nil {
+		if x.Privileged != nil && *x.Privileged {
+			return unsupported("securityContext.privileged is refused: a function runs without privileges")
+		}
+		if x.Capabilities != nil && len(x.Capabilities.Add) > 0 {
+			return unsupported("securityContext.capabilities.add is refused: a function runs without capabilities")
+		}
+		out.UID, out.GID, nonRoot = override(out.UID, x.RunAsUser), override(out.GID, x.RunAsGroup), override(nonRoot, x.RunAsNonRoot)
+		out.ReadOnlyRoot = x.ReadOnlyRootFilesystem != nil && *x.ReadOnlyRootFilesystem
 	}
-	if x.RunAsUser != nil {
-		out.UID = x.RunAsUser
+	if nonRoot != nil && *nonRoot && (out.UID == nil || *out.UID == 0) {
+		return &invalid{"RunAsNonRoot", errors.New("securityContext.runAsNonRoot is set: give a runAsUser other than 0")}
 	}
-	if x.RunAsGroup != nil {
-		out.GID = x.RunAsGroup
-	}
-	if x.Privileged != nil && *x.Privileged {
-		return unsupported("securityContext.privileged is refused: a function runs without privileges")
-	}
-	if x.Capabilities != nil && len(x.Capabilities.Add) > 0 {
-		return unsupported("securityContext.capabilities.add is refused: a function runs without capabilities")
-	}
-	out.ReadOnlyRoot = x.ReadOnlyRootFilesystem != nil && *x.ReadOnlyRootFilesystem
 	return nil
 }
 
-func limits(out *run.Container, r corev1.ResourceRequirements) {
-	get := func(name corev1.ResourceName) *resource.Quantity {
-		if q, ok := r.Limits[name]; ok {
-			return &q
-		}
-		return &resource.Quantity{}
+func override[T any](general, own *T) *T {
+	if own != nil {
+		return own
 	}
-	out.Memory = get(corev1.ResourceMemory).Value()
-	out.CPU = get(corev1.ResourceCPU).MilliValue()
-	out.PIDs = get("pids").Value()
+	return general
 }
 
-// files are the keys of mounted secrets and configmaps. An emptyDir needs nothing: the root of a copy is its own and writable.
-func (c *Controller) files(ctx context.Context, namespace string, pod *corev1.PodSpec, user corev1.Container) ([]run.File, error) {
-	volumes := map[string]corev1.Volume{}
-	for _, v := range pod.Volumes {
-		volumes[v.Name] = v
-	}
-	var out []run.File
-	for _, m := range user.VolumeMounts {
-		v, ok := volumes[m.Name]
-		if !ok {
-			return nil, unsupported("volumeMounts names volume %q, which template.volumes does not have", m.Name)
+// limits takes over what the sandbox enforces. What is only requested needs no place kept on one machine.
+func limits(out *run.Container, r corev1.ResourceList) error {
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		q := r[name]
+		if q.Sign() < 0 {
+			return &invalid{"InvalidLimit", fmt.Errorf("resources.limits.%s is %s: it must not be negative", name, q.String())}
 		}
-		files, err := c.volume(ctx, namespace, v, m)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, files...)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
-	return out, nil
-}
-
-func (c *Controller) volume(ctx context.Context, namespace string, v corev1.Volume, m corev1.VolumeMount) ([]run.File, error) {
-	switch {
-	case v.Secret != nil:
-		return c.keys(ctx, namespace, mounted{kind: "secret", name: v.Secret.SecretName, items: v.Secret.Items, mode: v.Secret.DefaultMode, optional: v.Secret.Optional, mount: m})
-	case v.ConfigMap != nil:
-		return c.keys(ctx, namespace, mounted{kind: "configmap", name: v.ConfigMap.Name, items: v.ConfigMap.Items, mode: v.ConfigMap.DefaultMode, optional: v.ConfigMap.Optional, mount: m})
-	case v.EmptyDir != nil:
-		return []run.File{{Path: m.MountPath + "/.keep", Mode: 0o444}}, nil
-	case v.Projected != nil:
-		var out []run.File
-		for _, p := range v.Projected.Sources {
-			var part []run.File
-			var err error
-			switch {
-			case p.Secret != nil:
-				part, err = c.keys(ctx, namespace, mounted{kind: "secret", name: p.Secret.Name, items: p.Secret.Items, mode: v.Projected.DefaultMode, optional: p.Secret.Optional, mount: m})
-			case p.ConfigMap != nil:
-				part, err = c.keys(ctx, namespace, mounted{kind: "configmap", name: p.ConfigMap.Name, items: p.ConfigMap.Items, mode: v.Projected.DefaultMode, optional: p.ConfigMap.Optional, mount: m})
-			default:
-				err = unsupported("volume %q projects something other than a secret or configmap, which one machine does not support", v.Name)
+		switch name {
+		case corev1.ResourceMemory:
+			out.Memory = q.Value()
+		case corev1.ResourceCPU:
+			out.CPU = q.MilliValue()
+		case resourcePIDs:
+			out.PIDs = q.Value()
+		default:
+			if !q.IsZero() {
+				return unsupported("resources.limits.%s cannot be enforced on one machine; cpu, memory and %s can", name, resourcePIDs)
 			}
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, part...)
 		}
-		return out, nil
-	default:
-		return nil, unsupported("volume %q is of a kind that one machine does not support; secret, configMap, projected and emptyDir are", v.Name)
 	}
+	return nil
 }
 
 // probe translates a readiness probe on the serving port.
@@ -132,8 +124,8 @@ func probe(p *corev1.Probe, port int) (*run.Probe, error) {
 		FailureThreshold: int(p.FailureThreshold), SuccessThreshold: int(p.SuccessThreshold)}
 	switch {
 	case p.HTTPGet != nil:
-		if n := p.HTTPGet.Port.IntValue(); n != 0 && n != port {
-			return nil, unsupported("readinessProbe.httpGet.port is %d: only the serving port %d can be probed", n, port)
+		if p.HTTPGet.Scheme == corev1.URISchemeHTTPS {
+			return nil, unsupported("readinessProbe.httpGet.scheme HTTPS is not supported; copies are probed in clear, as they are called")
 		}
 		out.HTTPPath, out.HTTPHeaders = p.HTTPGet.Path, map[string]string{}
 		if out.HTTPPath == "" {
@@ -142,12 +134,27 @@ func probe(p *corev1.Probe, port int) (*run.Probe, error) {
 		for _, h := range p.HTTPGet.HTTPHeaders {
 			out.HTTPHeaders[h.Name] = h.Value
 		}
+		return out, probed("httpGet", p.HTTPGet.Port.IntValue(), port)
 	case p.GRPC != nil:
+		if p.GRPC.Service != nil && *p.GRPC.Service != "" {
+			return nil, unsupported("readinessProbe.grpc.service is not supported; the health of the whole server is asked")
+		}
 		out.GRPC = true
+		return out, probed("grpc", int(p.GRPC.Port), port)
+	case p.TCPSocket != nil:
+		return out, probed("tcpSocket", p.TCPSocket.Port.IntValue(), port)
 	case p.Exec != nil:
 		return nil, unsupported("readinessProbe.exec is not supported; use httpGet, grpc or tcpSocket")
 	}
 	return out, nil
+}
+
+// probed refuses another port than the serving one. A named port, 0 here, is taken for it.
+func probed(kind string, at, port int) error {
+	if at != 0 && at != port {
+		return unsupported("readinessProbe.%s.port is %d: only the serving port %d can be probed", kind, at, port)
+	}
+	return nil
 }
 
 func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }

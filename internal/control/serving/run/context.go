@@ -3,6 +3,7 @@ package run
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,7 +96,10 @@ func oldContext(s *v1beta2.Serving, fn string) contextV1Beta1 {
 	}
 	if t := s.Spec.Triggers; t != nil {
 		for _, d := range t.Dapr {
-			kind := componentType(s, d.DaprComponentRef)
+			if d == nil {
+				continue
+			}
+			kind := s.Spec.ComponentType(&d.DaprComponentRef)
 			c.Inputs[or(d.InputName, d.Name)] = ioV1Beta1{URI: uri(kind, d.DaprComponentRef), ComponentName: d.Name, ComponentType: kind}
 		}
 	}
@@ -103,7 +107,7 @@ func oldContext(s *v1beta2.Serving, fn string) contextV1Beta1 {
 		if o == nil || o.Dapr == nil {
 			continue
 		}
-		kind := componentType(s, o.Dapr.DaprComponentRef)
+		kind := s.Spec.ComponentType(&o.Dapr.DaprComponentRef)
 		c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta1{URI: uri(kind, o.Dapr.DaprComponentRef), ComponentName: o.Dapr.Name,
 			ComponentType: kind, Metadata: o.Dapr.Metadata, Operation: o.Dapr.Operation}
 	}
@@ -115,23 +119,27 @@ func oldContext(s *v1beta2.Serving, fn string) contextV1Beta1 {
 	}
 	if t := s.Spec.Tracing; t != nil && t.Enabled {
 		c.PluginsTracing = t
+		if t.Provider != nil && t.Provider.Name != "" { // its plugin sees what all others did
+			c.PrePlugins = append(slices.Clone(c.PrePlugins), t.Provider.Name)
+			c.PostPlugins = append([]string{t.Provider.Name}, c.PostPlugins...)
+		}
 	}
 	return c
 }
 
 func newContext(s *v1beta2.Serving, fn string) contextV1Beta2 {
-	c := contextV1Beta2{Name: fn, Version: version(s), Triggers: s.Spec.Triggers,
+	c := contextV1Beta2{Name: fn, Version: version(s), Triggers: typed(s),
 		Inputs: map[string]ioV1Beta2{}, Outputs: map[string]ioV1Beta2{}, States: map[string]ioV1Beta2{}}
 	if t := s.Spec.Triggers; t != nil {
 		for _, i := range t.Inputs {
 			if i != nil && i.Dapr != nil {
-				c.Inputs[i.Dapr.Name] = ioV1Beta2{ComponentName: i.Dapr.Name, ComponentType: componentType(s, *i.Dapr), Topic: i.Dapr.Topic}
+				c.Inputs[i.Dapr.Name] = ioV1Beta2{ComponentName: i.Dapr.Name, ComponentType: s.Spec.ComponentType(i.Dapr), Topic: i.Dapr.Topic}
 			}
 		}
 	}
 	for _, o := range s.Spec.Outputs {
 		if o != nil && o.Dapr != nil {
-			c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta2{ComponentName: o.Dapr.Name, ComponentType: componentType(s, o.Dapr.DaprComponentRef),
+			c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta2{ComponentName: o.Dapr.Name, ComponentType: s.Spec.ComponentType(&o.Dapr.DaprComponentRef),
 				Topic: o.Dapr.Topic, Metadata: o.Dapr.Metadata, Operation: o.Dapr.Operation}
 		}
 	}
@@ -147,24 +155,30 @@ func newContext(s *v1beta2.Serving, fn string) contextV1Beta2 {
 	return c
 }
 
+// typed are the triggers with the types of their components filled in.
+func typed(s *v1beta2.Serving) *v1beta2.Triggers {
+	t := s.Spec.Triggers.DeepCopy()
+	if t == nil {
+		return nil
+	}
+	for _, d := range t.Dapr {
+		if d != nil {
+			d.Type = s.Spec.ComponentType(&d.DaprComponentRef)
+		}
+	}
+	for _, i := range t.Inputs {
+		if i != nil && i.Dapr != nil {
+			i.Dapr.Type = s.Spec.ComponentType(i.Dapr)
+		}
+	}
+	return t
+}
+
 func version(s *v1beta2.Serving) string {
 	if s.Spec.Version == nil {
 		return v1beta2.DefaultVersion
 	}
 	return *s.Spec.Version
-}
-
-// componentType is the type given, or that of the function's own component of the name.
-func componentType(s *v1beta2.Serving, ref v1beta2.DaprComponentRef) string {
-	if ref.Type != "" {
-		return ref.Type
-	}
-	for _, m := range []map[string]*v1beta2.Component{s.Spec.Bindings, s.Spec.Pubsub} {
-		if c := m[ref.Name]; c != nil {
-			return c.Type
-		}
-	}
-	return ""
 }
 
 func stateType(st *v1beta2.StateStore) string {

@@ -10,12 +10,10 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -30,14 +28,12 @@ import (
 	"github.com/openfunction/ofn/internal/run"
 )
 
-// again is how soon a Serving is tried again whose secret or configmap is not there; the watch on them is cheaper than
-// it looks, but a function may name objects it cannot watch.
+// again is how soon a Serving is tried again that cannot run as it is: a secret or configmap that it names may be made.
 const again = 10 * time.Second
 
 // Options of the controller.
 type Options struct {
 	Runner run.Runner
-	Clock  clock.PassiveClock
 	Log    *slog.Logger
 	// StartTimeout is how long a start may take when serving.timeout does not say.
 	StartTimeout time.Duration
@@ -76,29 +72,23 @@ func (c *Controller) Register(m ctrl.Manager) error {
 // Start passes the runner's changes on until ctx ends. The runner must not be held up, so that its changes wait in a set:
 // however many there are, each revision waits once.
 func (c *Controller) Start(ctx context.Context) error {
-	var mu sync.Mutex
-	waiting := map[run.Key]struct{}{}
-	some := make(chan struct{}, 1)
-	c.options.Runner.Watch(ctx, func(k run.Key) {
-		mu.Lock()
-		waiting[k] = struct{}{}
-		mu.Unlock()
-		select {
-		case some <- struct{}{}:
-		default:
-		}
-	})
+	w := &waiting{keys: map[run.Key]struct{}{}, some: make(chan struct{}, 1)}
+	c.options.Runner.Watch(ctx, w.add)
+	// What changed between the first Apply and the Watch was told to nobody.
+	var all v1beta2.ServingList
+	if err := c.client.List(ctx, &all); err != nil {
+		return fmt.Errorf("listing servings: %w", err)
+	}
+	for i := range all.Items {
+		w.add(run.Key{Namespace: all.Items[i].Namespace, Name: all.Items[i].Name})
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-some:
+		case <-w.some:
 		}
-		mu.Lock()
-		now := waiting
-		waiting = map[run.Key]struct{}{}
-		mu.Unlock()
-		for k := range now {
+		for k := range w.take() {
 			select {
 			case c.changed <- event.GenericEvent{Object: &v1beta2.Serving{ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: k.Name}}}:
 			case <-ctx.Done():
@@ -106,6 +96,32 @@ func (c *Controller) Start(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// waiting is a set of revisions that changed. some holds one while it is not empty.
+type waiting struct {
+	some chan struct{}
+
+	mu   sync.Mutex
+	keys map[run.Key]struct{}
+}
+
+func (w *waiting) add(k run.Key) {
+	w.mu.Lock()
+	w.keys[k] = struct{}{}
+	w.mu.Unlock()
+	select {
+	case w.some <- struct{}{}:
+	default:
+	}
+}
+
+func (w *waiting) take() map[run.Key]struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.keys
+	w.keys = map[run.Key]struct{}{}
+	return now
 }
 
 func (c *Controller) servingsOf(ctx context.Context, fn client.Object) []reconcile.Request {
@@ -140,13 +156,22 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			err = &invalid{"InvalidRevision", refused}
 		}
 	}
-	if wrong := (*invalid)(nil); errors.As(err, &wrong) {
+	wrong := (*invalid)(nil)
+	if err != nil && !errors.As(err, &wrong) {
+		return result, err
+	}
+	status, known := c.options.Runner.Status(ctx, run.Key{Namespace: s.Namespace, Name: s.Name})
+	switch {
+	case wrong == nil && known:
+		c.observe(s, status)
+	case wrong != nil && known && status.Phase == run.Ready:
+		// What was applied before runs on; only a change of it must wait until this is mended.
+		status.Reason, status.Message = wrong.reason, wrong.Error()
+		c.observe(s, status)
+		result.RequeueAfter = again
+	case wrong != nil:
 		report(s, v1beta2.StateFailed, wrong.reason, wrong.Error())
 		result.RequeueAfter = again
-	} else if err != nil {
-		return result, err
-	} else if status, ok := c.options.Runner.Status(ctx, revision.Key); ok {
-		c.observe(s, status)
 	}
 	s.Status.ObservedGeneration = s.Generation
 	if !equality.Semantic.DeepEqual(stored.Status, s.Status) {
@@ -168,7 +193,8 @@ func (c *Controller) remove(ctx context.Context, key types.NamespacedName) error
 	return nil
 }
 
-// observe translates the runner's report. Timeout is a failure to start in the time that serving.timeout gives.
+// observe translates the runner's report. Timeout is a failure to start in the time that serving.timeout gives; when the
+// platform's own limit elapsed, why the copy is not ready counts more.
 func (c *Controller) observe(s *v1beta2.Serving, r run.Status) {
 	s.Status.Service = s.Name
 	s.Status.Replicas, s.Status.ReadyReplicas = int32(r.Ready+r.Starting), int32(r.Ready)
@@ -180,7 +206,7 @@ func (c *Controller) observe(s *v1beta2.Serving, r run.Status) {
 		report(s, v1beta2.StateRunning, r.Reason, r.Message)
 	case run.Failed:
 		state := v1beta2.StateFailed
-		if r.Reason == "StartTimeout" {
+		if r.TimedOut() && s.Spec.Timeout != nil && s.Spec.Timeout.Duration > 0 {
 			state = v1beta2.StateTimeout
 		}
 		report(s, state, r.Reason, r.Message)
@@ -221,17 +247,4 @@ func asInvalid(err error) error {
 		return &invalid{"MissingReference", err}
 	}
 	return err
-}
-
-// container is the user's container of the template. Others are refused: on one machine a copy is one process tree.
-func container(pod *corev1.PodSpec) (corev1.Container, error) {
-	if len(pod.InitContainers) > 0 {
-		return corev1.Container{}, unsupported("template.initContainers are not supported on one machine; move their work into the image")
-	}
-	for i := range pod.Containers {
-		if pod.Containers[i].Name != v1beta2.FunctionContainer {
-			return corev1.Container{}, unsupported("template.containers has %q: only the container named %q runs on one machine", pod.Containers[i].Name, v1beta2.FunctionContainer)
-		}
-	}
-	return v1beta2.Container(pod), nil
 }

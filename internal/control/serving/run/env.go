@@ -3,8 +3,9 @@ package run
 import (
 	"context"
 	"errors"
-	"path"
-	"sort"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,27 +15,25 @@ import (
 	"github.com/openfunction/ofn/internal/run"
 )
 
-// env is the environment in OpenFunction's order: the platform's, params, then what the container says. The node adds
-// POD_NAME and its like to each copy.
+// env is the environment. As in a pod the container's envFrom gives way to everything else; then come, later entries winning,
+// the platform's variables, params, and the container's own, whose $(NAME) are expanded. The node adds POD_NAME and its like
+// to each copy.
 func (c *Controller) env(ctx context.Context, s *v1beta2.Serving, user corev1.Container) ([]run.EnvVar, error) {
-	list, err := platformEnv(s)
-	if err != nil {
-		return nil, err
-	}
-	keys := make([]string, 0, len(s.Spec.Params))
-	for k := range s.Spec.Params {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		list = append(list, run.EnvVar{Name: k, Value: s.Spec.Params[k]})
-	}
+	var list []run.EnvVar
 	for _, from := range user.EnvFrom {
 		more, err := c.envFrom(ctx, s.Namespace, from)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, more...)
+	}
+	own, err := platformEnv(s)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, own...)
+	for _, k := range slices.Sorted(maps.Keys(s.Spec.Params)) {
+		list = append(list, run.EnvVar{Name: k, Value: expand(s.Spec.Params[k], list)})
 	}
 	for _, e := range user.Env {
 		value, ok, err := c.envValue(ctx, s, e, list)
@@ -45,7 +44,17 @@ func (c *Controller) env(ctx context.Context, s *v1beta2.Serving, user corev1.Co
 			list = append(list, run.EnvVar{Name: e.Name, Value: value})
 		}
 	}
-	return list, nil
+	return list, executable(list)
+}
+
+// executable refuses what no process can be given.
+func executable(env []run.EnvVar) error {
+	for _, e := range env {
+		if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") || strings.ContainsRune(e.Value, 0) {
+			return &invalid{"InvalidEnvironment", fmt.Errorf("environment variable %q: a name must not be empty nor hold \"=\", and neither name nor value a zero byte", e.Name)}
+		}
+	}
+	return nil
 }
 
 func (c *Controller) envFrom(ctx context.Context, namespace string, from corev1.EnvFromSource) ([]run.EnvVar, error) {
@@ -63,13 +72,8 @@ func (c *Controller) envFrom(ctx context.Context, namespace string, from corev1.
 	if err != nil {
 		return nil, unlessOptional(err, optional)
 	}
-	keys := make([]string, 0, len(data))
-	for k := range data {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
 	var out []run.EnvVar
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(data)) {
 		out = append(out, run.EnvVar{Name: from.Prefix + k, Value: string(data[k])})
 	}
 	return out, nil
@@ -121,13 +125,29 @@ func field(s *v1beta2.Serving, path string) (string, error) {
 	case "status.podIP", "status.hostIP":
 		return "127.0.0.1", nil
 	}
-	if key, ok := strings.CutPrefix(path, "metadata.labels['"); ok {
-		return s.Spec.Labels[strings.TrimSuffix(key, "']")], nil
+	if key, ok := subscript(path, "metadata.labels"); ok {
+		return labels(s)[key], nil
 	}
-	if key, ok := strings.CutPrefix(path, "metadata.annotations['"); ok {
-		return s.Spec.Annotations[strings.TrimSuffix(key, "']")], nil
+	if key, ok := subscript(path, "metadata.annotations"); ok {
+		return s.Spec.Annotations[key], nil
 	}
 	return "", unsupported("fieldRef %q is not supported on one machine", path)
+}
+
+// subscript is the KEY of path when it is of['KEY'].
+func subscript(path, of string) (string, bool) {
+	key, ok := strings.CutPrefix(path, of+"['")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(key, "']")
+}
+
+// labels are those a pod of the revision has.
+func labels(s *v1beta2.Serving) map[string]string {
+	out := map[string]string{v1beta2.LabelFunction: s.Labels[v1beta2.LabelFunction], v1beta2.LabelServing: s.Name, v1beta2.LabelVersion: version(s)}
+	maps.Copy(out, s.Spec.Labels)
+	return out
 }
 
 // expand replaces $(NAME) by earlier variables as Kubernetes does: unknown names stay, "$$" is one "$".
@@ -161,52 +181,4 @@ func lookup(env []run.EnvVar, name string) string {
 		}
 	}
 	return "$(" + name + ")"
-}
-
-// mounted is a secret or configmap mounted into a container.
-type mounted struct {
-	kind, name string
-	items      []corev1.KeyToPath
-	mode       *int32
-	optional   *bool
-	mount      corev1.VolumeMount
-}
-
-func (c *Controller) keys(ctx context.Context, namespace string, m mounted) ([]run.File, error) {
-	data, err := secret.Data(ctx, c.client, namespace, m.kind, m.name)
-	if err != nil {
-		return nil, unlessOptional(err, m.optional)
-	}
-	mode := uint32(0o444)
-	if m.mode != nil {
-		mode = uint32(*m.mode)
-	}
-	items := m.items
-	if len(items) == 0 {
-		for k := range data {
-			items = append(items, corev1.KeyToPath{Key: k, Path: k})
-		}
-	}
-	var out []run.File
-	for _, i := range items {
-		v, ok := data[i.Key]
-		if !ok {
-			if m.optional != nil && *m.optional {
-				continue
-			}
-			return nil, asInvalid(&secret.Missing{Message: m.kind + " " + m.name + " has no key " + i.Key})
-		}
-		f := run.File{Path: path.Join(m.mount.MountPath, path.Clean("/"+i.Path)), Data: v, Mode: mode}
-		if sub := m.mount.SubPath; sub != "" {
-			if path.Clean("/"+sub) != path.Clean("/"+i.Path) {
-				continue
-			}
-			f.Path = m.mount.MountPath
-		}
-		if i.Mode != nil {
-			f.Mode = uint32(*i.Mode)
-		}
-		out = append(out, f)
-	}
-	return out, nil
 }

@@ -15,9 +15,7 @@ import (
 	"github.com/openfunction/ofn/internal/run"
 )
 
-const (
-	annotationContainerConcurrency = "autoscaling.knative.dev/container-concurrency"
-)
+const annotationContainerConcurrency = "autoscaling.knative.dev/container-concurrency"
 
 // resolve makes a Serving into a revision in which nothing must be looked up any more.
 func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revision, error) {
@@ -25,7 +23,7 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 	if err != nil {
 		return run.Revision{}, &invalid{"InvalidTemplate", err}
 	}
-	user, err := container(pod)
+	user, err := user(pod)
 	if err != nil {
 		return run.Revision{}, err
 	}
@@ -49,7 +47,7 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 		r.StartTimeout = s.Spec.Timeout.Duration
 	}
 	if g := pod.TerminationGracePeriodSeconds; g != nil {
-		r.Grace = time.Duration(*g) * time.Second
+		r.Grace = max(time.Duration(*g)*time.Second, time.Millisecond) // 0 is "at once", not the platform's default
 	}
 	scale(&r, s.Spec.ScaleOptions)
 	if r.Reachable, err = c.reachable(ctx, s, fn); err != nil {
