@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -18,12 +19,14 @@ import (
 type app struct {
 	env   Environment
 	flags connect.Options
+	// commands are those that talk to a control plane.
+	commands map[*cobra.Command]bool
 }
 
 // bind declares the flags that say which control plane and namespace are meant.
 func (a *app) bind(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&a.flags.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, else that of `ofn up` on this machine, else ~/.kube/config)")
+	f.StringVar(&a.flags.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, else that of ofn up on this machine, else ~/.kube/config)")
 	f.StringVar(&a.flags.Context, "context", "", "context of the kubeconfig")
 	f.StringVarP(&a.flags.Namespace, "namespace", "n", "", "namespace (default: that of the context)")
 	f.StringVar(&a.flags.Server, "server", "", "URL of an API server, instead of a kubeconfig")
@@ -32,6 +35,33 @@ func (a *app) bind(root *cobra.Command) {
 	f.BoolVar(&a.flags.Insecure, "insecure-skip-tls-verify", false, "accept any certificate of the API server: whoever is between can then read and change everything")
 	f.StringVar(&a.flags.As, "as", "", "user to act as")
 	complete(root, "namespace", a.completeNamespaces)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.refuseFlags(cmd) }
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		f.VisitAll(func(flag *pflag.Flag) { flag.Hidden = !a.connects(cmd) })
+		help(cmd, args)
+	})
+}
+
+// connects tells whether a command is one of those that talk to a control plane.
+func (a *app) connects(cmd *cobra.Command) bool {
+	for cmd.HasParent() && cmd.Parent().HasParent() {
+		cmd = cmd.Parent()
+	}
+	return !cmd.HasParent() || a.commands[cmd]
+}
+
+// refuseFlags keeps flags that would have no effect from being taken for something else.
+func (a *app) refuseFlags(cmd *cobra.Command) (err error) {
+	if a.connects(cmd) || cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
+		return nil
+	}
+	cmd.Root().PersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			err = fmt.Errorf("--%s has no meaning for %s, which talks to no control plane", f.Name, cmd.CommandPath())
+		}
+	})
+	return err
 }
 
 // open finds the control plane.

@@ -34,7 +34,7 @@ const (
 
 // New is the root command with every command that needs no engine.
 func New(env Environment) *cobra.Command {
-	a := &app{env: env}
+	a := &app{env: env, commands: map[*cobra.Command]bool{}}
 	root := &cobra.Command{
 		Use:           "ofn",
 		Short:         "Functions: from source to a running service, on one machine or on Kubernetes",
@@ -48,13 +48,13 @@ func New(env Environment) *cobra.Command {
 	a.bind(root)
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
-			c.GroupID = group
+			c.GroupID, a.commands[c] = group, true
 			root.AddCommand(c)
 		}
 	}
 	add(groupFunction, a.initCommand(), a.deployCommand(), a.invokeCommand(), a.logsCommand(), a.rebuildCommand(),
 		a.revisionsCommand(), a.trafficCommand(), a.rollbackCommand())
 	add(groupObject, a.getCommand(), a.describeCommand(), a.applyCommand(), a.createCommand(), a.deleteCommand())
-	root.AddCommand(a.versionCommand())
+	add("", a.versionCommand())
 	return root
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 )
 
@@ -353,6 +354,25 @@ func TestCompletion(t *testing.T) {
 		out, _, err := withHello(t).run(t, append([]string{"__complete"}, strings.Fields(c.args)...)...)
 		if err != nil || !strings.HasPrefix(out, c.want) {
 			t.Errorf("%s: %v %q", c.args, err, out)
+		}
+	}
+}
+
+func TestConnectionFlagsOnlyWhereTheyMeanSomething(t *testing.T) {
+	f := newFakeAPI(t)
+	env, out, _ := f.environment(t, "")
+	up := &cobra.Command{Use: "up", RunE: func(*cobra.Command, []string) error { return nil }}
+	root := New(env)
+	root.AddCommand(up)
+	root.SetArgs([]string{"up", "--kubeconfig", "x"})
+	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "--kubeconfig has no meaning for ofn up") {
+		t.Error(err)
+	}
+	for command, want := range map[string]bool{"up": false, "get": true} {
+		out.Reset()
+		root.SetArgs([]string{command, "--help"})
+		if err := root.ExecuteContext(t.Context()); err != nil || strings.Contains(out.String(), "--kubeconfig") != want {
+			t.Errorf("%s: %v\n%s", command, err, out)
 		}
 	}
 }

@@ -285,6 +285,17 @@ func TestDeployInterrupted(t *testing.T) {
 	}
 }
 
+func TestDeployOutputs(t *testing.T) {
+	for format, want := range map[string]string{"name": "function.core.openfunction.io/x\n", "yaml": "apiVersion: core.openfunction.io/v1beta2\nkind: Function\n", "json": "{\n    \"apiVersion\""} {
+		f := newFakeAPI(t)
+		f.answersWith(ready)
+		out, errs, err := f.run(t, "deploy", "--image", "x", "--name", "x", "-o", format)
+		if err != nil || !strings.HasPrefix(out, want) {
+			t.Errorf("%s: %v\n%s\n%s", format, err, out, errs)
+		}
+	}
+}
+
 func TestDeployTimeout(t *testing.T) {
 	f := newFakeAPI(t)
 	f.answersWith(building)

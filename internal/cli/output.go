@@ -23,17 +23,18 @@ func checkOutput(format string, known ...string) error {
 
 // show prints an object as -o says, or calls plain when it says nothing.
 func (s *session) show(format string, o client.Object, plain func()) error {
-	switch format {
-	case "":
+	if format == "" {
 		plain()
-		return nil
-	case "name":
-		fmt.Fprintln(s.app.env.Out, identity(o))
 		return nil
 	}
 	gvk, err := apiutil.GVKForObject(o, s.Client.Scheme())
 	if err != nil {
 		return fmt.Errorf("printing: %w", err)
+	}
+	if format == "name" {
+		o.GetObjectKind().SetGroupVersionKind(gvk) // typed objects come without
+		fmt.Fprintln(s.app.env.Out, identity(o))
+		return nil
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 	if err != nil {
@@ -64,9 +65,6 @@ func (a *app) print(format string, v any) error {
 func identity(o client.Object) string {
 	gvk := o.GetObjectKind().GroupVersionKind()
 	kind := strings.ToLower(gvk.Kind)
-	if kind == "" {
-		kind = strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", o), "*v1beta2."))
-	}
 	if gvk.Group != "" {
 		kind += "." + gvk.Group
 	}

@@ -165,14 +165,18 @@ func blank(text []byte) bool {
 	return true
 }
 
-// decode is nil for a document without content. The empty lines before it make the parser's line numbers those of the file.
+// decode is nil for a document without content.
 func decode(p part) (*unstructured.Unstructured, error) {
 	if blank(p.text) {
 		return nil, nil
 	}
-	padded := append(bytes.Repeat([]byte("\n"), p.line-1), p.text...)
 	var content map[string]any
-	if err := yaml.UnmarshalStrict(padded, &content); err != nil {
+	if err := yaml.UnmarshalStrict(p.text, &content); err != nil {
+		// Once more behind as many empty lines as stand before it, so that the line numbers are those of the file.
+		padded := append(bytes.Repeat([]byte("\n"), p.line-1), p.text...)
+		if again := yaml.UnmarshalStrict(padded, &content); again != nil {
+			err = again
+		}
 		return nil, fmt.Errorf("this is not valid YAML: %s%s", reason(err), excerpt(padded, err))
 	}
 	if content == nil {

@@ -15,6 +15,9 @@ import (
 // interval is how often the line is redrawn.
 const interval = 100 * time.Millisecond
 
+// maxStep is how much of a step is drawn on a terminal, in characters.
+const maxStep = 68
+
 // eraseLine takes the line of the current step away.
 const eraseLine = "\r\x1b[K"
 
@@ -111,7 +114,9 @@ func (d *Display) redraw() {
 	if !d.draw || d.step == "" {
 		return
 	}
-	fmt.Fprintf(d.out, "%s%s … %.1fs", eraseLine, d.step, d.clock.Since(d.started).Seconds())
+	// A line that wraps could not be taken away again.
+	step := []rune(strings.ReplaceAll(d.step, "\n", " "))
+	fmt.Fprintf(d.out, "%s%s … %.1fs", eraseLine, string(step[:min(len(step), maxStep)]), d.clock.Since(d.started).Seconds())
 	d.drawn = true
 }
 
