@@ -17,6 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
@@ -41,8 +42,8 @@ type registrable interface {
 	Register(ctrl.Manager) error
 }
 
-// control runs the controllers until ctx ends.
-func (p *platform) control(ctx context.Context) error {
+// control runs the controllers until ctx ends. It calls restored when everything there was is in effect again.
+func (p *platform) control(ctx context.Context, restored func()) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -64,13 +65,21 @@ func (p *platform) control(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the controllers: %w", err)
 	}
-	for _, c := range p.controllers(manager.GetClient()) {
+	c := manager.GetClient()
+	functions := function.NewController(c, manager.GetEventRecorder("ofn"), build.New(c), serve.New(c), route.New(c, p.router, route.Options{Port: port(p.gatewayListener.Addr())}))
+	servings := servingrun.NewController(c, servingrun.Options{Runner: p.node, Log: p.log, StartTimeout: p.settings.startTimeout})
+	for _, c := range append(p.controllers(c), functions, servings) {
 		if err := c.Register(manager); err != nil {
 			return fmt.Errorf("registering controller %s: %w", c.Name(), err)
 		}
 	}
-	if err := manager.Add(&collector{client: manager.GetClient(), registry: p.registry, store: p.store, log: p.log}); err != nil {
-		return fmt.Errorf("registering the collector of images: %w", err)
+	for _, r := range []ctrlmanager.Runnable{
+		&restore{client: c, functions: functions, servings: servings, done: restored},
+		&collector{client: c, registry: p.registry, store: p.store, log: p.log},
+	} {
+		if err := manager.Add(r); err != nil {
+			return fmt.Errorf("adding to the controllers: %w", err)
+		}
 	}
 	if err := manager.Start(ctx); err != nil {
 		return fmt.Errorf("running the controllers: %w", err)
@@ -80,11 +89,9 @@ func (p *platform) control(ctx context.Context) error {
 
 func (p *platform) controllers(c client.Client) []registrable {
 	return []registrable{
-		function.NewController(c, build.New(c), serve.New(c), route.New(c, p.router, route.Options{Port: port(p.gatewayListener.Addr())})),
 		follow.NewController(c, p.builds.heads, p.log),
 		builderrun.NewController(c, builderrun.Options{Strategies: p.builds.strategies, Local: true, Done: p.metrics.Built, Clock: clock.RealClock{}, Log: p.log}),
 		builderexpire.NewController(c, clock.RealClock{}),
-		servingrun.NewController(c, servingrun.Options{Runner: p.node, Log: p.log, StartTimeout: p.settings.startTimeout}),
 		gatewayaccept.NewController(c, []string{host(p.gatewayListener.Addr())}),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -96,10 +97,8 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if p.store, err = image.Open(filepath.Join(s.dataDir, "images"), p.registry, image.Options{InsecureHosts: s.insecure, Log: p.log}); err != nil {
 		return err
 	}
-	p.driver, err = sandbox.New(sandbox.Options{StateDir: filepath.Join(s.dataDir, "sandbox"), Log: p.log,
-		AllowUnlimited: s.allowUnlimited, Egress: sandbox.Egress(s.egress)})
-	if err != nil {
-		return fmt.Errorf("preparing the sandbox: %w", err)
+	if p.driver, err = p.openSandbox(); err != nil {
+		return err
 	}
 	if err = p.driver.Clean(ctx); err != nil {
 		return fmt.Errorf("cleaning up after an earlier run: %w", err)
@@ -121,6 +120,29 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 		return p.node.Revision(run.Key{Namespace: namespace, Name: name})
 	})
 	return nil
+}
+
+// openSandbox makes the driver. What functions reach is the user's choice; without one it is the outside where the machine
+// allows that.
+func (p *platform) openSandbox() (*sandbox.Driver, error) {
+	o := sandbox.Options{StateDir: filepath.Join(p.settings.dataDir, "sandbox"), Log: p.log,
+		AllowUnlimited: p.settings.allowUnlimited, Egress: sandbox.Egress(p.settings.egress)}
+	if o.Egress == "" && os.Geteuid() == 0 {
+		o.Egress = sandbox.EgressNAT
+		d, err := sandbox.New(o)
+		if err == nil {
+			return d, nil
+		}
+		p.log.Warn("functions will reach nothing outside: this machine does not let ofn translate addresses", "err", err)
+	}
+	if o.Egress == "" || p.settings.egress == "" {
+		o.Egress = sandbox.EgressNone
+	}
+	d, err := sandbox.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the sandbox: %w", err)
+	}
+	return d, nil
 }
 
 // openControlPlane starts the API with the webhooks and the node's own API inside.
@@ -162,9 +184,11 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// serve runs the controllers and the listeners until ctx ends or one of them fails.
-func (p *platform) serve(ctx context.Context) error {
+// serve runs the controllers and the listeners until ctx ends or one of them fails. It calls ready when functions can be
+// applied and those there were can be called. Requests that come before wait in the listener.
+func (p *platform) serve(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
+	restored := make(chan struct{})
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p.node.Watch(stop, func(run.Key) {
@@ -173,8 +197,16 @@ func (p *platform) serve(ctx context.Context) error {
 		}
 	})
 	p.metrics.ObserveReplicas(p.replicas)
-	group.Go(func() error { return p.control(ctx) })
-	group.Go(func() error { return p.gateway.Serve(ctx, p.gatewayListener) })
+	group.Go(func() error { return p.control(ctx, func() { close(restored) }) })
+	group.Go(func() error {
+		select {
+		case <-restored:
+			ready()
+			return p.gateway.Serve(ctx, p.gatewayListener)
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	if p.settings.metricsAddress != "" {
 		group.Go(func() error { return serveHTTP(ctx, p.settings.metricsAddress, "--metrics-address", p.observability()) })
 	}

@@ -80,12 +80,7 @@ func (s *settings) check() error {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	switch s.egress {
-	case "":
-		s.egress = string(sandbox.EgressNone)
-		if os.Geteuid() == 0 {
-			s.egress = string(sandbox.EgressNAT)
-		}
-	case string(sandbox.EgressNone), string(sandbox.EgressNAT):
+	case "", string(sandbox.EgressNone), string(sandbox.EgressNAT):
 	default:
 		return fmt.Errorf("--egress is %q; it is nat or none", s.egress)
 	}

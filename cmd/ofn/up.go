@@ -15,10 +15,12 @@ import (
 	"github.com/openfunction/ofn/internal/kubeapi"
 )
 
-// The collector runs often enough to keep the idle platform small; most of its memory is long-lived.
+// The start makes much garbage that need not be collected at once; after it the collector runs often enough to keep the
+// idle platform small, because most of its memory is long-lived.
 const (
-	gcPercent   = 50
-	memoryLimit = 1 << 30
+	startGCPercent = 400
+	gcPercent      = 50
+	memoryLimit    = 1 << 30
 )
 
 func upCommand() *cobra.Command {
@@ -48,9 +50,9 @@ again after a restart, also after a crash.`,
 	return cmd
 }
 
-// up runs the platform until ctx ends. ready is called once functions can be applied.
+// up runs the platform until ctx ends. ready is called once, when functions can be applied and called.
 func up(ctx context.Context, s *settings, log *slog.Logger, ready func(*platform)) error {
-	debug.SetGCPercent(gcPercent)
+	debug.SetGCPercent(startGCPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	kubeapi.RouteKlog(log)
 	p, err := open(ctx, s, log)
@@ -60,8 +62,11 @@ func up(ctx context.Context, s *settings, log *slog.Logger, ready func(*platform
 		}
 		return err
 	}
-	ready(p)
-	err = p.serve(ctx)
+	err = p.serve(ctx, func() {
+		debug.SetGCPercent(gcPercent)
+		ready(p)
+		debug.FreeOSMemory()
+	})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}
