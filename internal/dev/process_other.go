@@ -1,0 +1,8 @@
+//go:build !linux
+
+package dev
+
+import "syscall"
+
+// ownGroup gives a function a process group of its own, so that Ctrl-C reaches it only through ofn.
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

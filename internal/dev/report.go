@@ -1,0 +1,118 @@
+package dev
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/openfunction/ofn/internal/build"
+)
+
+// report tells the developer what happens, a line at a time. It may be used by many goroutines.
+type report struct {
+	to    io.Writer
+	shown string
+
+	mu    sync.Mutex
+	found string // what the build before said it found
+}
+
+func (r *report) line(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.to, format+"\n", args...)
+}
+
+func (r *report) building(changed []string) {
+	switch len(changed) {
+	case 0:
+		r.line("building")
+	case 1:
+		r.line("%s changed: building", changed[0])
+	default:
+		r.line("%s and %d more changed: building", changed[0], len(changed)-1)
+	}
+}
+
+func (r *report) unchanged(out outcome) {
+	r.line("nothing changed for the function (%s)", seconds(out.built))
+}
+
+func (r *report) ready(out outcome, at net.Addr) {
+	if out.built == 0 {
+		r.line("started again, on http://%s/", at)
+		return
+	}
+	r.line("ready after %s (build %s), on http://%s/", seconds(out.took), seconds(out.built), at)
+}
+
+var position = regexp.MustCompile(`(?m)^([^\s:]+\.go:\d+)`)
+
+// failed reports and returns the text for those who call the function meanwhile.
+func (r *report) failed(out outcome, serving bool) string {
+	text := out.err.Error()
+	what := "the function does not start"
+	var f *build.Failure
+	if errors.As(out.err, &f) {
+		text, what = f.Message, "the build failed"
+		if r.shown != "" {
+			text = position.ReplaceAllStringFunc(text, func(at string) string { return path.Join(r.shown, at) })
+		}
+	}
+	after := "waiting for a change"
+	if serving {
+		after = "the version before it keeps serving"
+	}
+	r.line("%s\n%s after %s; %s", text, what, seconds(out.took), after)
+	return what + ":\n" + text
+}
+
+func (r *report) died(p *process) {
+	r.line("the function ended by itself after %s: %s", seconds(time.Since(p.began)), p.ending())
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+// progress takes of a build's log what is worth reading while it runs; why it failed comes as its error.
+type progress struct {
+	report  *report
+	partial []byte
+}
+
+// Write never fails.
+func (p *progress) Write(b []byte) (int, error) {
+	p.partial = append(p.partial, b...)
+	for {
+		i := bytes.IndexByte(p.partial, '\n')
+		if i < 0 {
+			return len(b), nil
+		}
+		p.report.progress(string(p.partial[:i]))
+		p.partial = p.partial[i+1:]
+	}
+}
+
+func (r *report) progress(line string) {
+	switch {
+	case strings.HasPrefix(line, "found "):
+		r.mu.Lock()
+		news := r.found != line
+		r.found = line
+		r.mu.Unlock()
+		if !news {
+			return
+		}
+	case strings.HasPrefix(line, "resolving "), strings.HasPrefix(line, "go: downloading "), strings.Contains(line, " has no effect here"),
+		strings.Contains(line, " is left out: "):
+	default:
+		return
+	}
+	r.line("  %s", line)
+}
