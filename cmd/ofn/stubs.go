@@ -3,4 +3,3 @@ package main
 import "github.com/spf13/cobra"
 
 func doctorCommand() *cobra.Command { return &cobra.Command{Use: "doctor"} }
-func devCommand() *cobra.Command    { return &cobra.Command{Use: "dev"} }
