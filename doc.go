@@ -33,12 +33,15 @@
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
 //	internal/run        the run seam; run/node
 //	internal/route      the route seam; route/embedded
+//	internal/nodeapi    logs and calls by name, beside the Kubernetes API
 //	internal/scale      pure: samples and policy to wanted copies
 //	internal/activator  queue and slots of a revision
 //	internal/gateway    routes, HTTP
 //	internal/instance   one copy; drivers/sandbox
 //	internal/telemetry  metrics
 //	internal/cli        commands that talk to a control plane
+//	internal/dev        a function rebuilt and reloaded on save, without a platform
+//	internal/doctor     what this machine has and lacks
 //	framework/go        the Go functions framework, a module of its own
 //	test                scenarios against the real binary
 //	bench               benchmarks that print ratios
