@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 )
 
@@ -66,7 +67,9 @@ func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*etcdServer, 
 		started.Close()
 		return nil, err
 	}
-	s.rpc = v3rpc.Server(started.Server, nil, nil, grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
+	// The API server's client pings every 30 s; without a policy that allows it gRPC would close its connections for that.
+	pings := grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true})
+	s.rpc = v3rpc.Server(started.Server, nil, nil, pings, grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
 	go func() { s.done <- s.rpc.Serve(s.ln) }()
 	return s, nil
 }
