@@ -1,0 +1,244 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// How long ofn may take on a machine that is busy with other tests.
+const (
+	startLimit = 90 * time.Second
+	stopLimit  = 60 * time.Second
+)
+
+// server is one `ofn up` on a data directory of its own, which outlives the process.
+type server struct {
+	program, data, registry string
+
+	cmd     *exec.Cmd
+	ended   chan struct{} // closed after cmd.Wait
+	err     error         // of cmd.Wait
+	log     *journal
+	gateway string // address
+
+	mu    sync.Mutex
+	loads map[string]*traffic
+}
+
+func (w *world) newServer() *server {
+	data, err := os.MkdirTemp(w.dir, "d")
+	if err == nil {
+		err = os.Chmod(data, 0o711)
+	}
+	if err == nil && w.cache != "" {
+		err = os.CopyFS(filepath.Join(data, "build"), os.DirFS(w.cache))
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		panic(fmt.Sprintf("preparing a data directory: %v", err)) // no script can run
+	}
+	return &server{program: filepath.Join(w.programs, "ofn"), data: data, registry: w.registry, loads: map[string]*traffic{}}
+}
+
+func (s *server) kubeconfig() string { return filepath.Join(s.data, "control", "kubeconfig") }
+
+var greeting = regexp.MustCompile(`functions +http://\S+:(\d+)/`)
+
+// start returns when functions can be deployed.
+func (s *server) start(flags ...string) error {
+	args := append([]string{"up", "--data-dir", s.data, "--api-port", "0", "--gateway-address", "127.0.0.1:0", "--metrics-address", "",
+		"--allow-local-git", "--insecure-registry", s.registry, "--log-format", "text"}, flags...)
+	s.log = newJournal(greeting)
+	s.cmd = exec.Command(s.program, args...)
+	s.cmd.Stderr, s.cmd.Stdout = s.log, s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	s.ended = make(chan struct{})
+	if err := s.cmd.Start(); err != nil {
+		return fmt.Errorf("starting ofn: %w", err)
+	}
+	go func(cmd *exec.Cmd, ended chan struct{}) {
+		s.err = cmd.Wait()
+		close(ended)
+	}(s.cmd, s.ended)
+	select {
+	case found := <-s.log.found:
+		s.gateway = "127.0.0.1:" + found
+		return nil
+	case <-s.ended:
+		return fmt.Errorf("ofn up ended: %w", s.err)
+	case <-time.After(startLimit):
+		_ = s.kill()
+		return fmt.Errorf("ofn up is not ready after %v", startLimit)
+	}
+}
+
+func (s *server) running() bool {
+	if s.ended == nil {
+		return false
+	}
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// stop asks ofn to end and wants a good end.
+func (s *server) stop() error {
+	if !s.running() {
+		return errors.New("ofn does not run")
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stopping ofn: %w", err)
+	}
+	select {
+	case <-s.ended:
+		return s.err
+	case <-time.After(stopLimit):
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // whose stacks say why
+		<-s.ended
+		return fmt.Errorf("ofn was still running %v after SIGTERM", stopLimit)
+	}
+}
+
+// kill ends it as the kernel would.
+func (s *server) kill() error {
+	if !s.running() {
+		return errors.New("ofn does not run")
+	}
+	err := s.cmd.Process.Kill()
+	<-s.ended
+	return err
+}
+
+func (s *server) remove() {
+	if s.running() {
+		_ = s.stop() // what matters has been asserted by the script
+	}
+	_ = os.RemoveAll(s.data) // below the directory that goes with the world
+}
+
+func (s *server) said() string {
+	if s.log == nil {
+		return ""
+	}
+	return s.log.String()
+}
+
+func serverOf(ts *testscript.TestScript) *server { return ts.Value(serverKey{}).(*server) }
+
+// up starts ofn with more flags. With ! it must refuse, and what it says is the standard error.
+func up(ts *testscript.TestScript, neg bool, args []string) {
+	s := serverOf(ts)
+	if neg {
+		s = &server{program: s.program, data: s.data, registry: s.registry} // a second one, maybe beside the first
+	}
+	err := s.start(args...)
+	fmt.Fprint(ts.Stderr(), s.said())
+	switch {
+	case neg && err == nil:
+		_ = s.stop()
+		ts.Fatalf("ofn up started")
+	case !neg:
+		ts.Check(err)
+		ts.Setenv("GATEWAY", s.gateway)
+	}
+}
+
+func down(ts *testscript.TestScript, neg bool, _ []string) {
+	if neg {
+		ts.Fatalf("unsupported: ! down")
+	}
+	s := serverOf(ts)
+	err := s.stop()
+	fmt.Fprint(ts.Stderr(), s.said())
+	ts.Check(err)
+}
+
+func kill9(ts *testscript.TestScript, neg bool, _ []string) {
+	if neg {
+		ts.Fatalf("unsupported: ! kill9")
+	}
+	ts.Check(serverOf(ts).kill())
+}
+
+// prepareNamespace gives a script a namespace of its own and a kubeconfig that means it.
+func prepareNamespace(env *testscript.Env, s *server) error {
+	name := filepath.Base(env.WorkDir)[len("script-"):]
+	config, err := clientcmd.LoadFromFile(s.kubeconfig())
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config.Contexts[config.CurrentContext].Namespace = name
+	own := filepath.Join(env.WorkDir, ".kubeconfig")
+	if err := clientcmd.WriteToFile(*config, own); err != nil {
+		return fmt.Errorf("writing the kubeconfig: %w", err)
+	}
+	rest, err := clientcmd.NewDefaultClientConfig(*config, nil).ClientConfig()
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	client, err := kubernetes.NewForConfig(rest)
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("making namespace %s: %w", name, err)
+	}
+	env.Vars = append(env.Vars, "NAMESPACE="+name, "KUBECONFIG="+own, "GATEWAY="+s.gateway, "DATA="+s.data)
+	env.Defer(func() {
+		// What a script deploys does not burden those after it.
+		cmd := exec.Command(s.program, "delete", "functions", "--all", "--kubeconfig", own)
+		_ = cmd.Run() // the namespace may be gone by the script's own doing
+	})
+	return nil
+}
+
+// journal keeps what a process writes and tells the first match of a pattern's group.
+type journal struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	want  *regexp.Regexp
+	found chan string
+}
+
+func newJournal(want *regexp.Regexp) *journal {
+	return &journal{want: want, found: make(chan string, 1)}
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text.Write(p)
+	if j.want != nil {
+		if m := j.want.FindSubmatch(j.text.Bytes()); m != nil {
+			j.want = nil
+			j.found <- string(m[1])
+		}
+	}
+	return len(p), nil
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}

@@ -1,0 +1,61 @@
+// Command server is a program in an image that misbehaves as its environment says.
+package main
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+)
+
+func main() {
+	switch mode := os.Getenv("MODE"); mode {
+	case "silent":
+		log.Print("I never listen")
+		select {}
+	case "crash":
+		log.Print("the database is not there")
+		os.Exit(7)
+	case "oom":
+		http.HandleFunc("/eat", func(http.ResponseWriter, *http.Request) {
+			var all [][]byte
+			for {
+				b := make([]byte, 1<<20)
+				for i := range b {
+					b[i] = 1
+				}
+				all = append(all, b)
+			}
+		})
+	}
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "pid", os.Getpid(), os.Args[1:]) })
+	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, os.Getenv(r.URL.RawQuery)) })
+	http.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, r.URL.RawQuery) })
+	http.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
+		flush := http.NewResponseController(w)
+		for r.Context().Err() == nil {
+			fmt.Fprintln(w, "more")
+			if flush.Flush() != nil {
+				break
+			}
+			select {
+			case <-r.Context().Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		log.Print("the client has gone")
+	})
+	http.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+			log.Print("the caller has given up")
+		case <-time.After(time.Minute):
+		}
+	})
+	port := os.Getenv("LISTEN")
+	if port == "" {
+		port = os.Getenv("PORT")
+	}
+	log.Fatal(http.ListenAndServe(":"+port, nil))
+}
