@@ -25,11 +25,11 @@ step() { # NAME COMMAND...
 		failed="$failed $name"
 	fi
 }
-in() { (cd "$1" && shift && "$@"); }
+inside() { (cd "$1" && shift && "$@"); }
 
 step main go test $race -timeout 20m "$@" ./...
 for m in $(git ls-files '*go.mod' | grep -v '^go.mod$' | grep -v testdata | grep -v '^examples/' | xargs -n1 dirname); do
-	step "$m" in "$m" go test $race -timeout 15m "$@" ./...
+	step "$m" inside "$m" go test $race -timeout 15m "$@" ./...
 done
 [ -z "$failed" ] || { echo "test: failed:$failed"; exit 1; }
 echo "test: everything passed"

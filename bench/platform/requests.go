@@ -109,7 +109,7 @@ type peer struct {
 }
 
 func (b *bench) peer(ctx context.Context) (*peer, error) {
-	ref, err := name.ParseReference("127.0.0.1:15899/ofn.local/bench/hello:latest", name.Insecure)
+	ref, err := name.ParseReference("127.0.0.1:15899/bench/hello:latest", name.Insecure)
 	if err != nil {
 		return nil, err
 	}
