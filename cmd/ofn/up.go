@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -52,6 +53,9 @@ again after a restart, also after a crash.`,
 
 // up runs the platform until ctx ends. ready is called once, when functions can be applied and called.
 func up(ctx context.Context, s *settings, log *slog.Logger, ready func(*platform)) error {
+	if err := checkSystem(runtime.GOOS, runtime.GOARCH); err != nil {
+		return err
+	}
 	debug.SetGCPercent(startGCPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	kubeapi.RouteKlog(log)
