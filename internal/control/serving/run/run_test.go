@@ -41,6 +41,9 @@ func (r *runner) Apply(_ context.Context, rev run.Revision) error {
 	r.applied[rev.Key] = rev
 	if _, ok := r.status[rev.Key]; !ok {
 		r.status[rev.Key] = run.Status{Phase: run.Starting, Reason: "Starting"}
+		if rev.Proven {
+			r.status[rev.Key] = run.Status{Phase: run.Ready}
+		}
 	}
 	return nil
 }
