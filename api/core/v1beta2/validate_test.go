@@ -144,13 +144,17 @@ func TestValidate(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for name, want := range map[string]int{"f": 0, "": 0, "a.b": 1, strings.Repeat("a", 64): 1, "9a": 1} {
+	for name, want := range map[string]struct{ warnings, errors int }{
+		"f": {}, "": {}, "a.b": {warnings: 1}, "9a": {warnings: 1},
+		strings.Repeat("a", v1beta2.MaxFunctionName):   {},
+		strings.Repeat("a", v1beta2.MaxFunctionName+1): {errors: 1},
+	} {
 		f := read(t, `{spec: {image: i, serving: {}}}`)
 		f.Name = name
 		f.Default()
 		warnings, errs := f.Validate()
-		if len(errs) != 0 || len(warnings) != want {
-			t.Errorf("%q: errors %v, warnings %q, want %d of them", name, errs, warnings, want)
+		if len(errs) != want.errors || len(warnings) != want.warnings {
+			t.Errorf("%q: errors %v, warnings %q, want %+v", name, errs, warnings, want)
 		}
 	}
 }

@@ -73,11 +73,9 @@ func (c *Controller) end(ctx context.Context, b *v1beta2.Builder, change func(*v
 	err := c.patch(ctx, b, func(s *v1beta2.BuilderStatus) {
 		s.Phase = v1beta2.PhaseBuild
 		s.CompletionTime = &metav1.Time{Time: now}
-		if s.StartTime != nil {
-			took = now.Sub(s.StartTime.Time)
-			if j := c.jobs.get(client.ObjectKeyFromObject(b)); j != nil {
-				took = now.Sub(j.start)
-			}
+		if j := c.jobs.get(client.ObjectKeyFromObject(b)); j != nil { // the cache may not know yet that it started
+			took = now.Sub(j.start)
+			s.StartTime = &metav1.Time{Time: j.start}
 			s.BuildDuration = &metav1.Duration{Duration: took.Round(time.Millisecond)}
 		}
 		change(s)
