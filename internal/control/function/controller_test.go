@@ -286,3 +286,27 @@ func TestImageOnly(t *testing.T) {
 	w.built("fn-build-00001", v1beta2.StateSucceeded, "")
 	w.ready("True", "Ready")
 }
+
+// A change of a Gateway concerns the functions whose routes name it, or none.
+func TestAttached(t *testing.T) {
+	named := &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "named"}, Spec: v1beta2.FunctionSpec{Serving: &v1beta2.FunctionServing{}}}
+	named.Default()
+	named.Spec.Serving.Triggers.HTTP.Route.GatewayRef = &v1beta2.GatewayRef{Namespace: "other", Name: "gate"}
+	undefaulted := &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "undefaulted"},
+		Spec: v1beta2.FunctionSpec{Serving: &v1beta2.FunctionServing{ServingTemplate: v1beta2.ServingTemplate{Triggers: &v1beta2.Triggers{HTTP: &v1beta2.HTTPTrigger{}}}}}}
+	built := &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "built"}}
+	w := newWorld(t, named, undefaulted, built)
+	for gateway, want := range map[types.NamespacedName][]string{
+		{Namespace: "openfunction", Name: "openfunction"}: {"fn", "undefaulted"},
+		{Namespace: "other", Name: "gate"}:                {"named"},
+		{Namespace: "other", Name: "openfunction"}:        nil,
+	} {
+		var got []string
+		for _, r := range function.Attached(w.k, &networking.Gateway{ObjectMeta: metav1.ObjectMeta{Namespace: gateway.Namespace, Name: gateway.Name}}) {
+			got = append(got, r.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%v concerns %v, want %v", gateway, got, want)
+		}
+	}
+}

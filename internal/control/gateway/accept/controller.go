@@ -4,6 +4,7 @@ package accept
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,7 +45,11 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	s.ObservedGeneration = g.Generation
 	s.Addresses = nil
 	for _, a := range c.addresses {
-		s.Addresses = append(s.Addresses, networking.GatewayAddress{Type: "IPAddress", Value: a})
+		kind := "Hostname"
+		if _, err := netip.ParseAddr(a); err == nil {
+			kind = "IPAddress"
+		}
+		s.Addresses = append(s.Addresses, networking.GatewayAddress{Type: kind, Value: a})
 	}
 	s.Listeners = listeners(g)
 	condition.Set(&s.Conditions, g.Generation, networking.ConditionScheduled, "True", "Scheduled", "")
