@@ -336,3 +336,26 @@ func TestStatusRefused(t *testing.T) {
 		t.Errorf("the end is lost: %+v", s)
 	}
 }
+
+// The end of a build wakes its Builder, and nothing is left waiting when nobody listens any more.
+func TestWakes(t *testing.T) {
+	w := newWorld(t, builder())
+	w.reconcile()
+	(<-w.s.began).end <- outcome{err: errors.New("broken")}
+	if e := <-run.Ends(w.k); e.Object.GetNamespace() != "ns" || e.Object.GetName() != "b" {
+		t.Errorf("wakes %v", client.ObjectKeyFromObject(e.Object))
+	}
+	for i := range 100 { // more than the channel holds
+		b := builder(func(b *v1beta2.Builder) {
+			b.Name, b.Labels = fmt.Sprint("many-", i), map[string]string{v1beta2.LabelFunction: fmt.Sprint(i)}
+		})
+		if err := w.c.Raw.Create(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.k.Reconcile(context.Background(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(b)}); err != nil {
+			t.Fatal(err)
+		}
+		(<-w.s.began).end <- outcome{}
+	}
+	w.stop()
+}
