@@ -90,7 +90,8 @@ func (d *diagnostics) failure(code int) *build.Failure {
 	case notInStd.MatchString(text):
 		return failure("ModuleMissing", "%s", notInStd.ReplaceAllString(text, "$1: there is no package $2 in the standard library or the source"))
 	case has("cannot find module providing package"), has("cannot find package"), has("unknown revision"), has("invalid version"),
-		has("404 Not Found"), has("410 Gone"), has("403 Forbidden"), has("module lookup disabled"):
+		has("404 Not Found"), has("410 Gone"), has("403 Forbidden"), has("module lookup disabled"),
+		has("/@v/"): // what a proxy was asked for and did not give, whatever its answer
 		return failure("ModuleMissing", "%s\na module cannot be had: check its path and version; for one that is private set GOPRIVATE in build.env", text)
 	case has("checksum mismatch"), has("SECURITY ERROR"):
 		return failure("ModuleMismatch", "%s", text)

@@ -144,6 +144,9 @@ func (s *Strategy) Build(ctx context.Context, r build.Request, log io.Writer) (b
 // build does the steps of one build in an empty work directory.
 func (s *Strategy) build(ctx context.Context, r build.Request, work string, log io.Writer) (build.Result, error) {
 	began := time.Now()
+	if err := checkBuilder(r.Builder); err != nil {
+		return build.Result{}, err
+	}
 	src := filepath.Join(work, "src")
 	if err := os.Mkdir(src, 0o750); err != nil {
 		return build.Result{}, fmt.Errorf("preparing the source directory: %w", err)
