@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -127,6 +128,9 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 func (p *platform) openSandbox() (*sandbox.Driver, error) {
 	o := sandbox.Options{StateDir: filepath.Join(p.settings.dataDir, "sandbox"), Log: p.log,
 		AllowUnlimited: p.settings.allowUnlimited, Egress: sandbox.Egress(p.settings.egress)}
+	if err := p.able(sandbox.Check(o)); err != nil {
+		return nil, err
+	}
 	if o.Egress == "" && os.Geteuid() == 0 {
 		o.Egress = sandbox.EgressNAT
 		d, err := sandbox.New(o)
@@ -143,6 +147,32 @@ func (p *platform) openSandbox() (*sandbox.Driver, error) {
 		return nil, fmt.Errorf("preparing the sandbox: %w", err)
 	}
 	return d, nil
+}
+
+// able refuses a machine that cannot run functions, and one that cannot limit them unless the user accepts that.
+func (p *platform) able(problems []sandbox.Problem) error {
+	var fatal, limits []string
+	for _, problem := range problems {
+		switch {
+		case problem.Fatal:
+			fatal = append(fatal, problem.String())
+		case problem.Limit:
+			limits = append(limits, problem.String())
+		default:
+			p.log.Warn("this machine lacks something", "what", problem.What, "means", problem.Means, "do", problem.Do)
+		}
+	}
+	if len(fatal) > 0 {
+		return fmt.Errorf("this machine cannot run functions:\n  %s", strings.Join(fatal, "\n  "))
+	}
+	if len(limits) > 0 && !p.settings.allowUnlimited {
+		return fmt.Errorf("this machine cannot enforce the limits of functions:\n  %s\nwith --allow-unlimited functions and builds run without them",
+			strings.Join(limits, "\n  "))
+	}
+	for _, l := range limits {
+		p.log.Warn("a limit will not be enforced", "why", l)
+	}
+	return nil
 }
 
 // openControlPlane starts the API with the webhooks and the node's own API inside.
