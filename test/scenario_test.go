@@ -36,6 +36,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"load":       load,
 	"push":       push,
 	"hang":       hang,
+	"kubeget":    kubeGet,
 	"leftovers":  leftovers,
 	"sparse":     sparse,
 }

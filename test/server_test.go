@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -189,11 +190,11 @@ func prepareNamespace(env *testscript.Env, s *server) error {
 	if err := clientcmd.WriteToFile(*config, own); err != nil {
 		return fmt.Errorf("writing the kubeconfig: %w", err)
 	}
-	rest, err := clientcmd.NewDefaultClientConfig(*config, nil).ClientConfig()
+	restConfig, err := clientcmd.NewDefaultClientConfig(*config, nil).ClientConfig()
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	client, err := kubernetes.NewForConfig(rest)
+	client, err := kubernetes.NewForConfig(restConfig)
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
@@ -241,4 +242,23 @@ func (j *journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
+}
+
+// kubeGet prints what the Kubernetes API has at a path: kubeget [-token TOKEN] PATH.
+func kubeGet(ts *testscript.TestScript, neg bool, args []string) {
+	config, err := clientcmd.BuildConfigFromFlags("", ts.Getenv("KUBECONFIG"))
+	ts.Check(err)
+	if len(args) == 3 && args[0] == "-token" {
+		config = rest.AnonymousClientConfig(config)
+		config.BearerToken, args = args[1], args[2:]
+	}
+	client, err := kubernetes.NewForConfig(config)
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	got, err := client.RESTClient().Get().AbsPath(args[0]).DoRaw(ctx)
+	fmt.Fprintln(ts.Stdout(), string(got))
+	if neg != (err != nil) {
+		ts.Fatalf("kubeget: %v", err)
+	}
 }

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"log"
 	"net/http"
@@ -10,25 +11,21 @@ import (
 )
 
 func main() {
-	switch mode := os.Getenv("MODE"); mode {
+	switch os.Getenv("MODE") {
 	case "silent":
 		log.Print("I never listen")
-		select {}
+		time.Sleep(time.Hour)
 	case "crash":
 		log.Print("the database is not there")
 		os.Exit(7)
-	case "oom":
-		http.HandleFunc("/eat", func(http.ResponseWriter, *http.Request) {
-			var all [][]byte
-			for {
-				b := make([]byte, 1<<20)
-				for i := range b {
-					b[i] = 1
-				}
-				all = append(all, b)
-			}
-		})
 	}
+	http.HandleFunc("/eat", func(http.ResponseWriter, *http.Request) {
+		var all [][]byte
+		for range 1000 {
+			all = append(all, bytes.Repeat([]byte{1}, 1<<20))
+		}
+		log.Print("I was given ", len(all), " MiB")
+	})
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "pid", os.Getpid(), os.Args[1:]) })
 	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, os.Getenv(r.URL.RawQuery)) })
 	http.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, r.URL.RawQuery) })
