@@ -37,6 +37,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"push":       push,
 	"hang":       hang,
 	"kubeget":    kubeGet,
+	"token":      token,
 	"leftovers":  leftovers,
 	"sparse":     sparse,
 }

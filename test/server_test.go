@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -261,4 +262,24 @@ func kubeGet(ts *testscript.TestScript, neg bool, args []string) {
 	if neg != (err != nil) {
 		ts.Fatalf("kubeget: %v", err)
 	}
+}
+
+// token sets TOKEN to one of a service account of the script's namespace, API and CA to what is needed to use it.
+func token(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: token SERVICEACCOUNT")
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", ts.Getenv("KUBECONFIG"))
+	ts.Check(err)
+	client, err := kubernetes.NewForConfig(config)
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	made, err := client.CoreV1().ServiceAccounts(ts.Getenv("NAMESPACE")).CreateToken(ctx, args[0], &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	ts.Check(err)
+	ca := ts.MkAbs("ca.crt")
+	ts.Check(os.WriteFile(ca, config.CAData, 0o600))
+	ts.Setenv("TOKEN", made.Status.Token)
+	ts.Setenv("API", config.Host)
+	ts.Setenv("CA", ca)
 }
