@@ -40,6 +40,9 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"token":      token,
 	"leftovers":  leftovers,
 	"sparse":     sparse,
+	"tinydisk":   tinyDisk,
+	"fill":       fill,
+	"unfill":     unfill,
 }
 
 func TestScenarios(t *testing.T) {
@@ -59,7 +62,10 @@ func TestScenarios(t *testing.T) {
 		})
 		w.run(t, func(env *testscript.Env) (*server, error) {
 			if shared == nil { // scripts are set up one after the other
-				shared = w.newServer()
+				var err error
+				if shared, err = w.newServer(); err != nil {
+					return nil, err
+				}
 				if err := shared.start(); err != nil {
 					return nil, fmt.Errorf("starting the shared ofn: %w\n%s", err, shared.said())
 				}
@@ -69,7 +75,10 @@ func TestScenarios(t *testing.T) {
 	})
 	t.Run("alone", func(t *testing.T) {
 		w.run(t, func(env *testscript.Env) (*server, error) {
-			s := w.newServer()
+			s, err := w.newServer()
+			if err != nil {
+				return nil, err
+			}
 			env.Defer(func() { s.remove() })
 			env.Vars = append(env.Vars, "NAMESPACE=default", "DATA="+s.data, "KUBECONFIG="+s.kubeconfig())
 			return s, nil

@@ -30,7 +30,7 @@ const (
 
 // server is one `ofn up` on a data directory of its own, which outlives the process.
 type server struct {
-	program, data, registry string
+	program, data, registry, cache string
 
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed after cmd.Wait
@@ -42,18 +42,19 @@ type server struct {
 	loads map[string]*traffic
 }
 
-func (w *world) newServer() *server {
+func (w *world) newServer() (*server, error) {
 	data, err := os.MkdirTemp(w.dir, "d")
 	if err == nil {
 		err = os.Chmod(data, 0o711)
 	}
-	if err == nil && w.cache != "" {
-		err = os.CopyFS(filepath.Join(data, "build"), os.DirFS(w.cache))
+	s := &server{program: filepath.Join(w.programs, "ofn"), data: data, registry: w.registry, cache: w.cache, loads: map[string]*traffic{}}
+	if err == nil {
+		err = s.warmUp()
 	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		panic(fmt.Sprintf("preparing a data directory: %v", err)) // no script can run
+	if err != nil {
+		return nil, fmt.Errorf("preparing a data directory: %w", err)
 	}
-	return &server{program: filepath.Join(w.programs, "ofn"), data: data, registry: w.registry, loads: map[string]*traffic{}}
+	return s, nil
 }
 
 func (s *server) kubeconfig() string { return filepath.Join(s.data, "control", "kubeconfig") }
