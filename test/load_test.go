@@ -26,7 +26,8 @@ type traffic struct {
 }
 
 // load puts a function under load, from a few connections at once:
-// load start NAME [-c CONNECTIONS] FUNCTION[/PATH], load wait NAME REQUESTS, load stop NAME. It stops with no failure or not at all.
+// load start NAME [-c CONNECTIONS] FUNCTION[/PATH], load wait NAME REQUESTS, load stop NAME, which wants that no request
+// has failed, or load break NAME, which does not ask.
 func load(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: load start|wait|stop NAME ...")
@@ -44,6 +45,8 @@ func load(ts *testscript.TestScript, neg bool, args []string) {
 		s.mu.Unlock()
 	case "wait":
 		t.wait(ts, args[2:])
+	case "break": // what it met does not matter
+		t.stop()
 	case "stop":
 		t.stop()
 		fmt.Fprint(ts.Stdout(), t.report())
