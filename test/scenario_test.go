@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func TestScenarios(t *testing.T) {
 	}
 	w := newWorld(t)
 	t.Run("shared", func(t *testing.T) {
+		var begin sync.Mutex // scripts are set up at the same time
 		var shared *server
 		t.Cleanup(func() {
 			if shared != nil {
@@ -61,14 +63,17 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 		w.run(t, func(env *testscript.Env) (*server, error) {
-			if shared == nil { // scripts are set up one after the other
-				var err error
-				if shared, err = w.newServer(); err != nil {
+			begin.Lock()
+			defer begin.Unlock()
+			if shared == nil {
+				s, err := w.newServer()
+				if err != nil {
 					return nil, err
 				}
-				if err := shared.start(); err != nil {
-					return nil, fmt.Errorf("starting the shared ofn: %w\n%s", err, shared.said())
+				if err := s.start(); err != nil {
+					return nil, fmt.Errorf("starting the shared ofn: %w\n%s", err, s.said())
 				}
+				shared = s
 			}
 			return shared, prepareNamespace(env, shared)
 		})
