@@ -103,7 +103,7 @@ func directory(dir string) doctor.Directory {
 		d.Err = &fs.PathError{Op: "measuring", Path: at, Err: err}
 		return d
 	}
-	d.FreeBytes = uint64(s.Bavail) * uint64(s.Bsize) //nolint:unconvert // the types differ between systems
-	d.FreeFiles, d.FilesSet = uint64(s.Ffree), s.Files > 0
+	d.FreeBytes = uint64(s.Bavail) * uint64(s.Bsize)       //nolint:unconvert // the types differ between systems
+	d.FreeFiles, d.FilesSet = uint64(s.Ffree), s.Files > 0 //nolint:unconvert // its type differs between systems
 	return d
 }

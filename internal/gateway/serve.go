@@ -78,7 +78,7 @@ func (s *server) welcome(nc net.Conn) {
 	if len(s.conns)+int(s.handed.Load()) >= s.g.opt.MaxConnections {
 		s.mu.Unlock()
 		nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-		nc.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		_, _ = nc.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
 		nc.Close()
 		s.g.opt.Metrics.Refused("connections", 503)
 		return

@@ -22,7 +22,6 @@ type Table struct {
 
 // entry is one match of one rule.
 type entry struct {
-	host    string // as in Below, or the exact name
 	match   Match
 	path    *regexp.Regexp // of a RegularExpression
 	headers []valueMatch

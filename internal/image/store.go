@@ -50,7 +50,6 @@ type Store struct {
 	dir      string
 	o        Options
 	registry *registry.Registry
-	insecure []string
 	overlay  bool                // whiteouts can be made in the kernel's form
 	unpacks  *semaphore.Weighted // bounds layers unpacked at a time
 

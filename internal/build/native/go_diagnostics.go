@@ -68,7 +68,7 @@ func (d *diagnostics) line(s string) {
 		return
 	}
 	s = strings.TrimPrefix(d.rewrite.Replace(s), "./")
-	io.WriteString(d.log, s)
+	_, _ = io.WriteString(d.log, s) // a log that cannot be written is no reason to fail the build
 	if d.kept.Len() < maxDiagnostics && !strings.HasPrefix(s, "go: downloading ") && !strings.HasPrefix(s, "go: finding ") {
 		d.kept.WriteString(s)
 	}

@@ -222,7 +222,7 @@ func TestPhaseFails(t *testing.T) {
 	delete(w.r, route.Key{Namespace: "ns", Name: "fn"})
 	fn := w.fn()
 	controltest.Write(t, w.c.Raw, fn, func() { fn.Generation = 2; fn.Spec.Serving.Params = map[string]string{"A": "b"} })
-	refuse := error(errors.New("unplugged"))
+	refuse := errors.New("unplugged")
 	w.c.Fail = func(verb string, o client.Object) error {
 		if verb == "create" {
 			return refuse

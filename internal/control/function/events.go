@@ -48,6 +48,18 @@ func serving(s v1beta2.State) occasion {
 func tell(r events.EventRecorder, fn *v1beta2.Function, before, after *v1beta2.FunctionStatus) {
 	turned(r, fn, building, before.Build, after.Build)
 	turned(r, fn, serving, before.Serving, after.Serving)
+	stumbled(r, fn, before.Serving, after.Serving)
+}
+
+// stumbled tells why a copy of a revision that served has ended. The revision runs on; the next copy takes the reason away.
+func stumbled(r events.EventRecorder, fn *v1beta2.Function, before, after *v1beta2.StageStatus) {
+	if after == nil || after.State != v1beta2.StateRunning || after.Reason == "" {
+		return
+	}
+	if before != nil && before.Reason == after.Reason && before.Message == after.Message {
+		return
+	}
+	r.Eventf(fn, nil, corev1.EventTypeWarning, after.Reason, "Serve", "%s", condition.Shorten(after.ResourceRef+": "+after.Message, longestNote))
 }
 
 func turned(r events.EventRecorder, fn *v1beta2.Function, of func(v1beta2.State) occasion, before, after *v1beta2.StageStatus) {

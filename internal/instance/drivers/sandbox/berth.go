@@ -37,13 +37,12 @@ type launch struct {
 }
 
 type launched struct {
-	berth   *berth
-	prog    *program
-	pid     int
-	pidfd   int
-	prepare time.Duration // from here on: control group and program
-	born    time.Time
-	err     error
+	berth *berth
+	prog  *program
+	pid   int
+	pidfd int
+	born  time.Time
+	err   error
 }
 
 // threads are the OS threads that give birth to copies. A copy's parent-death signal is tied to the very thread, so

@@ -281,7 +281,9 @@ func (d *Driver) Close() error {
 
 // Clean implements instance.Driver. The copies of a platform that was killed die with it; their control groups went when
 // this driver was made, so that what remains are sockets.
-func (d *Driver) Clean(context.Context) error { return d.cleanSockets() }
+func (d *Driver) Clean(context.Context) error {
+	return errors.Join(d.network.clean(d.host), d.cleanSockets())
+}
 
 func (d *Driver) cleanSockets() error {
 	dir := filepath.Join(d.host.dir, socketDir)
