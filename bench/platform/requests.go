@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,9 @@ import (
 
 // ask sends one request on a connection of its own and reads the whole answer.
 func ask(conn net.Conn, r *bufio.Reader) (int, error) {
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return 0, err
+	}
 	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host); err != nil {
 		return 0, err
 	}
@@ -86,11 +90,12 @@ func (b *bench) coldStarts(ctx context.Context, n int) error {
 		ours = append(ours, time.Since(begin))
 		conn.Close()
 		if peer != nil {
-			d, err := peer.start(i)
-			if err != nil {
-				return fmt.Errorf("runc: %w", err)
+			if d, err := peer.start(i); err != nil {
+				fmt.Println("no comparison with runc:", err)
+				peer = nil
+			} else {
+				theirs = append(theirs, d)
 			}
-			theirs = append(theirs, d)
 		}
 	}
 	row(fmt.Sprintf("cold start through the gateway, p50 of %d", n), milliseconds(median(ours)), 10, "ms")
@@ -155,7 +160,9 @@ func (p *peer) start(i int) (time.Duration, error) {
 	}
 	defer conn.Close()
 	id := fmt.Sprintf("bench-%d-%d", os.Getpid(), i)
-	c := p.bundle.Run(id)
+	// runc hands sockets on only when LISTEN_PID is its own, which a shell in its place knows: about a millisecond of its time.
+	run := p.bundle.Run(id)
+	c := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, run.Args...)...)
 	c.ExtraFiles, c.Env, c.Stderr = []*os.File{file}, append(os.Environ(), "LISTEN_FDS=1"), os.Stderr
 	begin := time.Now()
 	if err := c.Start(); err != nil {
