@@ -1,6 +1,6 @@
 // Package execrun runs build commands as plain processes of this user. It bounds memory and processes by watching, which a hostile
 // program can outrun, and hides nothing of the machine: it serves tests and the developer's own code, the sandbox serves everybody else's.
-// Elsewhere than on Linux it bounds nothing.
+// Elsewhere than on Linux it bounds the size of files only.
 package execrun
 
 import (
@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -27,24 +29,18 @@ func (Runner) Run(ctx context.Context, c build.Command) (build.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return build.Exit{}, context.Cause(ctx)
 	}
-	cmd := exec.Command(c.Args[0], c.Args[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, c.Env, c.Stdout, c.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.WaitDelay = 5 * time.Second // a pipe held open by something that left the session
+	cmd, err := command(c)
+	if err != nil {
+		return build.Exit{}, fmt.Errorf("starting %s: %w", c.Args[0], err)
+	}
 	if err := cmd.Start(); err != nil {
 		return build.Exit{}, fmt.Errorf("starting %s: %w", c.Args[0], err)
 	}
 	s := session{id: cmd.Process.Pid, limits: c.Limits}
-	if c.Limits.FileBytes > 0 {
-		if err := limitFiles(s.id, uint64(c.Limits.FileBytes)); err != nil {
-			s.kill()
-			return build.Exit{}, errors.Join(fmt.Errorf("limiting the size of files: %w", err), cmd.Wait())
-		}
-	}
 	done := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(ctx, done) })
-	err := cmd.Wait()
+	err = cmd.Wait()
 	close(done)
 	watch.Wait()
 	s.kill() // what outlived its parent
@@ -52,6 +48,41 @@ func (Runner) Run(ctx context.Context, c build.Command) (build.Exit, error) {
 		return build.Exit{}, context.Cause(ctx)
 	}
 	return s.exit(cmd, err)
+}
+
+// limited is the shell's way to bound the files that a program writes before the program begins: Go starts no process with limits of
+// its own, and set afterwards they come too late for a quick one. What the shell adds to the environment is taken out again.
+const limited = `ulimit -f "$1" && shift && unset PWD OLDPWD SHLVL && exec "$@"`
+
+// command is c in a session of its own, its files limited.
+func command(c build.Command) (*exec.Cmd, error) {
+	const block = 512 // bytes, of ulimit -f
+	cmd := exec.Command(c.Args[0], c.Args[1:]...)
+	if c.Limits.FileBytes > 0 {
+		path, err := program(cmd, c.Dir)
+		if err != nil {
+			return nil, err
+		}
+		blocks := (c.Limits.FileBytes + block - 1) / block
+		args := []string{"-c", limited, "sh", strconv.FormatInt(blocks, 10), path}
+		cmd = exec.Command("/bin/sh", append(args, c.Args[1:]...)...)
+	}
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, c.Env, c.Stdout, c.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.WaitDelay = 5 * time.Second // a pipe held open by something that left the session
+	return cmd, nil
+}
+
+// program is the file that cmd runs in dir. One that cannot be run is an error, which a shell would only have printed.
+func program(cmd *exec.Cmd, dir string) (string, error) {
+	if cmd.Err != nil {
+		return "", cmd.Err
+	}
+	path := cmd.Path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	return exec.LookPath(path)
 }
 
 func (s *session) exit(cmd *exec.Cmd, err error) (build.Exit, error) {

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,9 +40,46 @@ func TestEnvironmentIsTheCommands(t *testing.T) {
 	}
 }
 
-func TestNoSuchProgram(t *testing.T) {
-	if _, err := (execrun.Runner{}).Run(t.Context(), build.Command{Args: []string{"/nonexistent"}}); err == nil {
-		t.Error("no error")
+// The limit on files is set by way of a shell: what a program sees and what Run says of it is the same with it and without.
+func TestLimitIsNotSeen(t *testing.T) {
+	for _, limits := range []build.RunLimits{{}, {FileBytes: 1 << 20}} {
+		var out bytes.Buffer
+		c := build.Command{
+			Args: []string{"/usr/bin/env"}, Env: []string{"A=b c", "PATH=/usr/bin:/bin"}, Dir: t.TempDir(), Stdout: &out, Limits: limits,
+		}
+		if exit, err := (execrun.Runner{}).Run(t.Context(), c); err != nil || exit.Code != 0 {
+			t.Errorf("%+v: got %+v, %v", limits, exit, err)
+		}
+		got := slices.DeleteFunc(slices.Sorted(strings.Lines(out.String())), func(v string) bool {
+			return strings.HasPrefix(v, "_=") // some shells tell a program its name so
+		})
+		if want := []string{"A=b c\n", "PATH=/usr/bin:/bin\n"}; !slices.Equal(got, want) {
+			t.Errorf("%+v: environment is %q", limits, got)
+		}
+		out.Reset()
+		c.Args = []string{"/bin/sh", "-c", `printf '<%s>' "$@"; exit 7`, "x", "a b", "", "$HOME", "-c"}
+		if exit, err := (execrun.Runner{}).Run(t.Context(), c); err != nil || exit.Code != 7 || out.String() != "<a b><><$HOME><-c>" {
+			t.Errorf("%+v: got %+v, %v, %q", limits, exit, err, out.String())
+		}
+	}
+}
+
+func TestProgramIsFound(t *testing.T) {
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"here": 0o755, "text": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limits := range []build.RunLimits{{}, {FileBytes: 1 << 20}} {
+		for program, found := range map[string]bool{
+			"/nonexistent": false, "nonexistent-program": false, "./nothing": false, "./text": false, dir: false, "./here": true, "env": true,
+		} {
+			_, err := execrun.Runner{}.Run(t.Context(), build.Command{Args: []string{program}, Dir: dir, Limits: limits})
+			if (err == nil) != found {
+				t.Errorf("%s with %+v: %v", program, limits, err)
+			}
+		}
 	}
 }
 

@@ -2,35 +2,36 @@ package execrun
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"strconv"
 	"syscall"
-
-	"golang.org/x/sys/unix"
+	"time"
 )
 
-// limitFiles bounds the size of the files that a process and its children write.
-func limitFiles(pid int, size uint64) error {
-	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: size}, nil); err != nil && !errors.Is(err, unix.ESRCH) {
-		return err
-	}
-	return nil
-}
-
-// kill ends every member. It first stops them, again and again until all stand still, so that none forks while others are being killed.
+// kill ends every member and returns when they are gone. It first stops them, again and again until all stand still, so that none forks
+// while others are being killed.
 func (s *session) kill() {
 	const rounds = 1000 // each meets only what was forked during the one before
 	for range rounds {
 		all := s.members()
 		if len(all.running) == 0 {
-			signal(all.stopped, syscall.SIGKILL)
-			return
+			break
 		}
 		signal(all.running, syscall.SIGSTOP)
 	}
-	all := s.members()
-	signal(append(all.running, all.stopped...), syscall.SIGKILL)
+	s.reap()
+}
+
+// reap kills what there is until there is nothing: a process lives on for a moment after it was killed. One that hangs in the kernel is given up.
+func (s *session) reap() {
+	const patience, step = 5 * time.Second, time.Millisecond
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(step) {
+		all := s.members()
+		if len(all.running)+len(all.stopped) == 0 {
+			return
+		}
+		signal(append(all.running, all.stopped...), syscall.SIGKILL)
+	}
 }
 
 func signal(pids []int, sig syscall.Signal) {
