@@ -182,6 +182,7 @@ func (s *apiServer) buildCRDServer(etcd *serveroptions.EtcdOptions) error {
 
 // buildFront wires the server that all requests reach first.
 func (s *apiServer) buildFront(storage *serverstorage.DefaultStorageFactory, tokens *serviceAccounts) error {
+	s.pruneApplied()
 	generic, err := s.config.Complete(s.shared).New("ofn", s.crds.GenericAPIServer)
 	if err != nil {
 		return fmt.Errorf("making the API server: %w", err)
