@@ -98,16 +98,37 @@ type Instance interface {
 type Exit struct {
 	Code        int    // exit code, -1 when killed by a signal
 	Signal      string // "killed", "terminated"…; empty when it exited by itself
-	OutOfMemory bool   // the kernel killed it for its memory limit
+	OutOfMemory bool   // the kernel killed it for its memory limit, or it is a shell that says so of its program (code 137)
 	Requested   bool   // Stop was called before
 	At          time.Time
+	Strain      Strain // of all its life
 }
+
+// Strain counts how often a copy, with everything it started, met its limits. Not all of it is deadly: a program may go on
+// when a process that it started was killed or could not be started.
+type Strain struct {
+	MemoryKills  int64 // processes that the kernel killed for the memory limit
+	ForksRefused int64 // processes or threads that the limit of them forbade
+}
+
+// Strained is implemented by instances that can tell what of their limits they met so far.
+type Strained interface{ Strain() Strain }
 
 // Usage is what a copy uses.
 type Usage struct {
 	MemoryBytes int64
 	CPU         time.Duration // since start
 	PIDs        int64
+}
+
+// Listening is implemented by instances that can tell where their processes accept TCP connections, such as
+// "127.0.0.1:3000".
+type Listening interface{ Listening() ([]string, error) }
+
+// PortDialer is implemented by instances whose other TCP ports than that of Listen can be reached, on their own loopback.
+type PortDialer interface {
+	// DialPort connects, and fails at once while nothing listens there.
+	DialPort(ctx context.Context, port int) (net.Conn, error)
 }
 
 // Timing is what a driver tells of a start, for the cold-start metric. Instances may implement Timed.

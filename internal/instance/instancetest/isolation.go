@@ -241,6 +241,15 @@ func (s *suite) limits(t *testing.T) {
 			t.Errorf("Exit = %+v, want out of memory", e)
 		}
 	})
+	t.Run("memory of a child", func(t *testing.T) {
+		in := s.serve(t, with(instance.Limits{MemoryBytes: 32 << 20}))
+		if _, err := ask(t, in, "child", "alloc", "64"); err == nil {
+			t.Error("64 MiB were allocated within a limit of 32")
+		}
+		if in, ok := in.(instance.Strained); ok && in.Strain().MemoryKills == 0 {
+			t.Errorf("Strain = %+v, want a kill", in.Strain())
+		}
+	})
 	t.Run("memory that suffices", func(t *testing.T) {
 		in := s.serve(t, with(instance.Limits{MemoryBytes: 64 << 20}))
 		must(t, in, "alloc", "32")
@@ -254,6 +263,9 @@ func (s *suite) limits(t *testing.T) {
 		n, _ := strconv.Atoi(must(t, in, "spawn", "100"))
 		if n < 1 || n >= 30 { // each of them has several threads, which count
 			t.Errorf("%d processes were started within a limit of 30", n)
+		}
+		if in, ok := in.(instance.Strained); ok && in.Strain().ForksRefused == 0 {
+			t.Errorf("Strain = %+v, want a refusal", in.Strain())
 		}
 	})
 	t.Run("cpu", func(t *testing.T) {

@@ -5,8 +5,10 @@ package instancetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,29 @@ func (s *suite) life(t *testing.T) {
 		in := s.start(t, spec)
 		if _, err := in.Dial(t.Context()); err == nil {
 			t.Error("Dial connected to nothing")
+		}
+	})
+	t.Run("another port", func(t *testing.T) {
+		in := s.serve(t, func(sp *instance.Spec) {
+			sp.Process.Env, sp.Listen.Activation = []string{"PORT=3000", "PATH=/bin"}, false
+		})
+		if d, ok := in.(instance.PortDialer); ok {
+			until(t, func() error {
+				c, err := d.DialPort(t.Context(), 3000)
+				if err == nil {
+					c.Close()
+				}
+				return err
+			})
+		}
+		if l, ok := in.(instance.Listening); ok {
+			until(t, func() error {
+				where, err := l.Listening()
+				if err == nil && !slices.Equal(where, []string{"[::]:3000"}) {
+					err = fmt.Errorf("Listening = %v", where)
+				}
+				return err
+			})
 		}
 	})
 	t.Run("exit code", func(t *testing.T) {

@@ -144,12 +144,17 @@ func (p *process) reap() error {
 	return errors.Join(err, p.pidfd.Close(), p.berth.discard(ctx))
 }
 
-// exit says how it ended.
-func (p *process) exit(oom bool) instance.Exit {
-	e := instance.Exit{Code: p.status.ExitStatus(), At: p.at}
+// killedBySignal is what a shell adds to the number of the signal that ended its program.
+const killedBySignal = 128
+
+// exit says how it ended. Its group must still be there.
+func (p *process) exit() instance.Exit {
+	e := instance.Exit{Code: p.status.ExitStatus(), At: p.at, Strain: p.berth.group.strain()}
+	killed := e.Code == killedBySignal+int(unix.SIGKILL)
 	if p.status.Signaled() {
 		e.Code, e.Signal = -1, p.status.Signal().String()
-		e.OutOfMemory = oom && p.status.Signal() == unix.SIGKILL
+		killed = p.status.Signal() == unix.SIGKILL
 	}
+	e.OutOfMemory = killed && e.Strain.MemoryKills > 0
 	return e
 }

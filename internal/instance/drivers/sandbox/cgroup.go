@@ -45,7 +45,8 @@ type group interface {
 	// limit sets the limits; guests threads of the platform are inside besides the copy.
 	limit(l instance.Limits, guests int64) error
 	usage() (instance.Usage, error)
-	oomKilled() bool
+	// strain is what of its limits the copy met since it was born.
+	strain() instance.Strain
 	// close gives back what the platform holds of the group, but leaves the group.
 	close()
 	// remove closes, and gives the group back. It waits for the kernel to let go of what ended inside.
@@ -234,7 +235,7 @@ func (noGroup) enter() error                       { return nil }
 func (noGroup) fd() int                            { return -1 }
 func (noGroup) limit(instance.Limits, int64) error { return nil }
 func (noGroup) close()                             {}
-func (noGroup) oomKilled() bool                    { return false }
+func (noGroup) strain() instance.Strain            { return instance.Strain{} }
 func (noGroup) remove(context.Context) error       { return nil }
 func (noGroup) usage() (instance.Usage, error) {
 	return instance.Usage{}, errors.New("no control group accounts for this instance")

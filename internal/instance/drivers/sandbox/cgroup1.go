@@ -113,8 +113,11 @@ func (g *legacyGroup) limit(l instance.Limits, guests int64) error {
 	return nil
 }
 
-func (g *legacyGroup) oomKilled() bool {
-	return getField(g.dirs[kindMemory], "memory.oom_control", "oom_kill") > 0
+func (g *legacyGroup) strain() instance.Strain {
+	return instance.Strain{
+		MemoryKills:  getField(g.dirs[kindMemory], "memory.oom_control", "oom_kill"),
+		ForksRefused: getField(g.dirs[kindPIDs], "pids.events", "max"),
+	}
 }
 
 func (g *legacyGroup) usage() (instance.Usage, error) {

@@ -170,7 +170,12 @@ func (g *unifiedGroup) limit(l instance.Limits, _ int64) error {
 	return nil
 }
 
-func (g *unifiedGroup) oomKilled() bool { return getField(g.dir, "memory.events", "oom_kill") > 0 }
+func (g *unifiedGroup) strain() instance.Strain {
+	return instance.Strain{
+		MemoryKills:  getField(g.dir, "memory.events", "oom_kill"),
+		ForksRefused: getField(g.dir, "pids.events", "max"),
+	}
+}
 
 func (g *unifiedGroup) usage() (instance.Usage, error) {
 	mem, err1 := getInt(g.dir, "memory.current")

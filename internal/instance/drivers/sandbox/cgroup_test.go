@@ -49,7 +49,7 @@ func TestUnified(t *testing.T) {
 		"p/cgroup.controllers": "cpu memory\n", "p/cgroup.subtree_control": "",
 		"p/g/memory.max": "max", "p/g/memory.swap.max": "max", "p/g/memory.oom.group": "0", "p/g/cpu.max": "max 100000",
 		"p/g/memory.current": "4096\n", "p/g/pids.current": "3\n", "p/g/cpu.stat": "usage_usec 1500\nuser_usec 1\n",
-		"p/g/memory.events": "low 0\noom 1\noom_kill 2\n",
+		"p/g/memory.events": "low 0\noom 1\noom_kill 2\n", "p/g/pids.events": "max 5\n",
 	})
 	c := findControllers(root, "0::/\n", "p")
 	if c.lacks(kindMemory) != "" || c.lacks(kindCPU) != "" {
@@ -63,8 +63,8 @@ func TestUnified(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFiles(t, g.dir, map[string]string{"memory.max": "33554432", "memory.swap.max": "0", "memory.oom.group": "1", "cpu.max": "25000 100000"})
-	if !g.oomKilled() {
-		t.Error("a kill for memory was not seen")
+	if got := g.strain(); got != (instance.Strain{MemoryKills: 2, ForksRefused: 5}) {
+		t.Errorf("strain = %+v", got)
 	}
 	u, err := g.usage()
 	if err != nil || u.MemoryBytes != 4096 || u.PIDs != 3 || u.CPU != 1500*time.Microsecond {
@@ -168,8 +168,8 @@ func TestLegacy(t *testing.T) {
 	wantFiles(t, root, map[string]string{
 		"memory/own/p/g/memory.limit_in_bytes": "33554432", "cpu/p/g/cpu.cfs_period_us": "1000000", "cpu/p/g/cpu.cfs_quota_us": "5000",
 	})
-	if u, err := g.usage(); err != nil || u.MemoryBytes != 8192 || !g.oomKilled() {
-		t.Errorf("usage = %+v, %v, killed %v", u, err, g.oomKilled())
+	if u, err := g.usage(); err != nil || u.MemoryBytes != 8192 || g.strain() != (instance.Strain{MemoryKills: 1}) {
+		t.Errorf("usage = %+v, %v, strain %+v", u, err, g.strain())
 	}
 }
 

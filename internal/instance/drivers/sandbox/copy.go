@@ -42,7 +42,7 @@ func (i *Instance) live() {
 	if err := p.wait(); err != nil {
 		i.driver.log.Error("waiting for an instance", "instance", i.id, "error", err)
 	}
-	i.exit = p.exit(p.berth.group.oomKilled())
+	i.exit = p.exit()
 	i.exit.Requested = i.requested.Load()
 	i.out.finish()
 	i.unlisten()
@@ -72,6 +72,9 @@ func (i *Instance) Usage() (instance.Usage, error) {
 	return u, nil
 }
 
+// Strain implements instance.Strained.
+func (i *Instance) Strain() instance.Strain { return i.process.berth.group.strain() }
+
 // Stop implements instance.Instance. A second call can only shorten the grace.
 func (i *Instance) Stop(grace time.Duration) {
 	i.requested.Store(true)
@@ -91,26 +94,44 @@ func (i *Instance) Stop(grace time.Duration) {
 
 // Dial implements instance.Instance.
 func (i *Instance) Dial(ctx context.Context) (net.Conn, error) {
-	select {
-	case <-i.done:
-		return nil, fmt.Errorf("instance %s has ended: %w", i.id, net.ErrClosed)
-	default:
+	if i.socket == "" {
+		return i.DialPort(ctx, i.port)
 	}
-	var conn net.Conn
-	var err error
-	switch {
-	case i.socket != "":
-		var dialer net.Dialer
-		conn, err = dialer.DialContext(ctx, "unix", i.socket)
-	case i.process.berth.netns == nil:
-		conn, err = i.dialRootless(ctx)
-	default:
-		conn, err = i.dialInside(ctx)
+	if err := i.over(); err != nil {
+		return nil, err
 	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", i.socket)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to instance %s: %w", i.id, err)
 	}
 	return conn, nil
+}
+
+// DialPort implements instance.PortDialer.
+func (i *Instance) DialPort(ctx context.Context, port int) (net.Conn, error) {
+	if err := i.over(); err != nil {
+		return nil, err
+	}
+	dial := i.dialInside
+	if i.process.berth.netns == nil {
+		dial = i.dialRootless
+	}
+	conn, err := dial(ctx, port)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to port %d of instance %s: %w", port, i.id, err)
+	}
+	return conn, nil
+}
+
+// over is an error when the copy has ended.
+func (i *Instance) over() error {
+	select {
+	case <-i.done:
+		return fmt.Errorf("instance %s has ended: %w", i.id, net.ErrClosed)
+	default:
+		return nil
+	}
 }
 
 // listen makes the activation socket. Its address is one of the host's files, so the copy's network does not matter.
@@ -138,7 +159,10 @@ func (i *Instance) unlisten() {
 }
 
 var (
-	_ instance.Instance = (*Instance)(nil)
-	_ instance.Timed    = (*Instance)(nil)
-	_ instance.Driver   = (*Driver)(nil)
+	_ instance.Instance   = (*Instance)(nil)
+	_ instance.Timed      = (*Instance)(nil)
+	_ instance.Strained   = (*Instance)(nil)
+	_ instance.Listening  = (*Instance)(nil)
+	_ instance.PortDialer = (*Instance)(nil)
+	_ instance.Driver     = (*Driver)(nil)
 )

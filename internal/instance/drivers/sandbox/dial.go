@@ -18,7 +18,7 @@ import (
 
 // dialInside connects with a socket that was made in the copy's network namespace. The thread is there only while the
 // socket is made.
-func (i *Instance) dialInside(ctx context.Context) (net.Conn, error) {
+func (i *Instance) dialInside(ctx context.Context, port int) (net.Conn, error) {
 	runtime.LockOSThread()
 	if err := enterNetwork(i.process.berth.netns); err != nil {
 		runtime.UnlockOSThread()
@@ -36,7 +36,7 @@ func (i *Instance) dialInside(ctx context.Context) (net.Conn, error) {
 		return nil
 	}
 	dialer := net.Dialer{Control: func(string, string, syscall.RawConn) error { return back() }}
-	conn, err := dialer.DialContext(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(i.port)))
+	conn, err := dialer.DialContext(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	err = errors.Join(err, back())
 	if !inside { // a thread that cannot return stays locked, and ends with its goroutine
 		runtime.UnlockOSThread()
@@ -61,13 +61,13 @@ func enterNetwork(ns *os.File) error {
 
 // dialRootless connects with a socket from inside the copy's user namespace. A thread of the platform may not enter
 // that, but a child that shares the platform's descriptors may: it makes the socket and ends.
-func (i *Instance) dialRootless(ctx context.Context) (net.Conn, error) {
+func (i *Instance) dialRootless(ctx context.Context, port int) (net.Conn, error) {
 	fd, err := i.process.socketInside()
 	if err != nil {
 		return nil, err
 	}
 	_ = unix.SetNonblock(fd, true)
-	err = unix.Connect(fd, &unix.SockaddrInet4{Port: i.port, Addr: [4]byte{127, 0, 0, 1}})
+	err = unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
 	f := os.NewFile(uintptr(fd), "socket")
 	defer f.Close()
 	if errors.Is(err, unix.EINPROGRESS) {

@@ -112,7 +112,8 @@ type Bind struct {
 
 // Runner runs commands to their end; *Driver is one.
 type Runner interface {
-	// Run returns how the command ended. The error is about the sandbox, or ctx's or context.DeadlineExceeded when it
+	// Run returns how the command ended. OutOfMemory is also said of one that failed after the kernel had killed any process
+	// of it for the memory limit. The error is about the sandbox, or ctx's or context.DeadlineExceeded when it
 	// was ended early.
 	Run(ctx context.Context, c Command) (instance.Exit, error)
 }

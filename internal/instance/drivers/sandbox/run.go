@@ -61,7 +61,9 @@ func (d *Driver) run(ctx context.Context, c Command, binds []Bind, began time.Ti
 	stop := context.AfterFunc(ctx, p.kill)
 	err = p.wait()
 	early := !stop()
-	exit := p.exit(p.berth.group.oomKilled())
+	exit := p.exit()
+	// A command is no service that could go on: one that failed after anything in it was killed for memory failed for that.
+	exit.OutOfMemory = exit.Code != 0 && exit.Strain.MemoryKills > 0
 	for _, o := range outs {
 		o.finish()
 	}

@@ -112,6 +112,26 @@ func TestRun(t *testing.T) {
 			t.Errorf("Run = %+v, %v", exit, err)
 		}
 	})
+	t.Run("limits", func(t *testing.T) {
+		if p := limited(); len(p) > 0 {
+			t.Skipf("limits cannot be enforced: %v", p)
+		}
+		c := probe("do", "child", "alloc", "64")
+		c.Limits.MemoryBytes = 32 << 20
+		if exit, err := d.Run(t.Context(), c); err != nil || exit.Code != 1 || !exit.OutOfMemory || exit.Strain.MemoryKills == 0 {
+			t.Errorf("a child that is killed for memory: Run = %+v, %v", exit, err)
+		}
+		c = probe("do", "crowd", "100")
+		c.Limits.PIDs = 40
+		if exit, err := d.Run(t.Context(), c); err != nil || exit.Code != 1 || exit.OutOfMemory || exit.Strain.ForksRefused == 0 {
+			t.Errorf("too many processes: Run = %+v, %v", exit, err)
+		}
+		c = probe("do", "crowd", "2")
+		c.Limits = instance.Limits{PIDs: 100, MemoryBytes: 64 << 20}
+		if exit, err := d.Run(t.Context(), c); err != nil || exit.Code != 0 || exit.Strain != (instance.Strain{}) {
+			t.Errorf("within the limits: Run = %+v, %v", exit, err)
+		}
+	})
 	t.Run("bad binds", func(t *testing.T) {
 		for _, b := range []sandbox.Bind{{Host: "relative", Path: "/x"}, {Host: "/", Path: "x"}, {Host: "/usr", Path: "/"}, {Host: "/no/such", Path: "/x"}} {
 			c := probe("exit", "0")
