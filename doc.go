@@ -29,7 +29,7 @@
 //	config              generated CRDs and the objects installed at start
 //	internal/kubeapi    the embedded control plane
 //	internal/control    controllers, one verb each; they declare the interfaces they need
-//	internal/build      the build seam; build/native; build/source fetches code
+//	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
 //	internal/run        the run seam; run/node
 //	internal/route      the route seam; route/embedded

@@ -27,6 +27,7 @@ var rules = []rule{
 	{under: "./internal/gateway", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/gateway", "./internal/activator", "./internal/instance"}},
 	{under: "./internal/scale", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "net/http"}, except: []string{"./internal/scale"}},
 	{under: "./internal/build", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/build"}},
+	{under: "./framework", never: []string{"./internal/", "./api/", "k8s.io/"}},
 	{under: "./internal/image", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/image"}},
 	{under: "./internal/run", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/run", "./internal/instance", "./internal/activator", "./internal/scale"}},
 	{under: "./internal/kubeapi", never: []string{"./internal/"}, except: []string{"./internal/kubeapi"}},
@@ -42,10 +43,10 @@ var rules = []rule{
 }
 
 // siblings lists folders whose direct children must never import one another: engines behind one seam.
-var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/route/"}
+var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/build/native/", "./internal/route/"}
 
-// shared are children of a sibling folder that the siblings are built on: conformance suites and sources.
-var shared = map[string]bool{"runtest": true, "buildtest": true, "source": true}
+// shared are children of a sibling folder that the siblings are built on: seams, conformance suites and sources.
+var shared = map[string]bool{"runtest": true, "buildtest": true, "source": true, "lang": true, "system": true}
 
 func TestImports(t *testing.T) {
 	for p, deps := range packages(t) {

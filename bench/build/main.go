@@ -19,6 +19,8 @@ import (
 	"github.com/openfunction/ofn/internal/build/buildtest"
 	"github.com/openfunction/ofn/internal/build/execrun"
 	"github.com/openfunction/ofn/internal/build/native"
+	"github.com/openfunction/ofn/internal/build/native/golang"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 	"github.com/openfunction/ofn/internal/build/source"
 )
 
@@ -100,9 +102,14 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.strategy, err = native.New(ctx, native.Options{
-		Dir: filepath.Join(b.dir, "state"), GoRoot: root, Framework: fw, CACertificates: []byte("none\n"),
-		Runner: execrun.Runner{}, Images: &buildtest.Images{}, Sources: source.New(source.Options{Bundles: bundle{filepath.Join(b.dir, "source")}}),
+	state := filepath.Join(b.dir, "state")
+	g, err := golang.New(golang.Options{Tools: lang.Tools{Cache: filepath.Join(state, "cache/go"), Runner: execrun.Runner{}, OS: "linux"}, GoRoot: root, Framework: fw})
+	if err != nil {
+		return err
+	}
+	b.strategy, err = native.New(native.Options{
+		Dir: state, Languages: []lang.Entry{{Name: "Go", Language: g}}, CACertificates: []byte("none\n"),
+		Images: &buildtest.Images{}, Sources: source.New(source.Options{Bundles: bundle{filepath.Join(b.dir, "source")}}),
 	})
 	if err != nil {
 		return err
@@ -193,8 +200,8 @@ func (b bundle) FetchBundle(_ context.Context, _ build.Source, dir string, _ int
 // ResolveBundle always answers the same.
 func (b bundle) ResolveBundle(context.Context, build.Source) (string, error) { return "sha256:0", nil }
 
-func framework() (native.Framework, error) {
-	fw := native.Framework{Version: "bench", Full: map[string][]byte{}, Lean: map[string][]byte{"go.mod": []byte("module " + modulePath + "\n\ngo 1.24\n")}}
+func framework() (golang.Framework, error) {
+	fw := golang.Framework{Version: "bench", Full: map[string][]byte{}, Lean: map[string][]byte{"go.mod": []byte("module " + modulePath + "\n\ngo 1.24\n")}}
 	files, err := filepath.Glob("framework/go/host/*.go")
 	if err != nil || len(files) == 0 {
 		return fw, fmt.Errorf("no framework/go/host here (%v): run it in the root of the repository", err)

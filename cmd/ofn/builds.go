@@ -5,16 +5,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
-
-	functionsframework "github.com/OpenFunction/functions-framework-go"
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 	"github.com/openfunction/ofn/internal/build/source"
 	"github.com/openfunction/ofn/internal/image/assemble"
 	"github.com/openfunction/ofn/internal/instance"
@@ -28,44 +27,35 @@ type builds struct {
 	logs       *build.Logs
 }
 
-// newBuilds makes the native strategy. Without Go on the machine it says so when something is to be built, because images
-// that exist can be served all the same.
-func newBuilds(ctx context.Context, s *settings, img images, runner build.Runner) (*builds, error) {
+// newBuilds makes the native strategy. A language whose tools the machine lacks says so when something of it is to be built,
+// because images that exist can be served all the same.
+func newBuilds(s *settings, img images, runner build.Runner) (*builds, error) {
 	logs, err := build.NewLogs(filepath.Join(s.dataDir, "build-logs"), 4<<20)
 	if err != nil {
 		return nil, err
 	}
 	fetcher := source.New(source.Options{Git: program("git"), SSH: program("ssh"), Bundles: img, AllowLocal: s.allowLocalGit, Env: proxyEnv()})
-	strategy, err := newNative(ctx, s, img, runner, fetcher)
+	strategy, err := newNative(s, img, runner, fetcher)
 	if err != nil {
-		strategy = unavailable{err}
+		return nil, err
 	}
 	strategy = logs.Record(build.Limit(strategy, s.builds))
 	return &builds{strategies: map[string]build.Strategy{"": strategy, "native": strategy}, heads: fetcher, logs: logs}, nil
 }
 
-func newNative(ctx context.Context, s *settings, img images, runner build.Runner, fetcher build.Fetcher) (build.Strategy, error) {
-	root, err := s.findGoRoot()
-	if err != nil {
-		return nil, err
-	}
+func newNative(s *settings, img images, runner build.Runner, fetcher build.Fetcher) (build.Strategy, error) {
 	certificates, err := assemble.HostCertificates()
 	if err != nil {
 		return nil, fmt.Errorf("reading this machine's certificate authorities: %w", err)
 	}
-	proxy, err := goEnv(filepath.Join(root, "bin", "go"), "GOPROXY")
+	root, _ := s.findGoRoot() // Go alone is not built without it
+	dir := filepath.Join(s.dataDir, "build")
+	tools := lang.Tools{Cache: filepath.Join(dir, "cache"), Runner: runner, OS: "linux", Arch: runtime.GOARCH, Limits: lang.Limits{}.Complete(), Env: proxyEnv()}
+	known, err := languages(tools, root)
 	if err != nil {
 		return nil, err
 	}
-	sums, err := goEnv(filepath.Join(root, "bin", "go"), "GOSUMDB")
-	if err != nil {
-		return nil, err
-	}
-	return native.New(ctx, native.Options{
-		Dir: filepath.Join(s.dataDir, "build"), GoRoot: root, Runner: runner, Sources: fetcher, Images: img,
-		Framework:      native.Framework{Version: version, Full: functionsframework.Full(), Lean: functionsframework.Lean()},
-		CACertificates: certificates, GoProxy: proxy, GoSumDB: sums, Env: proxyEnv(),
-	})
+	return native.New(native.Options{Dir: dir, Languages: known, Sources: fetcher, Images: img, CACertificates: certificates, Zones: zones(root)})
 }
 
 func program(name string) string {
@@ -85,14 +75,6 @@ func proxyEnv() []string {
 		}
 	}
 	return out
-}
-
-// unavailable is the strategy of a machine that cannot build.
-type unavailable struct{ why error }
-
-func (u unavailable) Build(context.Context, build.Request, io.Writer) (build.Result, error) {
-	return build.Result{}, &build.Failure{Reason: "BuilderUnavailable", Message: fmt.Sprintf(
-		"this machine cannot build Go functions: %v. Install Go and start ofn again, or give an image that is built already", u.why)}
 }
 
 // sandboxed runs build commands in the sandbox driver.
@@ -120,7 +102,11 @@ func (r sandboxed) Run(ctx context.Context, c build.Command) (build.Exit, error)
 		}
 		return build.Exit{}, fmt.Errorf("running a build command: %w", err)
 	}
-	return build.Exit{Code: exit.Code, Exceeded: exceeded(exit)}, nil
+	out := build.Exit{Code: exit.Code}
+	if exit.OutOfMemory {
+		out.Exceeded = build.Memory
+	}
+	return out, nil
 }
 
 // system is what programs of the host need of the host to run: its programs, libraries, names and certificates.

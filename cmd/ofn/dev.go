@@ -18,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 
-	functionsframework "github.com/OpenFunction/functions-framework-go"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,6 +25,8 @@ import (
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/execrun"
 	"github.com/openfunction/ofn/internal/build/native"
+	"github.com/openfunction/ofn/internal/build/native/golang"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 	"github.com/openfunction/ofn/internal/cli/manifest"
 	"github.com/openfunction/ofn/internal/dev"
 )
@@ -207,17 +208,21 @@ func (d *development) strategy(ctx context.Context, dir string, programs *dev.Pr
 		return nil, err
 	}
 	env := proxyEnv()
-	for _, name := range []string{"GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE"} {
-		env = append(env, name+"="+set[name])
-	}
 	for _, name := range []string{"PATH", "HOME", "USER", "SSH_AUTH_SOCK"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}
 	}
-	return native.New(ctx, native.Options{Dir: dir, GoRoot: set["GOROOT"], OS: runtime.GOOS, Runner: unlimited{}, Sources: dev.Source{Dir: d.dir}, Images: programs,
-		Framework: native.Framework{Version: version, Full: functionsframework.Full(), Lean: functionsframework.Lean()},
-		GoProxy:   set["GOPROXY"], GoSumDB: set["GOSUMDB"], BuildCache: set["GOCACHE"], ModCache: set["GOMODCACHE"], Env: env})
+	g, err := golang.New(golang.Options{
+		Tools:  lang.Tools{Cache: filepath.Join(dir, "cache/go"), Runner: unlimited{}, OS: runtime.GOOS, Env: env},
+		GoRoot: set["GOROOT"], Framework: goFramework(), GoProxy: set["GOPROXY"], GoSumDB: set["GOSUMDB"], BuildCache: set["GOCACHE"], ModCache: set["GOMODCACHE"],
+		Settings: map[string]string{"GOPRIVATE": set["GOPRIVATE"], "GONOPROXY": set["GONOPROXY"], "GONOSUMDB": set["GONOSUMDB"], "GOINSECURE": set["GOINSECURE"]},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return native.New(native.Options{Dir: dir, Languages: []lang.Entry{{Name: "Go", Runtimes: []string{"go", "golang"}, Language: g}},
+		OS: runtime.GOOS, Sources: dev.Source{Dir: d.dir}, Images: programs})
 }
 
 // unlimited runs the compiler as the developer would.

@@ -105,7 +105,7 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 		return fmt.Errorf("cleaning up after an earlier run: %w", err)
 	}
 	img := images{p.store}
-	if p.builds, err = newBuilds(ctx, s, img, sandboxed{p.driver}); err != nil {
+	if p.builds, err = newBuilds(s, img, sandboxed{p.driver}); err != nil {
 		return err
 	}
 	if p.copies, err = copylog.Open(filepath.Join(s.dataDir, "logs"), copylog.Options{Log: p.log}); err != nil {

@@ -18,10 +18,19 @@ type Request struct {
 	// Builder is the builder image or native builder the user named, e.g. "openfunction/builder-go:latest" or "native". Empty lets the strategy detect.
 	Builder    string
 	Dockerfile string
+	// Target is what the image must run on: "" is a process of this machine's kind, TargetWasm a WebAssembly runtime.
+	Target string
 	Env        map[string]string
 	Params     map[string]Param
 	Timeout    time.Duration // 0 is the platform's default
+	// BuilderAuth pulls the builder image, where the strategy has one.
+	BuilderAuth Auth
+	// Dependencies is how private dependencies are downloaded.
+	Dependencies Dependencies
 }
+
+// TargetWasm asks for a WebAssembly module.
+const TargetWasm = "wasm"
 
 // Param is one strategy parameter: a value or a list of values.
 type Param struct {

@@ -13,7 +13,8 @@ import (
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/buildtest"
-	"github.com/openfunction/ofn/internal/build/native"
+	"github.com/openfunction/ofn/internal/build/native/golang"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 const usesText = `package hello
@@ -112,17 +113,13 @@ func request() build.Request {
 }
 
 // setup makes a strategy for a source directory; change may alter its options.
-func setup(t *testing.T, src string, change func(o *native.Options)) build.Strategy {
+func setup(t *testing.T, src string, change func(o *all)) build.Strategy {
 	t.Helper()
 	o := options(t, buildtest.Deps{Dir: t.TempDir(), Sources: sources(dirBundle{src}), Images: &buildtest.Images{}})
 	if change != nil {
 		change(&o)
 	}
-	s, err := native.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return o.strategy(t)
 }
 
 func reason(err error) string {
@@ -143,7 +140,7 @@ func TestModulesFromProxy(t *testing.T) {
 			src := t.TempDir()
 			write(t, src, files)
 			mods, url := t.TempDir(), proxy(t)
-			s := setup(t, src, func(o *native.Options) { o.GoProxy, o.GoSumDB, o.ModCache = url, "off", mods })
+			s := setup(t, src, func(o *all) { o.golang.GoProxy, o.golang.GoSumDB, o.golang.ModCache = url, "off", mods })
 			t.Cleanup(func() { makeWritable(mods) })
 			var log bytes.Buffer
 			if _, err := s.Build(t.Context(), request(), &log); err != nil {
@@ -195,13 +192,13 @@ func TestLinks(t *testing.T) {
 func TestLimits(t *testing.T) {
 	src := t.TempDir()
 	write(t, src, map[string]string{"hello.go": "package hello\n\nimport \"net/http\"\n\nfunc HelloWorld(http.ResponseWriter, *http.Request) {}\n"})
-	for want, l := range map[string]native.Limits{
+	for want, l := range map[string]lang.Limits{
 		"OutOfMemory": {MemoryBytes: 4 << 20},
 		"DiskFull":    {DiskBytes: 1 << 20},
 	} {
 		t.Run(want, func(t *testing.T) {
 			// A cache of its own: what other builds wrote must not make this one small.
-			s := setup(t, src, func(o *native.Options) { o.Limits, o.BuildCache = l, t.TempDir() })
+			s := setup(t, src, func(o *all) { o.Limits, o.golang.BuildCache = l, t.TempDir() })
 			if _, err := s.Build(t.Context(), request(), io.Discard); reason(err) != want {
 				t.Errorf("got %v, want %s", err, want)
 			}
@@ -218,8 +215,8 @@ func TestExceeded(t *testing.T) {
 	src := t.TempDir()
 	write(t, src, map[string]string{"hello.go": "package hello\n\nimport \"net/http\"\n\nfunc HelloWorld(http.ResponseWriter, *http.Request) {}\n"})
 	for r, want := range map[build.Resource]string{build.Memory: "OutOfMemory", build.Processes: "TooManyProcesses", build.FileSize: "DiskFull"} {
-		s := setup(t, src, func(o *native.Options) {
-			o.Runner = runner(func(build.Command) (build.Exit, error) { return build.Exit{Code: -1, Exceeded: r}, nil })
+		s := setup(t, src, func(o *all) {
+			o.golang.Runner = runner(func(build.Command) (build.Exit, error) { return build.Exit{Code: -1, Exceeded: r}, nil })
 		})
 		if _, err := s.Build(t.Context(), request(), io.Discard); reason(err) != want {
 			t.Errorf("%s: got %v, want %s", r, err, want)
@@ -233,8 +230,8 @@ func TestCommandIsClosed(t *testing.T) {
 	write(t, src, map[string]string{"hello.go": "package hello\n\nimport \"net/http\"\n\nfunc HelloWorld(http.ResponseWriter, *http.Request) {}\n"})
 	var got build.Command
 	stop := errors.New("seen enough")
-	s := setup(t, src, func(o *native.Options) {
-		o.Runner = runner(func(c build.Command) (build.Exit, error) { got = c; return build.Exit{}, stop })
+	s := setup(t, src, func(o *all) {
+		o.golang.Runner = runner(func(c build.Command) (build.Exit, error) { got = c; return build.Exit{}, stop })
 	})
 	r := request()
 	for k, v := range map[string]string{"GOFLAGS": "-toolexec=evil", "CGO_ENABLED": "1", "CC": "evil", "PATH": "/evil", "GOTOOLCHAIN": "go1.evil", "LD_PRELOAD": "evil"} {
@@ -251,9 +248,15 @@ func TestCommandIsClosed(t *testing.T) {
 	}
 }
 
-func TestNewNeedsGo(t *testing.T) {
-	_, err := native.New(t.Context(), native.Options{Dir: t.TempDir(), GoRoot: t.TempDir()})
-	if err == nil || !strings.Contains(err.Error(), "Go distribution") {
+// Without Go, other things can be built and served; a Go source is told what is missing before anything else.
+func TestNeedsGo(t *testing.T) {
+	if _, err := golang.New(golang.Options{Tools: lang.Tools{Cache: t.TempDir()}, GoRoot: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "Go distribution") {
+		t.Errorf("got %v", err)
+	}
+	src := t.TempDir()
+	write(t, src, map[string]string{"hello.go": "package hello\n"})
+	s := setup(t, src, func(o *all) { o.golang.GoRoot = "" })
+	if _, err := s.Build(t.Context(), request(), io.Discard); reason(err) != "ToolMissing" || !strings.Contains(err.Error(), "install") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -6,27 +6,18 @@ import (
 	"io/fs"
 	"maps"
 	"net/url"
-	"os"
-	"path/filepath"
-	"runtime"
+	"strings"
 
 	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-const (
-	appDir    = "app"
-	sourceDir = "workspace"
-	runAs     = "65532:65532"
-)
+const runAs = "65532:65532"
 
-// baseLayer is what a static program wants to find: certificates, time zones, names of users, a place for temporary files.
-func baseLayer(o Options) (build.Layer, error) {
-	zones, err := os.ReadFile(filepath.Join(o.GoRoot, "lib/time/zoneinfo.zip"))
-	if err != nil {
-		return nil, fmt.Errorf("reading Go's time zones: %w", err)
-	}
+// baseLayer is what every program wants to find: certificates, time zones, names of users, a place for temporary files.
+func baseLayer(o Options) build.Layer {
 	dir := fs.ModeDir | 0o755
-	l := build.Layer{
+	return build.Layer{
 		{Path: "etc", Mode: dir},
 		{Path: "etc/group", Mode: 0o644, Data: []byte("root:x:0:\nnonroot:x:65532:\nnobody:x:65534:\n")},
 		{Path: "etc/nsswitch.conf", Mode: 0o644, Data: []byte("hosts: files dns\n")},
@@ -37,55 +28,57 @@ func baseLayer(o Options) (build.Layer, error) {
 		{Path: "tmp", Mode: fs.ModeDir | fs.ModeSticky | 0o777},
 		{Path: "usr", Mode: dir},
 		{Path: "usr/share", Mode: dir},
-		{Path: "usr/share/zoneinfo.zip", Mode: 0o644, Data: zones},
+		{Path: "usr/share/zoneinfo.zip", Mode: 0o644, Data: o.Zones},
 	}
-	return l, nil
 }
 
 // write assembles the image and stores it.
-func (s *Strategy) write(ctx context.Context, j *job, p program, src build.SourceResult) (build.Result, error) {
+func (s *Strategy) write(ctx context.Context, j *lang.Job, p lang.Program, src build.SourceResult) (build.Result, error) {
 	img := build.Image{
-		Layers: []build.Layer{s.base, {
-			{Path: appDir, Mode: fs.ModeDir | 0o755},
-			{Path: appDir + "/function", Mode: 0o755, File: p.file},
-		}},
-		Entrypoint: []string{"/" + appDir + "/function"},
-		Env:        append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "ZONEINFO=/usr/share/zoneinfo.zip"}, p.env...),
-		Dir:        "/" + sourceDir,
-		User:       runAs,
-		Labels:     labels(j, p, src),
-		OS:         s.opts.OS,
-		Arch:       s.arch(),
+		Entrypoint: p.Entrypoint, Dir: p.Dir, Labels: labels(j, p, src), OS: s.opts.OS, Arch: s.opts.Arch,
 	}
-	source := build.Layer{{Path: sourceDir, Mode: fs.ModeDir | 0o755}}
-	if !j.env.clearSource {
-		source = j.tree.layer(sourceDir, j.env.replaced)
+	if p.Platform != "" {
+		img.OS, img.Arch, _ = strings.Cut(p.Platform, "/")
 	}
-	img.Layers = append(img.Layers, source)
-	digest, size, err := s.opts.Images.Write(ctx, j.request.Output, img)
+	if p.Bare {
+		img.Layers, img.Env = append(p.Runtime, p.Layers...), p.Env
+	} else {
+		img.Layers = append(append([]build.Layer{s.base}, p.Runtime...), p.Layers...)
+		img.Layers = append(append(img.Layers, source(j, p)), p.Above...)
+		img.Env = append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "ZONEINFO=/usr/share/zoneinfo.zip"}, p.Env...)
+		img.User = runAs
+		if img.Dir == "" {
+			img.Dir = "/" + lang.SourceDir
+		}
+	}
+	digest, size, err := s.opts.Images.Write(ctx, j.Request.Output, img)
 	if err != nil {
-		return build.Result{}, fmt.Errorf("storing the image as %s: %w", j.request.Output.Image, err)
+		return build.Result{}, fmt.Errorf("storing the image as %s: %w", j.Request.Output.Image, err)
 	}
 	return build.Result{Digest: digest, Size: size, Sources: []build.SourceResult{src}}, nil
 }
 
-func (s *Strategy) arch() string {
-	if s.opts.Arch != "" {
-		return s.opts.Arch
+// source is the layer of the user's files, or of their empty directory.
+func source(j *lang.Job, p lang.Program) build.Layer {
+	switch {
+	case j.Env.ClearSource && p.SourceNeeded:
+		lang.NoEffect(j.Log, "FUNC_CLEAR_SOURCE", "the source is what runs")
+	case j.Env.ClearSource:
+		return build.Layer{{Path: lang.SourceDir, Mode: fs.ModeDir | 0o755}}
 	}
-	return runtime.GOARCH
+	return j.Tree.Layer(lang.SourceDir, j.Replaced)
 }
 
-func labels(j *job, p program, src build.SourceResult) map[string]string {
-	l := map[string]string{"io.openfunction.function": j.request.Function}
-	maps.Copy(l, j.env.labels)
-	maps.Copy(l, p.labels)
-	if p.listenFD {
+func labels(j *lang.Job, p lang.Program, src build.SourceResult) map[string]string {
+	l := map[string]string{"io.openfunction.function": j.Request.Function}
+	maps.Copy(l, j.Env.Labels)
+	maps.Copy(l, p.Labels)
+	if p.ListenFD {
 		l["io.openfunction.listen"] = "fd"
 	}
 	if src.CommitSHA != "" {
 		l["org.opencontainers.image.revision"] = src.CommitSHA
-		if u, err := url.Parse(j.request.Source.URL); err == nil {
+		if u, err := url.Parse(j.Request.Source.URL); err == nil {
 			u.User = nil
 			l["org.opencontainers.image.source"] = u.String()
 		}

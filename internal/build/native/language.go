@@ -1,69 +1,63 @@
 package native
 
 import (
-	"context"
-	"io"
-	"maps"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-// language compiles sources of one programming language.
-type language interface {
-	// detect tells whether the source is of this language, by its file names.
-	detect(t *tree, env funcEnv) bool
-	// compile leaves a program in the job's work directory.
-	compile(ctx context.Context, j *job) (program, error)
-}
-
-// job is one build on its way through a language.
-type job struct {
-	request build.Request
-	env     funcEnv
-	tree    *tree
-	work    string // directory of this build alone
-	log     io.Writer
-}
-
-// program is what a language makes of a source.
-type program struct {
-	file     string // the executable, on this machine
-	env      []string
-	labels   map[string]string
-	listenFD bool // takes its listening socket as file descriptor 3, in the manner of systemd
-}
-
-// markers tell other languages apart, for the sake of the message.
+// markers tell languages apart that nothing here builds, for the sake of the message.
 var markers = map[string]string{
 	"package.json": "Node.js", "requirements.txt": "Python", "main.py": "Python", "pyproject.toml": "Python",
 	"pom.xml": "Java", "build.gradle": "Java", "build.gradle.kts": "Java", "Cargo.toml": "Rust",
 	"Gemfile": "Ruby", "composer.json": "PHP", "Dockerfile": "a Dockerfile",
 }
 
-func (s *Strategy) detect(t *tree, env funcEnv) (language, error) {
-	if len(t.files) == 0 {
-		return nil, failure("SourceEmpty", "the source holds no files%s", at(t.sub))
+// choose finds the language of a source: what FUNC_RUNTIME says, else the first that recognises the files, where the one that the
+// builder image is named after is asked first.
+func (s *Strategy) choose(t *lang.Tree, env lang.Env, builder string) (lang.Entry, error) {
+	if len(t.Files) == 0 {
+		return lang.Entry{}, lang.Failure("SourceEmpty", "the source holds no files%s", lang.At(t.Sub))
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.languages)) {
-		if l := s.languages[name]; l.detect(t, env) {
+	if env.Runtime != "" {
+		if l, ok := s.named(env.Runtime); ok {
+			return l, nil
+		}
+		return lang.Entry{}, lang.Failure("LanguageUnsupported", "FUNC_RUNTIME is %q: the native builder builds %s", env.Runtime, s.supported())
+	}
+	if l, ok := s.named(builderRuntime(builder)); ok && l.Language.Detect(t, env) {
+		return l, nil
+	}
+	for _, l := range s.opts.Languages {
+		if l.Language.Detect(t, env) {
 			return l, nil
 		}
 	}
-	supported := strings.Join(slices.Sorted(maps.Keys(s.languages)), ", ")
-	for _, f := range t.files {
-		if lang, ok := markers[path.Base(f.path)]; ok {
-			return nil, failure("LanguageUnsupported", "%s says the source is %s, which the native builder cannot build; it builds: %s", f.path, lang, supported)
+	for _, f := range t.Files {
+		if name, ok := markers[path.Base(f.Path)]; ok {
+			return lang.Entry{}, lang.Failure("LanguageUnsupported", "%s says the source is %s, which the native builder cannot build; it builds: %s", f.Path, name, s.supported())
 		}
 	}
-	return nil, failure("LanguageUnsupported", "cannot tell the language of the source%s: the native builder builds %s and found no file of it", at(t.sub), supported)
+	return lang.Entry{}, lang.Failure("LanguageUnsupported", "cannot tell the language of the source%s: the native builder builds %s and found no file of it", lang.At(t.Sub), s.supported())
 }
 
-func at(sub string) string {
-	if sub == "." {
-		return ""
+// named finds the language of a runtime such as "go", "go121", "python3.11" or "nodejs".
+func (s *Strategy) named(runtime string) (lang.Entry, bool) {
+	runtime = strings.TrimRight(strings.ToLower(runtime), "0123456789.")
+	for _, l := range s.opts.Languages {
+		if runtime != "" && slices.Contains(l.Runtimes, runtime) {
+			return l, true
+		}
 	}
-	return " in " + sub
+	return lang.Entry{}, false
+}
+
+func (s *Strategy) supported() string {
+	var names []string
+	for _, l := range s.opts.Languages {
+		names = append(names, l.Name)
+	}
+	return strings.Join(names, ", ")
 }

@@ -1,9 +1,8 @@
 // Package native builds functions with the tools of their own language, without a daemon or builder images: it detects the
 // language, renders the main that the function lacks, compiles, and lays the program over a minimal base image.
 //
-// What one build may do to another. A Go build runs no code of the user: cgo is off, nothing is generated, no other toolchain is
-// fetched, and flags that name programs or files are refused. The go command alone writes to the shared caches; modules enter them
-// verified against the checksum database. A build that turns the verification off for some modules gets a module cache of its own.
+// The languages are siblings behind the seam in package lang and come in as Options.Languages. What they run is bounded by
+// lang.Tools; what one build may do to another is said by each of them.
 package native
 
 import (
@@ -14,106 +13,56 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-// Options say what to build with. Dir, GoRoot, Runner, Sources, Images and Framework must be set.
+// Options say what to build with. Dir, Languages, Sources and Images must be set.
 type Options struct {
-	// Dir holds work directories and caches. It belongs to one Strategy.
+	// Dir holds work directories and remembered results. It belongs to one Strategy.
 	Dir string
-	// GoRoot is a Go distribution: GoRoot/bin/go is what compiles.
-	GoRoot string
-	// Arch is the architecture of the images; empty is this program's own.
-	Arch string
-	// OS is what the programs are for; empty is linux. Another one makes programs for a developer's own machine, not images.
-	OS      string
-	Runner  build.Runner
-	Sources build.Fetcher
-	Images  build.Images
-	// Framework is the source that generated mains are compiled against.
-	Framework Framework
-	// CACertificates goes into the base image, PEM.
-	CACertificates []byte
-	Limits         Limits
-	// GoProxy and GoSumDB are the Go settings GOPROXY and GOSUMDB; empty is Go's default.
-	GoProxy, GoSumDB string
-	// Env is added to the environment of build tools, "KEY=value": HTTPS_PROXY, SSL_CERT_FILE and the like.
-	Env []string
-	// BuildCache and ModCache replace the caches in Dir.
-	BuildCache, ModCache string
-}
-
-// Framework is the source of github.com/OpenFunction/functions-framework-go, text by slash-separated path inside the module.
-type Framework struct {
-	Version string
-	Full    map[string][]byte
-	Lean    map[string][]byte // only package host, without requirements
-}
-
-// Limits bound one build. Zero fields are the defaults.
-type Limits struct {
-	MemoryBytes int64         // 2 GiB
-	CPUMillis   int64         // not limited
-	PIDs        int64         // 512
-	DiskBytes   int64         // 2 GiB for source, temporary files and program
-	Time        time.Duration // 10 minutes, when the request says nothing
-}
-
-func (l Limits) complete() Limits {
-	if l.MemoryBytes == 0 {
-		l.MemoryBytes = 2 << 30
-	}
-	if l.PIDs == 0 {
-		l.PIDs = 512
-	}
-	if l.DiskBytes == 0 {
-		l.DiskBytes = 2 << 30
-	}
-	if l.Time == 0 {
-		l.Time = 10 * time.Minute
-	}
-	return l
+	// Languages are asked in this order whether a source is theirs.
+	Languages []lang.Entry
+	// OS and Arch are the platform of the images; empty is linux, and this program's own.
+	OS, Arch string
+	Sources  build.Fetcher
+	Images   build.Images
+	// CACertificates and Zones, a zoneinfo.zip of Go, go into the base image.
+	CACertificates, Zones []byte
+	Limits                lang.Limits
 }
 
 // Strategy builds natively. It may be used by many goroutines, each building another ID.
 type Strategy struct {
-	opts      Options
-	languages map[string]language
-	results   results
-	base      build.Layer
-	identity  string // of everything but the request that makes a result what it is
+	opts    Options
+	results results
+	base    build.Layer
 }
 
 var _ build.Strategy = (*Strategy)(nil)
 
-// New prepares the directories, removes what an earlier process left in them, and asks the toolchain for its version.
-func New(ctx context.Context, o Options) (*Strategy, error) {
-	o.Limits = o.Limits.complete()
+// New prepares the directories and removes what an earlier process left in them.
+func New(o Options) (*Strategy, error) {
+	o.Limits = o.Limits.Complete()
 	if o.OS == "" {
 		o.OS = "linux"
+	}
+	if o.Arch == "" {
+		o.Arch = runtime.GOARCH
 	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, "cache/results"), 0o750); err != nil {
 		return nil, fmt.Errorf("preparing the build directory: %w", err)
 	}
-	if err := sweep(o.Dir, time.Now()); err != nil {
+	if err := emptyDir(filepath.Join(o.Dir, "work")); err != nil { // what a process that was killed left
 		return nil, err
 	}
-	g, err := newGolang(ctx, o)
-	if err != nil {
+	if err := lang.Sweep(o.Dir, time.Now(), "cache/results/*"); err != nil {
 		return nil, err
 	}
-	s := &Strategy{
-		opts:      o,
-		languages: map[string]language{"Go": g},
-		results:   results{dir: filepath.Join(o.Dir, "cache/results")},
-	}
-	if s.base, err = baseLayer(o); err != nil {
-		return nil, err
-	}
-	s.identity = fmt.Sprintf("native 1\n%s\n%s\n%x\n", g.identity(), o.OS, sha256.Sum256(o.CACertificates))
-	return s, nil
+	return &Strategy{opts: o, results: results{dir: filepath.Join(o.Dir, "cache/results")}, base: baseLayer(o)}, nil
 }
 
 // Build implements build.Strategy.
@@ -155,25 +104,29 @@ func (s *Strategy) build(ctx context.Context, r build.Request, work string, log 
 	if err != nil {
 		return build.Result{}, err
 	}
-	t, err := readTree(src, fetched.SubPath)
+	t, err := lang.ReadTree(src, fetched.SubPath)
 	if err != nil {
 		return build.Result{}, err
 	}
-	key := s.key(r, t, fetched)
+	env, err := lang.ParseEnv(r.Env, log)
+	if err != nil {
+		return build.Result{}, err
+	}
+	l, err := s.choose(t, env, r.Builder)
+	if err != nil {
+		return build.Result{}, err
+	}
+	identity, err := l.Language.Identity(ctx)
+	if err != nil {
+		return build.Result{}, err
+	}
+	key := s.key(r, t, fetched, l.Name+" "+identity)
 	if res, ok, err := s.reuse(ctx, key, r, log); ok || err != nil {
 		res.Sources = []build.SourceResult{fetched.Result}
 		return res, err
 	}
-	env, err := parseEnv(r.Env, log)
-	if err != nil {
-		return build.Result{}, err
-	}
-	l, err := s.detect(t, env)
-	if err != nil {
-		return build.Result{}, err
-	}
-	j := &job{request: r, env: env, tree: t, work: work, log: log}
-	p, err := l.compile(ctx, j)
+	j := &lang.Job{Request: r, Env: env, Tree: t, Work: work, Log: log, Replaced: map[string][]byte{}}
+	p, err := l.Language.Compile(ctx, j)
 	if err != nil {
 		return build.Result{}, err
 	}
@@ -208,8 +161,4 @@ func emptyDir(dir string) error {
 		return fmt.Errorf("preparing the work directory: %w", err)
 	}
 	return nil
-}
-
-func failure(reason, format string, args ...any) *build.Failure {
-	return &build.Failure{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/openfunction/ofn/internal/build/buildtest"
 	"github.com/openfunction/ofn/internal/build/execrun"
 	"github.com/openfunction/ofn/internal/build/native"
+	"github.com/openfunction/ofn/internal/build/native/golang"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 	"github.com/openfunction/ofn/internal/build/source"
 )
 
@@ -26,7 +28,24 @@ func sources(b build.BundleFetcher) build.Fetcher {
 
 func newStrategy(t *testing.T, d buildtest.Deps) build.Strategy {
 	t.Helper()
-	s, err := native.New(t.Context(), options(t, d))
+	return options(t, d).strategy(t)
+}
+
+// all are the options of the builder and of Go.
+type all struct {
+	native.Options
+	golang golang.Options
+}
+
+func (a all) strategy(t *testing.T) build.Strategy {
+	t.Helper()
+	a.golang.Limits = a.Limits
+	g, err := golang.New(a.golang)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Languages = []lang.Entry{{Name: "Go", Runtimes: []string{"go"}, Language: g}}
+	s, err := native.New(a.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,13 +53,15 @@ func newStrategy(t *testing.T, d buildtest.Deps) build.Strategy {
 }
 
 // options shares the caches of the developer, so that tests do not compile the standard library anew.
-func options(t *testing.T, d buildtest.Deps) native.Options {
+func options(t *testing.T, d buildtest.Deps) all {
 	t.Helper()
-	return native.Options{
-		Dir: d.Dir, Sources: d.Sources, Images: d.Images, Runner: execrun.Runner{},
-		GoRoot: goEnv(t, "GOROOT"), BuildCache: goEnv(t, "GOCACHE"), ModCache: goEnv(t, "GOMODCACHE"),
-		GoProxy: goEnv(t, "GOPROXY"), GoSumDB: goEnv(t, "GOSUMDB"),
-		Framework: framework(t), CACertificates: []byte("none\n"),
+	return all{
+		Options: native.Options{Dir: d.Dir, Sources: d.Sources, Images: d.Images, CACertificates: []byte("none\n")},
+		golang: golang.Options{
+			Tools:  lang.Tools{Cache: filepath.Join(d.Dir, "cache/go"), Runner: execrun.Runner{}, OS: "linux"},
+			GoRoot: goEnv(t, "GOROOT"), BuildCache: goEnv(t, "GOCACHE"), ModCache: goEnv(t, "GOMODCACHE"),
+			GoProxy: goEnv(t, "GOPROXY"), GoSumDB: goEnv(t, "GOSUMDB"), Framework: framework(t),
+		},
 	}
 }
 
@@ -54,9 +75,9 @@ func goEnv(t *testing.T, name string) string {
 }
 
 // framework is the source of framework/go of this repository.
-func framework(t *testing.T) native.Framework {
+func framework(t *testing.T) golang.Framework {
 	t.Helper()
-	f := native.Framework{Version: "test", Full: map[string][]byte{}, Lean: map[string][]byte{"go.mod": []byte("module github.com/OpenFunction/functions-framework-go\n\ngo 1.24\n")}}
+	f := golang.Framework{Version: "test", Full: map[string][]byte{}, Lean: map[string][]byte{"go.mod": []byte("module github.com/OpenFunction/functions-framework-go\n\ngo 1.24\n")}}
 	root := filepath.Join("..", "..", "..", "framework", "go")
 	err := fs.WalkDir(os.DirFS(root), ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || strings.HasSuffix(p, "_test.go") || !(strings.HasSuffix(p, ".go") || strings.HasPrefix(p, "go.")) {

@@ -11,12 +11,14 @@ import (
 	"slices"
 
 	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 // key identifies a result: two builds with equal keys give equal images.
-func (s *Strategy) key(r build.Request, t *tree, fetched build.Tree) string {
+func (s *Strategy) key(r build.Request, t *lang.Tree, fetched build.Tree, language string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s%s\n%q %q %q %q\n", s.identity, t.hash, r.Function, s.opts.Arch, r.Source.URL, fetched.Result.CommitSHA)
+	fmt.Fprintf(h, "native 2\n%q %s %s\n%x %x\n", language, s.opts.OS, s.opts.Arch, sha256.Sum256(s.opts.CACertificates), sha256.Sum256(s.opts.Zones))
+	fmt.Fprintf(h, "%s\n%q %q %q %q\n", t.Hash, r.Target, r.Function, r.Source.URL, fetched.Result.CommitSHA)
 	for _, k := range slices.Sorted(maps.Keys(r.Env)) {
 		fmt.Fprintf(h, "%q=%q\n", k, r.Env[k])
 	}
@@ -42,7 +44,7 @@ func (c results) get(key string) (build.Result, bool) {
 	if err := json.Unmarshal(data, &r); err != nil || r.Digest == "" {
 		return build.Result{}, false
 	}
-	touch(name)
+	lang.Touch(name)
 	return build.Result{Digest: r.Digest, Size: r.Size}, true
 }
 
@@ -51,25 +53,8 @@ func (c results) put(key string, r build.Result) error {
 	if err != nil {
 		return fmt.Errorf("remembering the result: %w", err)
 	}
-	if err := writeFile(filepath.Join(c.dir, key), data); err != nil {
+	if err := lang.WriteFile(filepath.Join(c.dir, key), data); err != nil {
 		return fmt.Errorf("remembering the result: %w", err)
 	}
 	return nil
-}
-
-// writeFile replaces a file in one step, so that a reader or a crash never meets half of it.
-func writeFile(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone after a successful rename
-	if _, err := f.Write(data); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }

@@ -1,16 +1,15 @@
-package native
+package golang
 
 import (
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 func TestClassify(t *testing.T) {
@@ -73,6 +72,15 @@ func TestDotImport(t *testing.T) {
 	}
 }
 
+// parse reads an environment as a build does.
+func parse(vars map[string]string) (goEnv, error) {
+	common, err := lang.ParseEnv(vars, io.Discard)
+	if err != nil {
+		return goEnv{}, err
+	}
+	return parseEnv(common, io.Discard)
+}
+
 func TestEnv(t *testing.T) {
 	for _, c := range []struct {
 		k, v string
@@ -96,16 +104,11 @@ func TestEnv(t *testing.T) {
 		{"FUNC_BUILDABLE", "./cmd/x", true},
 		{"FUNC_BUILDABLE", "../x", false},
 		{"FUNC_BUILDABLE", "/x", false},
-		{"FUNC_SRC", "a/../../x", false},
-		{"FUNC_CLEAR_SOURCE", "maybe", false},
-		{"FUNC_TYPE", "event", true},
-		{"FUNC_TYPE", "queue", false},
-		{"FUNC_RUNTIME", "nodejs18", false},
 		{"FUNC_GOPROXY", "https://proxy.example|direct", true},
 		{"FUNC_GOPROXY", "file:///etc,direct", false},
 		{"ANYTHING", "else", true},
 	} {
-		_, err := parseEnv(map[string]string{c.k: c.v}, io.Discard)
+		_, err := parse(map[string]string{c.k: c.v})
 		if (err == nil) != c.ok {
 			t.Errorf("%s=%q: got %v, want accepted: %v", c.k, c.v, err, c.ok)
 		}
@@ -117,7 +120,7 @@ func TestEnv(t *testing.T) {
 
 // Only builds that verify their modules share a module cache.
 func TestModCache(t *testing.T) {
-	g := &golang{opts: Options{Dir: "/d"}}
+	g := &Golang{opts: Options{Tools: lang.Tools{Cache: "/d"}}}
 	shared := g.modCache(nil, "a/x")
 	if got := g.modCache(map[string]string{"GOPROXY": "https://proxy.example"}, "b/y"); got != shared {
 		t.Errorf("another proxy alone gets %s", got)
@@ -125,29 +128,6 @@ func TestModCache(t *testing.T) {
 	off := map[string]string{"GONOSUMDB": "*"}
 	if a, b := g.modCache(off, "a/x"), g.modCache(off, "b/x"); a == shared || a == b {
 		t.Errorf("unverified modules of two namespaces are in %s and %s", a, b)
-	}
-}
-
-func TestSweep(t *testing.T) {
-	dir := t.TempDir()
-	for _, f := range []string{"work/left/src/x", "cache/results/old", "cache/results/new", "cache/go-mod-old/m/x", "cache/go-mod/m"} {
-		if err := writeFiles(dir, map[string][]byte{f: nil}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	now := time.Now()
-	for _, old := range []string{"cache/results/old", "cache/go-mod-old", "cache/go-mod"} {
-		if err := os.Chtimes(filepath.Join(dir, old), now, now.Add(-2*unused)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := sweep(dir, now); err != nil {
-		t.Fatal(err)
-	}
-	for f, want := range map[string]bool{"work": true, "work/left": false, "cache/results/old": false, "cache/results/new": true, "cache/go-mod-old": false, "cache/go-mod/m": true} {
-		if _, err := os.Stat(filepath.Join(dir, f)); (err == nil) != want {
-			t.Errorf("%s is there: %v, want %v", f, err == nil, want)
-		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package native
+package golang
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 // noModule is the module path of a source without go.mod.
@@ -27,31 +29,31 @@ type module struct {
 }
 
 func (m module) importPath(dir string) string {
-	rel, _ := below(m.root, dir)
+	rel, _ := lang.Below(m.root, dir)
 	return path.Join(m.path, rel)
 }
 
 // imported tells whether any package of the module imports one at or below prefix.
 func (m module) imported(prefix string) bool {
-	return slices.ContainsFunc(m.imports, func(p string) bool { _, in := below(prefix, p); return in })
+	return slices.ContainsFunc(m.imports, func(p string) bool { _, in := lang.Below(prefix, p); return in })
 }
 
 // external lists imports that neither the standard library, the module itself nor one of the given modules can provide.
 func (m module) external(given []string) []string {
 	return slices.DeleteFunc(slices.Clone(m.imports), func(p string) bool {
 		first, _, _ := strings.Cut(p, "/")
-		if _, own := below(m.path, p); own || !strings.Contains(first, ".") {
+		if _, own := lang.Below(m.path, p); own || !strings.Contains(first, ".") {
 			return true
 		}
-		return slices.ContainsFunc(given, func(g string) bool { _, in := below(g, p); return in })
+		return slices.ContainsFunc(given, func(g string) bool { _, in := lang.Below(g, p); return in })
 	})
 }
 
 // findModule takes the nearest go.mod at or above dir; without one the sub-path is the module.
-func (g *golang) findModule(t *tree, dir string) (module, error) {
-	m := module{root: t.sub, path: noModule}
+func (g *Golang) findModule(t *lang.Tree, dir string) (module, error) {
+	m := module{root: t.Sub, path: noModule}
 	for d := dir; ; d = path.Dir(d) {
-		if t.has(path.Join(d, "go.mod")) {
+		if t.Has(path.Join(d, "go.mod")) {
 			m.root = d
 			if err := g.readModule(t, &m); err != nil {
 				return m, err
@@ -63,25 +65,25 @@ func (g *golang) findModule(t *tree, dir string) (module, error) {
 		}
 	}
 	m.imports = moduleImports(t, m.root)
-	m.vendor = t.has(path.Join(m.root, "vendor/modules.txt"))
+	m.vendor = t.Has(path.Join(m.root, "vendor/modules.txt"))
 	return m, nil
 }
 
-func (g *golang) readModule(t *tree, m *module) error {
+func (g *Golang) readModule(t *lang.Tree, m *module) error {
 	name := path.Join(m.root, "go.mod")
-	data, err := os.ReadFile(t.abs(name))
+	data, err := os.ReadFile(t.Abs(name))
 	if err != nil {
 		return fmt.Errorf("reading the source: %w", err)
 	}
 	if m.file, err = modfile.Parse(name, data, nil); err != nil {
-		return failure("ModuleInvalid", "%v", err)
+		return lang.Failure("ModuleInvalid", "%v", err)
 	}
 	if m.file.Module == nil {
-		return failure("ModuleInvalid", "%s has no module line: begin it with, for example, `module example.com/function`", name)
+		return lang.Failure("ModuleInvalid", "%s has no module line: begin it with, for example, `module example.com/function`", name)
 	}
 	m.path = m.file.Module.Mod.Path
 	if v := m.file.Go; v != nil && version.Compare("go"+v.Version, g.version) > 0 {
-		return failure("RuntimeUnsupported", "%s:%d asks for Go %s; this machine builds with %s: update its Go, or ask for less",
+		return lang.Failure("RuntimeUnsupported", "%s:%d asks for Go %s; this machine builds with %s: update its Go, or ask for less",
 			name, v.Syntax.Start.Line, v.Version, g.version)
 	}
 	for _, r := range m.file.Replace {
@@ -89,7 +91,7 @@ func (g *golang) readModule(t *tree, m *module) error {
 			continue
 		}
 		if _, err := insideSource(t, m.root, r.New.Path); err != nil {
-			return failure("ModuleInvalid", "%s:%d replaces %s by a directory, but %v, or require a published version", name, r.Syntax.Start.Line, r.Old.Path, err)
+			return lang.Failure("ModuleInvalid", "%s:%d replaces %s by a directory, but %v, or require a published version", name, r.Syntax.Start.Line, r.Old.Path, err)
 		}
 	}
 	return nil
@@ -113,17 +115,17 @@ func (m module) dropReplace(j *job) error {
 		return nil
 	}
 	name := path.Join(m.root, "go.mod")
-	was, err := os.ReadFile(j.tree.abs(name))
+	was, err := os.ReadFile(j.Tree.Abs(name))
 	if err != nil {
 		return fmt.Errorf("reading the source: %w", err)
 	}
-	j.env.replaced[name] = was
+	j.Replaced[name] = was
 	m.file.Cleanup()
 	now, err := m.file.Format()
 	if err != nil {
 		return fmt.Errorf("editing go.mod: %w", err)
 	}
-	return replaceFile(j.tree.abs(name), now)
+	return replaceFile(j.Tree.Abs(name), now)
 }
 
 // replaceFile writes a new file in place of an old one, which may be a link.

@@ -1,4 +1,4 @@
-package native
+package golang
 
 import (
 	"go/ast"

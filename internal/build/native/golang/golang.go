@@ -1,4 +1,9 @@
-package native
+// Package golang builds Go: it renders the main that a function lacks, joins it with the framework in a workspace, and compiles.
+//
+// What one build may do to another. A Go build runs no code of the user: cgo is off, nothing is generated, no other toolchain is
+// fetched, and flags that name programs or files are refused. The go command alone writes to the shared caches; modules enter them
+// verified against the checksum database. A build that turns the verification off for some modules gets a module cache of its own.
+package golang
 
 import (
 	"context"
@@ -11,10 +16,36 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-// golang compiles Go.
-type golang struct {
+// Options say what to compile with. Framework and Tools must be set.
+type Options struct {
+	lang.Tools
+	// GoRoot is a Go distribution: GoRoot/bin/go is what compiles. Without one, every build is refused with what to install.
+	GoRoot string
+	// Framework is the source that generated mains are compiled against.
+	Framework Framework
+	// GoProxy and GoSumDB are the Go settings GOPROXY and GOSUMDB; empty is Go's default.
+	GoProxy, GoSumDB string
+	// Settings are others, such as GOPRIVATE, where a build says nothing.
+	Settings map[string]string
+	// BuildCache and ModCache replace the caches in Tools.Cache.
+	BuildCache, ModCache string
+}
+
+// Framework is the source of github.com/OpenFunction/functions-framework-go, text by slash-separated path inside the module.
+type Framework struct {
+	Version string
+	Full    map[string][]byte
+	Lean    map[string][]byte // only package host, without requirements
+}
+
+// Golang compiles Go.
+type Golang struct {
 	opts    Options
 	version string // "go1.26.8"
 	full    string // directories of the framework's source
@@ -23,17 +54,22 @@ type golang struct {
 	needs   []string // module paths the full framework requires
 }
 
-var _ language = (*golang)(nil)
+var _ lang.Language = (*Golang)(nil)
 
-func newGolang(ctx context.Context, o Options) (*golang, error) {
-	g := &golang{opts: o}
+// New reads the version of the Go distribution and prepares the caches.
+func New(o Options) (*Golang, error) {
+	o.Limits = o.Limits.Complete()
+	g := &Golang{opts: o}
+	if o.GoRoot == "" {
+		return g, nil
+	}
 	text, err := os.ReadFile(filepath.Join(o.GoRoot, "VERSION"))
 	if err != nil {
 		return nil, fmt.Errorf("reading the version of the Go distribution in %q: %w", o.GoRoot, err)
 	}
 	first, _, _ := strings.Cut(string(text), "\n")
 	g.version = strings.TrimSpace(first)
-	for _, dir := range []string{g.buildCache(), g.modCache(nil, "")} {
+	for _, dir := range []string{o.Cache, g.buildCache(), g.modCache(nil, "")} {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return nil, fmt.Errorf("preparing the Go caches: %w", err)
 		}
@@ -41,24 +77,31 @@ func newGolang(ctx context.Context, o Options) (*golang, error) {
 	if err := g.writeFramework(); err != nil {
 		return nil, err
 	}
-	return g, ctx.Err()
+	return g, lang.Sweep(o.Cache, time.Now(), "resolved/*", "sums/*", "framework/*", "mod-*")
 }
 
-// identity is what of this language makes a result what it is.
-func (g *golang) identity() string { return g.version + " " + g.fwHash }
+// Identity implements lang.Language.
+func (g *Golang) Identity(context.Context) (string, error) {
+	if g.version == "" {
+		return "", lang.ToolMissing("Go", "the go command", "it from https://go.dev/dl, or your system's package, and start ofn again")
+	}
+	return g.identity(), nil
+}
 
-func (g *golang) buildCache() string {
+func (g *Golang) identity() string { return g.version + " " + g.fwHash }
+
+func (g *Golang) buildCache() string {
 	if g.opts.BuildCache != "" {
 		return g.opts.BuildCache
 	}
-	return filepath.Join(g.opts.Dir, "cache/go-build")
+	return filepath.Join(g.opts.Cache, "build")
 }
 
 // modCache is shared by all builds that verify what they download. Others get one for their namespace and settings.
-func (g *golang) modCache(settings map[string]string, id string) string {
+func (g *Golang) modCache(settings map[string]string, id string) string {
 	shared := g.opts.ModCache
 	if shared == "" {
-		shared = filepath.Join(g.opts.Dir, "cache/go-mod")
+		shared = filepath.Join(g.opts.Cache, "mod")
 	}
 	unverified := maps.Clone(settings)
 	delete(unverified, "GOPROXY") // a proxy cannot forge what the checksum database signed
@@ -71,11 +114,11 @@ func (g *golang) modCache(settings map[string]string, id string) string {
 	for _, k := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(h, "%q=%q\n", k, settings[k])
 	}
-	return filepath.Join(g.opts.Dir, "cache", fmt.Sprintf("go-mod-%x", h.Sum(nil)[:8]))
+	return filepath.Join(g.opts.Cache, fmt.Sprintf("mod-%x", h.Sum(nil)[:8]))
 }
 
 // writeFramework lays the framework's source where all builds read it, under the name of its content.
-func (g *golang) writeFramework() error {
+func (g *Golang) writeFramework() error {
 	h := sha256.New()
 	for _, files := range []map[string][]byte{g.opts.Framework.Full, g.opts.Framework.Lean} {
 		for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -83,17 +126,17 @@ func (g *golang) writeFramework() error {
 		}
 	}
 	g.fwHash = fmt.Sprintf("%x", h.Sum(nil)[:12])
-	dir := filepath.Join(g.opts.Dir, "cache/framework", g.fwHash)
+	dir := filepath.Join(g.opts.Cache, "framework", g.fwHash)
 	g.full, g.lean = filepath.Join(dir, "full"), filepath.Join(dir, "lean")
 	var err error
 	if g.needs, err = requirements(g.opts.Framework.Full["go.mod"]); err != nil {
 		return fmt.Errorf("reading the framework's go.mod: %w", err)
 	}
 	if _, err := os.Stat(dir); err == nil {
-		touch(dir)
+		lang.Touch(dir)
 		return nil
 	}
-	tmp, err := os.MkdirTemp(filepath.Join(g.opts.Dir, "cache"), "framework-")
+	tmp, err := os.MkdirTemp(g.opts.Cache, "framework-")
 	if err != nil {
 		return fmt.Errorf("writing the framework's source: %w", err)
 	}
@@ -125,35 +168,48 @@ func writeFiles(dir string, files map[string][]byte) error {
 	return nil
 }
 
-func (g *golang) detect(t *tree, _ funcEnv) bool {
-	return slices.ContainsFunc(t.files, func(f file) bool {
-		_, in := below(t.sub, f.path)
-		return in && (strings.HasSuffix(f.path, ".go") || strings.HasSuffix(f.path, "/go.mod") || f.path == "go.mod")
+// Detect implements lang.Language.
+func (g *Golang) Detect(t *lang.Tree, _ lang.Env) bool {
+	return slices.ContainsFunc(t.Files, func(f lang.File) bool {
+		_, in := lang.Below(t.Sub, f.Path)
+		return in && (strings.HasSuffix(f.Path, ".go") || strings.HasSuffix(f.Path, "/go.mod") || f.Path == "go.mod")
 	})
 }
 
-// compile finds out what to build, gives it the main and the modules it lacks, and builds it with one run of the go command.
-func (g *golang) compile(ctx context.Context, j *job) (program, error) {
-	if err := g.checkRuntime(j.env.runtimeVersion, j.log); err != nil {
-		return program{}, err
+// Compile finds out what to build, gives it the main and the modules it lacks, and builds it with one run of the go command.
+func (g *Golang) Compile(ctx context.Context, common *lang.Job) (lang.Program, error) {
+	env, err := parseEnv(common.Env, common.Log)
+	if err != nil {
+		return lang.Program{}, err
+	}
+	j := &job{Job: common, env: env}
+	if err := g.checkRuntime(j.env.RuntimeVersion, j.Log); err != nil {
+		return lang.Program{}, err
 	}
 	p, err := g.plan(j)
 	if err != nil {
-		return program{}, err
+		return lang.Program{}, err
 	}
-	fmt.Fprintf(j.log, "found %s\n", p.describe())
+	fmt.Fprintf(j.Log, "found %s\n", p.describe())
 	if err := g.prepare(ctx, j, p); err != nil {
-		return program{}, err
+		return lang.Program{}, err
 	}
-	fmt.Fprintf(j.log, "compiling with %s\n", strings.Replace(g.version, "go", "Go ", 1))
-	out := filepath.Join(j.work, "function")
+	fmt.Fprintf(j.Log, "compiling with %s\n", strings.Replace(g.version, "go", "Go ", 1))
+	out := filepath.Join(j.Work, "function")
 	if err := g.build(ctx, j, p, out); err != nil {
-		return program{}, err
+		return lang.Program{}, err
 	}
-	return program{file: out, env: p.env(j.env), labels: g.labels(p), listenFD: p.kind != completeMain}, nil
+	return lang.Program{
+		Layers: []build.Layer{{
+			{Path: lang.AppDir, Mode: fs.ModeDir | 0o755},
+			{Path: lang.AppDir + "/function", Mode: 0o755, File: out},
+		}},
+		Entrypoint: []string{"/" + lang.AppDir + "/function"},
+		Env:        p.env(j.env), Labels: g.labels(p), ListenFD: p.kind != completeMain,
+	}, nil
 }
 
-func (g *golang) labels(p *plan) map[string]string {
+func (g *Golang) labels(p *plan) map[string]string {
 	if p.kind == completeMain {
 		return nil
 	}
@@ -165,7 +221,7 @@ func (g *golang) labels(p *plan) map[string]string {
 }
 
 // build is the one run of `go build`.
-func (g *golang) build(ctx context.Context, j *job, p *plan, out string) error {
+func (g *Golang) build(ctx context.Context, j *job, p *plan, out string) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + quoted(append([]string{"-s", "-w", "-buildid="}, j.env.ldflags...)), "-o", out}
 	if len(j.env.gcflags) > 0 {
 		args = append(args, "-gcflags="+quoted(j.env.gcflags))
@@ -177,7 +233,7 @@ func (g *golang) build(ctx context.Context, j *job, p *plan, out string) error {
 	}
 	kept, sums := g.sums(j, p), p.workspace+".sum"
 	if copyFile(kept, sums) == nil { // without it the go command asks the checksum database again
-		touch(kept)
+		lang.Touch(kept)
 	}
 	if err := g.run(ctx, j, p, goRun{args: args, env: []string{"GOWORK=" + p.workspace}, dir: p.runDir}); err != nil {
 		return err
@@ -197,7 +253,7 @@ func keepSums(sums, kept string) error {
 	if err := os.MkdirAll(filepath.Dir(kept), 0o750); err != nil {
 		return fmt.Errorf("keeping the workspace's sums: %w", err)
 	}
-	if err := writeFile(kept, data); err != nil {
+	if err := lang.WriteFile(kept, data); err != nil {
 		return fmt.Errorf("keeping the workspace's sums: %w", err)
 	}
 	return nil

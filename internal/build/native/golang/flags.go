@@ -1,27 +1,19 @@
-package native
+package golang
 
 import (
-	"path"
 	"strings"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 // Flags that name a program to run or a file to write would let a build out of its cage, so only those below are taken.
-
-// relative checks a path inside the source.
-func relative(k, v string) (string, error) {
-	p := path.Clean(strings.TrimPrefix(v, "./"))
-	if path.IsAbs(p) || p == ".." || strings.HasPrefix(p, "../") || strings.HasPrefix(p, "-") {
-		return "", invalidEnv("%s is %q: it must be a path inside the source", k, v)
-	}
-	return p, nil
-}
 
 // goProxy checks a list of module proxies; a directory of this machine is none.
 func goProxy(k, v string) error {
 	for _, p := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == '|' }) {
 		p = strings.TrimSpace(p)
 		if p != "direct" && p != "off" && !strings.HasPrefix(p, "https://") && !strings.HasPrefix(p, "http://") {
-			return invalidEnv("%s: %q is no module proxy; want https://…, http://…, direct or off", k, p)
+			return lang.InvalidEnv("%s: %q is no module proxy; want https://…, http://…, direct or off", k, p)
 		}
 	}
 	return nil
@@ -45,7 +37,7 @@ func compilerFlags(k, v string) ([]string, error) {
 		case w == "-N", w == "-l", w == "-m", w == "-B", w == "-C", w == "-e", w == "":
 		case strings.HasPrefix(w, "-l=") || strings.HasPrefix(w, "-m=") || strings.HasPrefix(w, "-lang=") || strings.HasPrefix(w, "-c="):
 		default:
-			return nil, invalidEnv("%s: flag %s is not accepted; accepted: -N -l -m -B -C -e -c= -lang=", k, w)
+			return nil, lang.InvalidEnv("%s: flag %s is not accepted; accepted: -N -l -m -B -C -e -c= -lang=", k, w)
 		}
 	}
 	return words, nil
@@ -63,14 +55,14 @@ func linkerFlags(k, v string) ([]string, error) {
 		case w == "-X" && i+1 < len(words) && strings.Contains(words[i+1], "="):
 			i++
 		default:
-			return nil, invalidEnv("%s: flag %s is not accepted; accepted: -s -w -X importpath.name=value", k, w)
+			return nil, lang.InvalidEnv("%s: flag %s is not accepted; accepted: -s -w -X importpath.name=value", k, w)
 		}
 	}
 	return words, nil
 }
 
 // buildArgs takes further arguments of `go build`.
-func (e *funcEnv) buildArgs(k, v string) error {
+func (e *goEnv) buildArgs(k, v string) error {
 	words, err := fields(k, v)
 	if err != nil {
 		return err
@@ -83,11 +75,11 @@ func (e *funcEnv) buildArgs(k, v string) error {
 			continue
 		case "-tags", "-gcflags", "-ldflags":
 		default:
-			return invalidEnv("%s: argument %s is not accepted; accepted: -v -tags -gcflags -ldflags", k, words[i])
+			return lang.InvalidEnv("%s: argument %s is not accepted; accepted: -v -tags -gcflags -ldflags", k, words[i])
 		}
 		if !has {
 			if i++; i == len(words) {
-				return invalidEnv("%s: %s needs a value", k, name)
+				return lang.InvalidEnv("%s: %s needs a value", k, name)
 			}
 			value = words[i]
 		}
@@ -98,7 +90,7 @@ func (e *funcEnv) buildArgs(k, v string) error {
 	return nil
 }
 
-func (e *funcEnv) valued(k, name, value string) (err error) {
+func (e *goEnv) valued(k, name, value string) (err error) {
 	switch name {
 	case "-tags":
 		e.goArgs = append(e.goArgs, "-tags="+value)
@@ -134,7 +126,7 @@ func fields(k, v string) ([]string, error) {
 		}
 	}
 	if quote != 0 {
-		return nil, invalidEnv("%s is %q: a quote is not closed", k, v)
+		return nil, lang.InvalidEnv("%s is %q: a quote is not closed", k, v)
 	}
 	if in {
 		words = append(words, word.String())

@@ -1,4 +1,4 @@
-package native
+package golang
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 // generatedModule is the last element of the import path of a rendered main. It lies below the user's package, so that it may import
@@ -20,8 +22,8 @@ const generatedModule = "ofn-generated-main"
 
 // prepare writes what the source lacks beside it: main, go.mod, and a workspace that joins them with the framework. In a workspace every
 // module keeps its own go.mod, language version and sums, and the user's is not touched.
-func (g *golang) prepare(ctx context.Context, j *job, p *plan) error {
-	p.runDir = j.tree.root
+func (g *Golang) prepare(ctx context.Context, j *job, p *plan) error {
+	p.runDir = j.Tree.Root
 	if p.module.vendor && !p.module.imported(frameworkModule) && (p.lean || !p.generates()) {
 		return g.useVendor(j, p)
 	}
@@ -41,26 +43,26 @@ func (g *golang) prepare(ctx context.Context, j *job, p *plan) error {
 
 // makeModule gives a source without go.mod one. When it imports what the framework does not bring, the newest versions are looked up
 // once and kept for the next build with the same imports.
-func (g *golang) makeModule(ctx context.Context, j *job, p *plan) error {
+func (g *Golang) makeModule(ctx context.Context, j *job, p *plan) error {
 	given := []string{frameworkModule}
 	if !p.lean {
 		given = append(given, g.needs...)
 	}
-	lang := strings.TrimPrefix(version.Lang(g.version), "go")
-	text := fmt.Sprintf("module %s\n\ngo %s\n", noModule, lang)
-	gomod := filepath.Join(j.tree.abs(p.module.root), "go.mod")
+	language := strings.TrimPrefix(version.Lang(g.version), "go")
+	text := fmt.Sprintf("module %s\n\ngo %s\n", noModule, language)
+	gomod := filepath.Join(j.Tree.Abs(p.module.root), "go.mod")
 	external := p.module.external(given)
 	if len(external) == 0 {
 		return replaceFile(gomod, []byte(text))
 	}
 	key := sha256.Sum256(fmt.Appendf(nil, "%q %s %q", external, g.identity(), j.env.goSettings))
-	kept := filepath.Join(g.opts.Dir, "cache/resolved", fmt.Sprintf("%x", key[:12]))
+	kept := filepath.Join(g.opts.Cache, "resolved", fmt.Sprintf("%x", key[:12]))
 	gosum := filepath.Join(filepath.Dir(gomod), "go.sum")
 	if copyFile(filepath.Join(kept, "go.mod"), gomod) == nil && copyFile(filepath.Join(kept, "go.sum"), gosum) == nil {
-		touch(kept)
+		lang.Touch(kept)
 		return nil
 	}
-	fmt.Fprintf(j.log, "resolving modules: the source has no go.mod\n")
+	fmt.Fprintf(j.Log, "resolving modules: the source has no go.mod\n")
 	if p.module.imported(frameworkModule) {
 		text += fmt.Sprintf("\nrequire %s v0.0.0\n\nreplace %s => %s\n", frameworkModule, frameworkModule, g.full)
 	}
@@ -105,7 +107,7 @@ func keepResolved(dir, gomod, gosum string) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("keeping the resolved modules: %w", err)
 		}
-		if err := writeFile(filepath.Join(dir, name), data); err != nil {
+		if err := lang.WriteFile(filepath.Join(dir, name), data); err != nil {
 			return fmt.Errorf("keeping the resolved modules: %w", err)
 		}
 	}

@@ -1,4 +1,4 @@
-package native
+package golang
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 //go:embed main.go.tmpl
@@ -25,8 +27,8 @@ type mainData struct {
 }
 
 // writeMain renders the main a function lacks and sets what to build.
-func (g *golang) writeMain(j *job, p *plan) error {
-	rel, _ := below(".", p.pkg.dir)
+func (g *Golang) writeMain(j *job, p *plan) error {
+	rel, _ := lang.Below(".", p.pkg.dir)
 	p.target = "./" + rel
 	if !p.generates() {
 		return nil
@@ -48,9 +50,9 @@ func (g *golang) writeMain(j *job, p *plan) error {
 		return fmt.Errorf("rendering main: %w", err)
 	}
 	if p.inPlace {
-		return replaceFile(filepath.Join(j.tree.abs(p.pkg.dir), generatedName), b.Bytes())
+		return replaceFile(filepath.Join(j.Tree.Abs(p.pkg.dir), generatedName), b.Bytes())
 	}
-	dir := filepath.Join(j.work, "main")
+	dir := filepath.Join(j.Work, "main")
 	if err := os.Mkdir(dir, 0o750); err != nil {
 		return fmt.Errorf("writing main: %w", err)
 	}

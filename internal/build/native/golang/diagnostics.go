@@ -1,4 +1,4 @@
-package native
+package golang
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 const (
@@ -27,10 +28,10 @@ type diagnostics struct {
 }
 
 func newDiagnostics(j *job, p *plan) *diagnostics {
-	return &diagnostics{log: j.log, rewrite: strings.NewReplacer(
-		j.tree.root+"/", "", j.tree.root, ".",
-		"../main/main.go", "(generated main)", j.work+"/main/main.go", "(generated main)",
-		"../go.work.sum", "go.sum", j.work+"/", "",
+	return &diagnostics{log: j.Log, rewrite: strings.NewReplacer(
+		j.Tree.Root+"/", "", j.Tree.Root, ".",
+		"../main/main.go", "(generated main)", j.Work+"/main/main.go", "(generated main)",
+		"../go.work.sum", "go.sum", j.Work+"/", "",
 		generatedModule, "the function",
 	)}
 }
@@ -86,24 +87,24 @@ func (d *diagnostics) failure(code int) *build.Failure {
 	switch {
 	case noProvider.MatchString(text):
 		text = noProvider.ReplaceAllString(text, "$1: module of package $2 is not in go.mod: run `go get $2` beside your go.mod and commit go.mod and go.sum")
-		return failure("ModuleMissing", "%s", text)
+		return lang.Failure("ModuleMissing", "%s", text)
 	case notInStd.MatchString(text):
-		return failure("ModuleMissing", "%s", notInStd.ReplaceAllString(text, "$1: there is no package $2 in the standard library or the source"))
+		return lang.Failure("ModuleMissing", "%s", notInStd.ReplaceAllString(text, "$1: there is no package $2 in the standard library or the source"))
 	case has("cannot find module providing package"), has("cannot find package"), has("unknown revision"), has("invalid version"),
 		has("404 Not Found"), has("410 Gone"), has("403 Forbidden"), has("module lookup disabled"),
 		has("/@v/"): // what a proxy was asked for and did not give, whatever its answer
-		return failure("ModuleMissing", "%s\na module cannot be had: check its path and version; for one that is private set GOPRIVATE in build.env", text)
+		return lang.Failure("ModuleMissing", "%s\na module cannot be had: check its path and version; for one that is private set GOPRIVATE in build.env", text)
 	case has("checksum mismatch"), has("SECURITY ERROR"):
-		return failure("ModuleMismatch", "%s", text)
+		return lang.Failure("ModuleMismatch", "%s", text)
 	case has("missing go.sum entry"):
-		return failure("ModuleMissing", "%s\nrun `go mod tidy` and commit go.sum", text)
+		return lang.Failure("ModuleMissing", "%s\nrun `go mod tidy` and commit go.sum", text)
 	case has("no space left on device"):
-		return failure("DiskFull", "%s", text)
+		return lang.Failure("DiskFull", "%s", text)
 	case has("signal: killed"):
-		return failure("OutOfMemory", "%s\nthe compiler was killed, most likely for its memory", text)
+		return lang.Failure("OutOfMemory", "%s\nthe compiler was killed, most likely for its memory", text)
 	}
 	if text == "" {
 		text = fmt.Sprintf("go ended with code %d and said nothing", code)
 	}
-	return failure("CompileFailed", "%s", text)
+	return lang.Failure("CompileFailed", "%s", text)
 }

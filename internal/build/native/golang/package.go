@@ -1,4 +1,4 @@
-package native
+package golang
 
 import (
 	"errors"
@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 const (
@@ -41,34 +43,34 @@ type goFunc struct {
 }
 
 // parseDir reads the files of a package that are compiled for the target.
-func parseDir(t *tree, dir string, match gobuild.Context) (*goPackage, error) {
+func parseDir(t *lang.Tree, dir string, match gobuild.Context) (*goPackage, error) {
 	p := &goPackage{dir: dir}
 	fset := token.NewFileSet()
 	var files []*ast.File
 	var broken scanner.ErrorList
 	nameFrom := ""
-	for _, f := range t.files {
-		if path.Dir(f.path) != dir || !isGo(f.path) {
+	for _, f := range t.Files {
+		if path.Dir(f.Path) != dir || !isGo(f.Path) {
 			continue
 		}
-		if ok, err := match.MatchFile(t.abs(dir), path.Base(f.path)); err == nil && !ok {
+		if ok, err := match.MatchFile(t.Abs(dir), path.Base(f.Path)); err == nil && !ok {
 			continue
 		}
-		src, err := os.ReadFile(t.abs(f.path))
+		src, err := os.ReadFile(t.Abs(f.Path))
 		if err != nil {
 			return nil, fmt.Errorf("reading the source: %w", err)
 		}
-		parsed, err := parser.ParseFile(fset, f.path, src, parser.SkipObjectResolution)
+		parsed, err := parser.ParseFile(fset, f.Path, src, parser.SkipObjectResolution)
 		var list scanner.ErrorList
 		if errors.As(err, &list) {
 			broken = append(broken, list...)
 			continue
 		}
 		if p.name == "" {
-			p.name, nameFrom = parsed.Name.Name, f.path
+			p.name, nameFrom = parsed.Name.Name, f.Path
 		}
 		if parsed.Name.Name != p.name {
-			return nil, failure("CompileFailed", "%s is of package %s, but %s is of package %s: files of one directory belong to one package", nameFrom, p.name, f.path, parsed.Name.Name)
+			return nil, lang.Failure("CompileFailed", "%s is of package %s, but %s is of package %s: files of one directory belong to one package", nameFrom, p.name, f.Path, parsed.Name.Name)
 		}
 		files = append(files, parsed)
 	}
@@ -90,7 +92,7 @@ func syntaxErrors(list scanner.ErrorList) error {
 		}
 		fmt.Fprintf(&b, "%s: syntax error: %s\n", e.Pos, e.Msg)
 	}
-	return failure("CompileFailed", "%s", strings.TrimSpace(b.String()))
+	return lang.Failure("CompileFailed", "%s", strings.TrimSpace(b.String()))
 }
 
 func (p *goPackage) read(fset *token.FileSet, files []*ast.File) {
@@ -153,9 +155,9 @@ func (p *goPackage) find(name string) (goFunc, error) {
 	for _, f := range p.funcs {
 		switch {
 		case f.name == name && !ast.IsExported(name):
-			return goFunc{}, failure("SignatureMismatch", "%s: function %s is not exported: rename it to %s, in FUNC_NAME too", f.pos, name, exported(name))
+			return goFunc{}, lang.Failure("SignatureMismatch", "%s: function %s is not exported: rename it to %s, in FUNC_NAME too", f.pos, name, exported(name))
 		case f.name == name && f.kind == "":
-			return goFunc{}, failure("SignatureMismatch", "%s: function %s has the signature %s, which cannot be served; it must be one of:\n%s", f.pos, name, f.typ, signatures)
+			return goFunc{}, lang.Failure("SignatureMismatch", "%s: function %s has the signature %s, which cannot be served; it must be one of:\n%s", f.pos, name, f.typ, signatures)
 		case f.name == name:
 			return f, nil
 		}
@@ -166,10 +168,10 @@ func (p *goPackage) find(name string) (goFunc, error) {
 			if !ast.IsExported(f.name) {
 				hint = "rename it to " + exported(f.name) + ", because only exported functions can be served"
 			}
-			return goFunc{}, failure("FunctionNotFound", "FUNC_NAME is %q, but %s declares %s: %s", name, f.pos, f.name, hint)
+			return goFunc{}, lang.Failure("FunctionNotFound", "FUNC_NAME is %q, but %s declares %s: %s", name, f.pos, f.name, hint)
 		}
 	}
-	return goFunc{}, failure("FunctionNotFound", "FUNC_NAME is %q, but package %s%s has no function of that name; %s", name, p.name, at(p.dir), p.candidates())
+	return goFunc{}, lang.Failure("FunctionNotFound", "FUNC_NAME is %q, but package %s%s has no function of that name; %s", name, p.name, lang.At(p.dir), p.candidates())
 }
 
 func (p *goPackage) only() (goFunc, error) {
@@ -183,9 +185,9 @@ func (p *goPackage) only() (goFunc, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return goFunc{}, failure("FunctionNotFound", "package %s%s has no exported function that can be served; %s. It must have one of these signatures:\n%s", p.name, at(p.dir), p.candidates(), signatures)
+		return goFunc{}, lang.Failure("FunctionNotFound", "package %s%s has no exported function that can be served; %s. It must have one of these signatures:\n%s", p.name, lang.At(p.dir), p.candidates(), signatures)
 	}
-	return goFunc{}, failure("FunctionNotFound", "package %s%s has several functions that can be served: say which in FUNC_NAME of build.env; %s", p.name, at(p.dir), p.candidates())
+	return goFunc{}, lang.Failure("FunctionNotFound", "package %s%s has several functions that can be served: say which in FUNC_NAME of build.env; %s", p.name, lang.At(p.dir), p.candidates())
 }
 
 func (p *goPackage) candidates() string {
@@ -220,11 +222,11 @@ func isGo(p string) bool {
 }
 
 // goDirs lists the directories that hold Go files, for messages.
-func goDirs(t *tree) string {
+func goDirs(t *lang.Tree) string {
 	const most = 12
 	var dirs []string
-	for _, f := range t.files {
-		if d := path.Dir(f.path); isGo(f.path) && !slices.Contains(dirs, d) && len(dirs) < most {
+	for _, f := range t.Files {
+		if d := path.Dir(f.Path); isGo(f.Path) && !slices.Contains(dirs, d) && len(dirs) < most {
 			dirs = append(dirs, d)
 		}
 	}
@@ -235,15 +237,15 @@ func goDirs(t *tree) string {
 }
 
 // moduleImports collects what the files of a module import; directories the go command passes over are passed over.
-func moduleImports(t *tree, root string) []string {
+func moduleImports(t *lang.Tree, root string) []string {
 	seen := map[string]bool{}
 	fset := token.NewFileSet()
-	for _, f := range t.files {
-		rel, in := below(root, f.path)
-		if !in || !isGo(f.path) || skipped(path.Dir(rel)) {
+	for _, f := range t.Files {
+		rel, in := lang.Below(root, f.Path)
+		if !in || !isGo(f.Path) || skipped(path.Dir(rel)) {
 			continue
 		}
-		parsed, err := parser.ParseFile(fset, filepath.Join(t.root, f.path), nil, parser.ImportsOnly)
+		parsed, err := parser.ParseFile(fset, filepath.Join(t.Root, f.Path), nil, parser.ImportsOnly)
 		if err != nil {
 			continue // the compiler will say it, if the file counts
 		}

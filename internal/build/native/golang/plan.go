@@ -1,4 +1,4 @@
-package native
+package golang
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 // plan is what to do with a Go source.
@@ -32,16 +34,16 @@ type plugin struct{ Import, Package, Alias string }
 func (p *plan) describe() string {
 	switch p.kind {
 	case completeMain:
-		return fmt.Sprintf("a complete Go program%s", at(p.pkg.dir))
+		return fmt.Sprintf("a complete Go program%s", lang.At(p.pkg.dir))
 	case declarative:
-		return fmt.Sprintf("a Go package%s that registers its functions itself", at(p.pkg.dir))
+		return fmt.Sprintf("a Go package%s that registers its functions itself", lang.At(p.pkg.dir))
 	}
 	return fmt.Sprintf("Go function %s (%s) at %s:%d", p.fn.name, p.kind, p.fn.pos.Filename, p.fn.pos.Line)
 }
 
 // env is the environment of the finished program.
-func (p *plan) env(e funcEnv) []string {
-	vars := map[string]string{"FUNCTION_SOURCE": e.source, "FUNCTION_SIGNATURE_TYPE": e.signature}
+func (p *plan) env(e goEnv) []string {
+	vars := map[string]string{"FUNCTION_SOURCE": e.Source, "FUNCTION_SIGNATURE_TYPE": e.Signature}
 	if p.lean { // the others look FUNCTION_TARGET up among registered names, which are not symbols
 		vars["FUNCTION_TARGET"] = p.fn.name
 	}
@@ -54,20 +56,20 @@ func (p *plan) env(e funcEnv) []string {
 	return env
 }
 
-func (g *golang) plan(j *job) (*plan, error) {
+func (g *Golang) plan(j *job) (*plan, error) {
 	dir, err := packageDir(j)
 	if err != nil {
 		return nil, err
 	}
-	pkg, err := parseDir(j.tree, dir, g.match(j.env.goArgs))
+	pkg, err := parseDir(j.Tree, dir, g.match(j.env.goArgs))
 	if err != nil {
 		return nil, err
 	}
 	if pkg.name == "" {
-		return nil, failure("SourceEmpty", "no Go files to build%s; %s: set build.srcRepo.sourceSubPath, or FUNC_SRC or FUNC_BUILDABLE in build.env", at(dir), goDirs(j.tree))
+		return nil, lang.Failure("SourceEmpty", "no Go files to build%s; %s: set build.srcRepo.sourceSubPath, or FUNC_SRC or FUNC_BUILDABLE in build.env", lang.At(dir), goDirs(j.Tree))
 	}
 	p := &plan{pkg: pkg}
-	if p.module, err = g.findModule(j.tree, dir); err != nil {
+	if p.module, err = g.findModule(j.Tree, dir); err != nil {
 		return nil, err
 	}
 	if p.plugins, err = g.findPlugins(j, p.module); err != nil {
@@ -77,46 +79,46 @@ func (g *golang) plan(j *job) (*plan, error) {
 }
 
 // choose decides how the package is served.
-func (g *golang) choose(j *job, p *plan) error {
+func (g *Golang) choose(j *job, p *plan) error {
 	switch {
 	case p.pkg.hasMain:
 		p.kind = completeMain
 		return nil
 	case j.env.buildable != "":
-		return failure("SignatureMismatch", "FUNC_BUILDABLE names %s, but package %s has no func main", j.env.buildable, p.pkg.name)
+		return lang.Failure("SignatureMismatch", "FUNC_BUILDABLE names %s, but package %s has no func main", j.env.buildable, p.pkg.name)
 	case slices.Contains(p.pkg.imports, functionsPath) && p.pkg.name != "main":
 		p.kind = declarative
 		return nil
 	}
-	fn, err := p.pkg.find(j.env.name)
+	fn, err := p.pkg.find(j.env.Name)
 	if err != nil {
 		return err
 	}
 	p.fn, p.kind, p.inPlace = fn, fn.kind, p.pkg.name == "main"
 	p.lean = p.kind == httpFunc && len(p.plugins) == 0 && !p.module.imported(frameworkModule)
-	if want := j.env.signature; want != "" && want != string(p.kind) {
-		fmt.Fprintf(j.log, "FUNC_TYPE is %s, but the function's signature is that of %s and decides\n", want, p.kind)
+	if want := j.env.Signature; want != "" && want != string(p.kind) {
+		fmt.Fprintf(j.Log, "FUNC_TYPE is %s, but the function's signature is that of %s and decides\n", want, p.kind)
 	}
 	return nil
 }
 
 // packageDir is the directory of the package to build, from the root of the source.
 func packageDir(j *job) (string, error) {
-	dir := path.Join(j.tree.sub, j.env.buildable)
+	dir := path.Join(j.Tree.Sub, j.env.buildable)
 	if j.env.buildable == "" {
-		dir = path.Join(j.tree.sub, j.env.source)
-		if j.tree.has(dir) {
+		dir = path.Join(j.Tree.Sub, j.env.Source)
+		if j.Tree.Has(dir) {
 			dir = path.Dir(dir)
 		}
 	}
-	if !slices.Contains(j.tree.dirs, dir) {
-		return "", failure("SourceNotFound", "build.env names %s, which is no directory of the source; %s", dir, goDirs(j.tree))
+	if !slices.Contains(j.Tree.Dirs, dir) {
+		return "", lang.Failure("SourceNotFound", "build.env names %s, which is no directory of the source; %s", dir, goDirs(j.Tree))
 	}
 	return dir, nil
 }
 
 // match selects files the way the target's compiler does.
-func (g *golang) match(args []string) gobuild.Context {
+func (g *Golang) match(args []string) gobuild.Context {
 	c := gobuild.Context{GOOS: g.opts.OS, GOARCH: runtime.GOARCH, GOROOT: g.opts.GoRoot, Compiler: "gc", ReleaseTags: gobuild.Default.ReleaseTags}
 	if g.opts.Arch != "" {
 		c.GOARCH = g.opts.Arch
@@ -129,14 +131,14 @@ func (g *golang) match(args []string) gobuild.Context {
 	return c
 }
 
-func (g *golang) findPlugins(j *job, m module) ([]plugin, error) {
+func (g *Golang) findPlugins(j *job, m module) ([]plugin, error) {
 	var found []plugin
-	prefix := path.Join(j.tree.sub, "plugins") + "/plugin-"
-	for _, d := range j.tree.dirs {
+	prefix := path.Join(j.Tree.Sub, "plugins") + "/plugin-"
+	for _, d := range j.Tree.Dirs {
 		if !strings.HasPrefix(d, prefix) || strings.Contains(strings.TrimPrefix(d, prefix), "/") {
 			continue
 		}
-		pkg, err := parseDir(j.tree, d, g.match(j.env.goArgs))
+		pkg, err := parseDir(j.Tree, d, g.match(j.env.goArgs))
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	functionsframework "github.com/OpenFunction/functions-framework-go"
+
+	"github.com/openfunction/ofn/internal/build/native/golang"
+	"github.com/openfunction/ofn/internal/build/native/lang"
+)
+
+// languages are what the native builder builds, in the order in which they are asked whether a source is theirs. Each has a
+// directory of its own below tools.Cache.
+func languages(tools lang.Tools, goRoot string) ([]lang.Entry, error) {
+	g, err := newGolang(within(tools, "go"), goRoot)
+	if err != nil {
+		return nil, fmt.Errorf("preparing to build Go: %w", err)
+	}
+	return []lang.Entry{
+		{Name: "Go", Runtimes: []string{"go", "golang"}, Language: g},
+	}, nil
+}
+
+// within gives a language its own part of the cache.
+func within(tools lang.Tools, name string) lang.Tools {
+	tools.Cache = filepath.Join(tools.Cache, name)
+	return tools
+}
+
+func newGolang(tools lang.Tools, root string) (*golang.Golang, error) {
+	o := golang.Options{Tools: tools, GoRoot: root, Framework: goFramework()}
+	if root == "" {
+		return golang.New(o)
+	}
+	var err error
+	if o.GoProxy, err = goEnv(filepath.Join(root, "bin", "go"), "GOPROXY"); err != nil {
+		return nil, err
+	}
+	if o.GoSumDB, err = goEnv(filepath.Join(root, "bin", "go"), "GOSUMDB"); err != nil {
+		return nil, err
+	}
+	return golang.New(o)
+}
+
+func goFramework() golang.Framework {
+	return golang.Framework{Version: version, Full: functionsframework.Full(), Lean: functionsframework.Lean()}
+}
+
+// zones are the time zones of a Go distribution, which images get for programs that look in ZONEINFO; nil without one.
+func zones(goRoot string) []byte {
+	data, err := os.ReadFile(filepath.Join(goRoot, "lib/time/zoneinfo.zip"))
+	if err != nil {
+		return nil
+	}
+	return data
+}

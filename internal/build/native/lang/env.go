@@ -1,0 +1,109 @@
+package lang
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Env is the build environment of a function: what all languages understand of it, and the rest.
+type Env struct {
+	Name, Source, Signature string // FUNC_NAME, FUNC_SRC (clean, inside the source), FUNC_TYPE (http, cloudevent, openfunction, typed)
+	ClearSource             bool
+	Runtime                 string // FUNC_RUNTIME, such as "go" or "node"
+	RuntimeVersion          string // FUNC_RUNTIME_VERSION
+	Labels                  map[string]string
+	Rest                    map[string]string // every other variable, as the user wrote it
+}
+
+// ignored says why a variable that builders elsewhere know has no effect here.
+var ignored = map[string]string{
+	"FUNC_FRAMEWORK_VERSION": "the framework of this platform is used",
+	"FUNC_DEBUG":             "the log is always complete",
+	"FUNC_DEVMODE":           "use `ofn dev`",
+}
+
+// ParseEnv reads the variables that direct a build, and tells in the log which ones do not.
+func ParseEnv(vars map[string]string, log io.Writer) (Env, error) {
+	e := Env{Labels: map[string]string{}, Rest: map[string]string{}}
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
+		if err := e.set(k, strings.TrimSpace(vars[k]), log); err != nil {
+			return Env{}, err
+		}
+	}
+	return e, nil
+}
+
+func (e *Env) set(k, v string, log io.Writer) (err error) {
+	switch k {
+	case "FUNC_NAME":
+		e.Name = v
+	case "FUNC_SRC":
+		e.Source, err = Relative(k, v)
+	case "FUNC_TYPE":
+		e.Signature, err = signatureType(v)
+	case "FUNC_CLEAR_SOURCE":
+		e.ClearSource, err = boolean(k, v)
+	case "FUNC_RUNTIME":
+		e.Runtime = v
+	case "FUNC_RUNTIME_VERSION":
+		e.RuntimeVersion = v
+	default:
+		if name, ok := strings.CutPrefix(k, "FUNC_LABEL_"); ok {
+			e.Labels["openfunction."+strings.ToLower(strings.ReplaceAll(name, "_", "-"))] = v
+		} else if why, ok := ignored[k]; ok {
+			NoEffect(log, k, why)
+		} else {
+			e.Rest[k] = v
+		}
+	}
+	return err
+}
+
+// NoEffect tells in the log that a variable does nothing here.
+func NoEffect(log io.Writer, k, why string) {
+	fmt.Fprintf(log, "%s has no effect here: %s\n", k, why)
+}
+
+// Unknown tells in the log which of the rest look as if they were meant for the builder and are not known to it: those that begin with
+// FUNC_ or one of the language's own prefixes.
+func (e Env) Unknown(log io.Writer, known func(k string) bool, prefixes ...string) {
+	prefixes = append([]string{"FUNC_"}, prefixes...)
+	for _, k := range slices.Sorted(maps.Keys(e.Rest)) {
+		meant := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(k, p) })
+		if meant && !known(k) {
+			NoEffect(log, k, "the native builder does not know it")
+		}
+	}
+}
+
+// Relative checks a path inside the source and makes it clean.
+func Relative(k, v string) (string, error) {
+	p := path.Clean(strings.TrimPrefix(v, "./"))
+	if path.IsAbs(p) || p == ".." || strings.HasPrefix(p, "../") || strings.HasPrefix(p, "-") {
+		return "", InvalidEnv("%s is %q: it must be a path inside the source", k, v)
+	}
+	return p, nil
+}
+
+func boolean(k, v string) (bool, error) {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return false, InvalidEnv("%s is %q: it must be true or false", k, v)
+	}
+	return b, nil
+}
+
+func signatureType(v string) (string, error) {
+	switch strings.ToLower(v) {
+	case "", "http", "cloudevent", "openfunction", "typed":
+		return v, nil
+	case "event":
+		return "cloudevent", nil
+	}
+	return "", InvalidEnv("FUNC_TYPE is %q: it must be http, cloudevent, openfunction or typed", v)
+}

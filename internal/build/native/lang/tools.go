@@ -1,0 +1,94 @@
+package lang
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/openfunction/ofn/internal/build"
+)
+
+// Tools is what languages run their compilers and package managers with.
+type Tools struct {
+	// Cache is a directory of this language alone that outlives builds.
+	Cache  string
+	Runner build.Runner
+	Limits Limits
+	// OS and Arch are what programs are for, as Go names them.
+	OS, Arch string
+	// Env is added to the environment of build tools and wins, "KEY=value": HTTPS_PROXY, SSL_CERT_FILE and the like.
+	Env []string
+}
+
+// Limits bound one build. Zero fields are the defaults.
+type Limits struct {
+	MemoryBytes int64         // 2 GiB
+	CPUMillis   int64         // not limited
+	PIDs        int64         // 512
+	DiskBytes   int64         // 2 GiB for source, temporary files and program
+	Time        time.Duration // 10 minutes, when the request says nothing
+}
+
+// Complete fills in the defaults.
+func (l Limits) Complete() Limits {
+	if l.MemoryBytes == 0 {
+		l.MemoryBytes = 2 << 30
+	}
+	if l.PIDs == 0 {
+		l.PIDs = 512
+	}
+	if l.DiskBytes == 0 {
+		l.DiskBytes = 2 << 30
+	}
+	if l.Time == 0 {
+		l.Time = 10 * time.Minute
+	}
+	return l
+}
+
+// Command is one run of a build tool. HOME and TMPDIR are set by Run, in the job's work directory, which it may always write.
+type Command struct {
+	Args                []string // Args[0] is an absolute path
+	Env                 []string
+	Dir                 string
+	ReadOnly, ReadWrite []string
+	Network             bool
+	Output              io.Writer // both streams
+}
+
+// Run runs a build tool under the limits of a build and returns its exit code. A limit that it broke is a *build.Failure.
+func (t Tools) Run(ctx context.Context, j *Job, c Command) (int, error) {
+	for _, dir := range []string{"tmp", "home"} {
+		if err := os.MkdirAll(filepath.Join(j.Work, dir), 0o750); err != nil {
+			return 0, fmt.Errorf("preparing the build: %w", err)
+		}
+	}
+	env := []string{"HOME=" + filepath.Join(j.Work, "home"), "TMPDIR=" + filepath.Join(j.Work, "tmp")}
+	env = append(append(env, c.Env...), t.Env...)
+	l := t.Limits
+	exit, err := t.Runner.Run(ctx, build.Command{
+		Args: c.Args, Env: env, Dir: c.Dir, ReadOnly: c.ReadOnly, ReadWrite: append([]string{j.Work}, c.ReadWrite...), Network: c.Network,
+		Limits: build.RunLimits{MemoryBytes: l.MemoryBytes, CPUMillis: l.CPUMillis, PIDs: l.PIDs, FileBytes: l.DiskBytes},
+		Stdout: c.Output, Stderr: c.Output,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("running %s: %w", filepath.Base(c.Args[0]), err)
+	}
+	if exit.Exceeded != "" {
+		return 0, exceeded(exit.Exceeded, l)
+	}
+	return exit.Code, nil
+}
+
+func exceeded(r build.Resource, l Limits) *build.Failure {
+	switch r {
+	case build.Memory:
+		return Failure("OutOfMemory", "the build needed more than %d MiB of memory and was stopped: make the package smaller (large literals and generated code cost most)", l.MemoryBytes>>20)
+	case build.Processes:
+		return Failure("TooManyProcesses", "the build started more than %d processes and was stopped", l.PIDs)
+	}
+	return Failure("DiskFull", "the build wrote a file larger than %d MiB and was stopped: look for large embedded or generated data", l.DiskBytes>>20)
+}
