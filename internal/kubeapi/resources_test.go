@@ -250,7 +250,7 @@ func TestKubectl(t *testing.T) {
 	const (
 		green = "apiVersion: test.example.com/v1\nkind: Widget\nmetadata: {name: by-kubectl}\nspec: {color: green}\n"
 		blue  = "apiVersion: test.example.com/v1\nkind: Widget\nmetadata: {name: by-kubectl}\nspec: {color: blue}\n"
-		typo  = "apiVersion: test.example.com/v1\nkind: Widget\nmetadata: {name: typo}\nspec: {colour: blue}\n"
+		typo  = "apiVersion: test.example.com/v1\nkind: Widget\nmetadata: {name: typo}\nspec: {color: red, colour: blue}\n"
 		cm    = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: by-kubectl}\ndata: {a: \"2\"}\n"
 	)
 	cache := t.TempDir()

@@ -17,10 +17,13 @@ import (
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	"k8s.io/kubernetes/pkg/kubeapiserver"
 	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
+
+	"github.com/openfunction/ofn/internal/kubeapi/etcdlog"
 )
 
 // etcdOptions say how the API servers reach the store: through memory, at an address that is only a name.
 func etcdOptions(config *genericapiserver.Config, dial func(ctx context.Context, network, address string) (net.Conn, error)) *serveroptions.EtcdOptions {
+	_ = etcdlog.Silenced // the clients made by these options
 	backend := storagebackend.NewDefaultConfig(kubeoptions.DefaultEtcdPathPrefix, nil)
 	backend.Transport.ServerList = []string{"http://127.0.0.1:2379"}
 	backend.Transport.EgressLookup = func(egressselector.NetworkContext) (utilnet.DialFunc, error) { return dial, nil }
