@@ -58,8 +58,8 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache:   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		// Secrets and configmaps are read when they are needed, not held in memory.
-		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+		// Secrets, configmaps and accounts are read when they are needed, not held in memory.
+		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}}}},
 		GracefulShutdownTimeout: &p.settings.drain,
 	})
 	if err != nil {

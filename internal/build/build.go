@@ -19,10 +19,10 @@ type Request struct {
 	Builder    string
 	Dockerfile string
 	// Target is what the image must run on: "" is a process of this machine's kind, TargetWasm a WebAssembly runtime.
-	Target string
-	Env        map[string]string
-	Params     map[string]Param
-	Timeout    time.Duration // 0 is the platform's default
+	Target  string
+	Env     map[string]string
+	Params  map[string]Param
+	Timeout time.Duration // 0 is the platform's default
 	// BuilderAuth pulls the builder image, where the strategy has one.
 	BuilderAuth Auth
 	// Dependencies is how private dependencies are downloaded.

@@ -62,6 +62,12 @@ func (c *Controller) request(ctx context.Context, b *v1beta2.Builder) (build.Req
 			return r, err
 		}
 	}
+	if r.BuilderAuth, err = c.builderAuth(ctx, b); err != nil {
+		return r, err
+	}
+	if r.Dependencies, err = c.dependencies(ctx, b); err != nil {
+		return r, err
+	}
 	r.Params, err = c.params(ctx, b)
 	return r, err
 }

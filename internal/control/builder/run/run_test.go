@@ -311,14 +311,18 @@ func TestStaleCache(t *testing.T) {
 	}
 }
 
-// behind answers every Get with the same old Builder.
+// behind answers every Get of a Builder with the same old one.
 type behind struct {
 	*controltest.Client
 	object *v1beta2.Builder
 }
 
-func (b *behind) Get(_ context.Context, _ client.ObjectKey, into client.Object, _ ...client.GetOption) error {
-	b.object.DeepCopyInto(into.(*v1beta2.Builder))
+func (b *behind) Get(ctx context.Context, key client.ObjectKey, into client.Object, o ...client.GetOption) error {
+	old, ok := into.(*v1beta2.Builder)
+	if !ok {
+		return b.Client.Get(ctx, key, into, o...)
+	}
+	b.object.DeepCopyInto(old)
 	return nil
 }
 
