@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"net"
 	"strings"
 	"unicode"
 )
@@ -29,7 +30,7 @@ type Dependencies struct {
 
 // HostLogin is a login for one host.
 type HostLogin struct {
-	Host string // without port
+	Host string // with the port, where it is not the usual one
 	Auth Auth
 }
 
@@ -73,7 +74,7 @@ func (d Dependencies) Home() map[string][]byte {
 		if l.Check() != nil {
 			continue
 		}
-		fmt.Fprintf(&netrc, "machine %s login %s password %s\n", l.Host, l.user(), l.password())
+		netrc.WriteString(l.netrc())
 		npmrc.WriteString(l.npm())
 	}
 	maps.DeleteFunc(home, func(_ string, data []byte) bool { return len(data) == 0 })
@@ -109,6 +110,15 @@ func (l HostLogin) password() string {
 		return l.Auth.Token
 	}
 	return l.Auth.Password
+}
+
+// netrc is the login as go reads it, which wants the port with the host, and as everybody else does, who knows no ports.
+func (l HostLogin) netrc() string {
+	line := fmt.Sprintf("machine %s login %s password %s\n", l.Host, l.user(), l.password())
+	if host, _, err := net.SplitHostPort(l.Host); err == nil {
+		line += fmt.Sprintf("machine %s login %s password %s\n", host, l.user(), l.password())
+	}
+	return line
 }
 
 // npm is the login as npm reads it.

@@ -22,6 +22,10 @@ func TestHome(t *testing.T) {
 			".netrc": "machine git.example.com login ada password p4ss\nmachine npm.example.com login oauth2 password t0ken\n",
 			".npmrc": "//git.example.com/:_auth=YWRhOnA0c3M=\n//npm.example.com/:_authToken=t0ken\n",
 		}},
+		"port": {build.Dependencies{Logins: []build.HostLogin{{Host: "h:8443", Auth: build.Auth{Token: "t"}}}}, map[string]string{
+			".netrc": "machine h:8443 login oauth2 password t\nmachine h login oauth2 password t\n",
+			".npmrc": "//h:8443/:_authToken=t\n",
+		}},
 		"files": {build.Dependencies{Files: map[string][]byte{".npmrc": []byte("a"), "pip.conf": []byte("b"), "settings.xml": []byte("c"), ".ssh/rc": []byte("d")}},
 			map[string]string{".npmrc": "a", ".config/pip/pip.conf": "b", ".m2/settings.xml": "c"}},
 		// The first machine of a .netrc counts, and the last line of a .npmrc.

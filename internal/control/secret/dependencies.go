@@ -14,7 +14,7 @@ import (
 // "tekton.dev/git-0: https://github.com". What comes after the dash only tells several of them apart.
 const annotationHost = "tekton.dev/git-"
 
-// Hosts are those that a secret is annotated for, without scheme, port and path, in the order of the annotations' names.
+// Hosts are those that a secret is annotated for, without scheme and path, in the order of the annotations' names.
 func Hosts(s *corev1.Secret) ([]string, error) {
 	var hosts []string
 	for _, k := range slices.Sorted(maps.Keys(s.Annotations)) {
@@ -30,8 +30,8 @@ func Hosts(s *corev1.Secret) ([]string, error) {
 		if err != nil || u.Hostname() == "" || u.User != nil {
 			return nil, &Missing{fmt.Sprintf("secret %q: annotation %s is %q: it must be the address of a host such as https://github.com", s.Name, k, raw)}
 		}
-		if !slices.Contains(hosts, u.Hostname()) {
-			hosts = append(hosts, u.Hostname())
+		if !slices.Contains(hosts, u.Host) {
+			hosts = append(hosts, u.Host)
 		}
 	}
 	return hosts, nil

@@ -2,7 +2,7 @@
 //
 // What one build may do to another. A Go build runs no code of the user: cgo is off, nothing is generated, no other toolchain is
 // fetched, and flags that name programs or files are refused. The go command alone writes to the shared caches; modules enter them
-// verified against the checksum database. A build that turns the verification off for some modules gets a module cache of its own.
+// verified against the checksum database. A build that turns the verification off for some modules, or has logins for private ones, gets a module cache of its namespace.
 package golang
 
 import (
@@ -69,7 +69,7 @@ func New(o Options) (*Golang, error) {
 	}
 	first, _, _ := strings.Cut(string(text), "\n")
 	g.version = strings.TrimSpace(first)
-	for _, dir := range []string{o.Cache, g.buildCache(), g.modCache(nil, "")} {
+	for _, dir := range []string{o.Cache, g.buildCache(), g.modCache(nil, build.Request{})} {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return nil, fmt.Errorf("preparing the Go caches: %w", err)
 		}
@@ -97,18 +97,18 @@ func (g *Golang) buildCache() string {
 	return filepath.Join(g.opts.Cache, "build")
 }
 
-// modCache is shared by all builds that verify what they download. Others get one for their namespace and settings.
-func (g *Golang) modCache(settings map[string]string, id string) string {
+// modCache is shared by all builds that verify what they download and need no login for it. Others get one for their namespace and settings.
+func (g *Golang) modCache(settings map[string]string, r build.Request) string {
 	shared := g.opts.ModCache
 	if shared == "" {
 		shared = filepath.Join(g.opts.Cache, "mod")
 	}
 	unverified := maps.Clone(settings)
 	delete(unverified, "GOPROXY") // a proxy cannot forge what the checksum database signed
-	if len(unverified) == 0 {
+	if len(unverified) == 0 && r.Dependencies.Empty() {
 		return shared
 	}
-	namespace, _, _ := strings.Cut(id, "/")
+	namespace, _, _ := strings.Cut(r.ID, "/")
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n", namespace)
 	for _, k := range slices.Sorted(maps.Keys(settings)) {

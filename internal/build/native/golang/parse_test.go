@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
@@ -118,16 +119,23 @@ func TestEnv(t *testing.T) {
 	}
 }
 
-// Only builds that verify their modules share a module cache.
+// Only builds that verify their modules and have no logins share a module cache.
 func TestModCache(t *testing.T) {
 	g := &Golang{opts: Options{Tools: lang.Tools{Cache: "/d"}}}
-	shared := g.modCache(nil, "a/x")
-	if got := g.modCache(map[string]string{"GOPROXY": "https://proxy.example"}, "b/y"); got != shared {
+	of := func(id string) build.Request { return build.Request{ID: id} }
+	shared := g.modCache(nil, of("a/x"))
+	if got := g.modCache(map[string]string{"GOPROXY": "https://proxy.example"}, of("b/y")); got != shared {
 		t.Errorf("another proxy alone gets %s", got)
 	}
 	off := map[string]string{"GONOSUMDB": "*"}
-	if a, b := g.modCache(off, "a/x"), g.modCache(off, "b/x"); a == shared || a == b {
+	if a, b := g.modCache(off, of("a/x")), g.modCache(off, of("b/x")); a == shared || a == b {
 		t.Errorf("unverified modules of two namespaces are in %s and %s", a, b)
+	}
+	private := func(id string) build.Request {
+		return build.Request{ID: id, Dependencies: build.Dependencies{Logins: []build.HostLogin{{Host: "h"}}}}
+	}
+	if a, b := g.modCache(nil, private("a/x")), g.modCache(nil, private("b/x")); a == shared || a == b || a != g.modCache(nil, private("a/y")) {
+		t.Errorf("private modules of two namespaces are in %s and %s", a, b)
 	}
 }
 

@@ -55,7 +55,7 @@ func (g *Golang) makeModule(ctx context.Context, j *job, p *plan) error {
 	if len(external) == 0 {
 		return replaceFile(gomod, []byte(text))
 	}
-	key := sha256.Sum256(fmt.Appendf(nil, "%q %s %q", external, g.identity(), j.env.goSettings))
+	key := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %s", external, g.identity(), j.env.goSettings, g.modCache(j.env.goSettings, j.Request)))
 	kept := filepath.Join(g.opts.Cache, "resolved", fmt.Sprintf("%x", key[:12]))
 	gosum := filepath.Join(filepath.Dir(gomod), "go.sum")
 	if copyFile(filepath.Join(kept, "go.mod"), gomod) == nil && copyFile(filepath.Join(kept, "go.sum"), gosum) == nil {

@@ -23,7 +23,7 @@ type goRun struct {
 
 // run runs the go command with its words in the log, paths as the user knows them, and makes of a failed run a *build.Failure.
 func (g *Golang) run(ctx context.Context, j *job, p *plan, r goRun) error {
-	mod := g.modCache(j.env.goSettings, j.Request.ID)
+	mod := g.modCache(j.env.goSettings, j.Request)
 	if err := os.MkdirAll(mod, 0o750); err != nil {
 		return fmt.Errorf("preparing the module cache: %w", err)
 	}

@@ -122,7 +122,7 @@ func insideSource(t *lang.Tree, at, dir string) (string, error) {
 // sums is where the verified sums a workspace adds to those of its modules are kept between builds.
 func (g *Golang) sums(j *job, p *plan) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %v %q\n", g.identity(), p.lean, g.modCache(j.env.goSettings, j.Request.ID))
+	fmt.Fprintf(h, "%s %v %q\n", g.identity(), p.lean, g.modCache(j.env.goSettings, j.Request))
 	for _, name := range []string{"go.mod", "go.sum"} {
 		data, err := os.ReadFile(j.Tree.Abs(path.Join(p.module.root, name)))
 		if err == nil {

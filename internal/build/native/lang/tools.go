@@ -49,7 +49,8 @@ func (l Limits) Complete() Limits {
 	return l
 }
 
-// Command is one run of a build tool. HOME and TMPDIR are set by Run, in the job's work directory, which it may always write.
+// Command is one run of a build tool. HOME and TMPDIR are set by Run, in the job's work directory, which it may always write. One that may
+// use the network finds the logins for private dependencies in its home, where its package manager looks for them.
 type Command struct {
 	Args                []string // Args[0] is an absolute path
 	Env                 []string
@@ -64,6 +65,13 @@ func (t Tools) Run(ctx context.Context, j *Job, c Command) (int, error) {
 	for _, dir := range []string{"tmp", "home"} {
 		if err := os.MkdirAll(filepath.Join(j.Work, dir), 0o750); err != nil {
 			return 0, fmt.Errorf("preparing the build: %w", err)
+		}
+	}
+	if c.Network {
+		forget, err := writeHome(filepath.Join(j.Work, "home"), j.Request.Dependencies.Home())
+		defer forget()
+		if err != nil {
+			return 0, err
 		}
 	}
 	env := []string{"HOME=" + filepath.Join(j.Work, "home"), "TMPDIR=" + filepath.Join(j.Work, "tmp")}
@@ -81,6 +89,25 @@ func (t Tools) Run(ctx context.Context, j *Job, c Command) (int, error) {
 		return 0, exceeded(exit.Exceeded, l)
 	}
 	return exit.Code, nil
+}
+
+// writeHome lays files into a home directory; forget removes them again.
+func writeHome(home string, files map[string][]byte) (forget func(), err error) {
+	forget = func() {
+		for name := range files {
+			_ = os.Remove(filepath.Join(home, name)) // the work directory goes with the build in any case
+		}
+	}
+	for name, data := range files {
+		at := filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			return forget, fmt.Errorf("preparing the logins of the build: %w", err)
+		}
+		if err := os.WriteFile(at, data, 0o600); err != nil {
+			return forget, fmt.Errorf("preparing the logins of the build: %w", err)
+		}
+	}
+	return forget, nil
 }
 
 func exceeded(r build.Resource, l Limits) *build.Failure {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -123,7 +124,11 @@ func dependencyHost(repo *v1beta2.SourceRepo) string {
 	if repo == nil || repo.BundleContainer != nil && repo.BundleContainer.Image != "" {
 		return ""
 	}
-	return sourceHost(repo.URL)
+	u, err := url.Parse(repo.URL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return "" // a key is no login for others
+	}
+	return u.Host
 }
 
 // builderAuth is the login for the builder image. A secret without one for its registry leaves it anonymous, as a kubelet does.

@@ -56,7 +56,7 @@ func TestDependencies(t *testing.T) {
 		"a key for ssh":          {source, []client.Object{secretOf("git", map[string]string{"ssh-privatekey": "k"})}, build.Dependencies{}},
 		"blanks, for the source": {source, []client.Object{secretOf("git", map[string]string{"username": "u", "password": "p q"})}, build.Dependencies{}},
 		"annotated": {source, []client.Object{annotated(secretOf("git", basic), "https://gitlab.example:8443/a", "git.example")},
-			build.Dependencies{Logins: []build.HostLogin{login("gitlab.example", "u", "p", ""), login("git.example", "u", "p", ""), github}}},
+			build.Dependencies{Logins: []build.HostLogin{login("gitlab.example:8443", "u", "p", ""), login("git.example", "u", "p", ""), github}}},
 		"files beside a login": {source, []client.Object{secretOf("git", map[string]string{"token": "t", ".npmrc": "n", "other": "o"})},
 			build.Dependencies{Logins: []build.HostLogin{login("github.com", "", "", "t")}, Files: map[string][]byte{".npmrc": []byte("n")}}},
 		"files of the builder's": {image, []client.Object{secretOf("pull", map[string]string{"pip.conf": "p"})}, build.Dependencies{Files: map[string][]byte{"pip.conf": []byte("p")}}},
