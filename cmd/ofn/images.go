@@ -22,7 +22,10 @@ import (
 const listenLabel = "io.openfunction.listen"
 
 // images gives the image store the shapes that builds and the node ask for.
-type images struct{ store *image.Store }
+type images struct {
+	store  *image.Store
+	layers *assemble.Cache
+}
 
 // Root implements node.Images.
 func (i images) Root(ctx context.Context, ref string, auth *run.Credentials) (node.Root, error) {
@@ -76,8 +79,8 @@ func reasoned(err error) error {
 // Write implements build.Images.
 func (i images) Write(ctx context.Context, out build.Output, img build.Image) (string, int64, error) {
 	spec := assemble.Spec{Entrypoint: img.Entrypoint, Env: img.Env, Labels: img.Labels, WorkingDir: img.Dir, User: img.User, OS: img.OS, Arch: img.Arch}
-	for _, l := range img.Layers {
-		layer, err := assemble.Stream(l.WriteTar)
+	for n, l := range img.Layers {
+		layer, err := i.layer(l, n < img.Shared)
 		if err != nil {
 			return "", 0, fmt.Errorf("making an image layer: %w", err)
 		}
@@ -93,6 +96,18 @@ func (i images) Write(ctx context.Context, out build.Output, img build.Image) (s
 	}
 	digest, err := i.store.Push(ctx, out.Image, made, credentials(out.Auth), out.Local)
 	return digest, size, failure(err)
+}
+
+// layer makes a layer, or takes one of equal files that was made before.
+func (i images) layer(l build.Layer, shared bool) (v1.Layer, error) {
+	if !shared {
+		return assemble.Stream(l.WriteTar)
+	}
+	key, err := l.Fingerprint()
+	if err != nil {
+		return nil, err
+	}
+	return i.layers.Stream(key, l.WriteTar)
 }
 
 func compressed(img v1.Image) (int64, error) {

@@ -22,6 +22,7 @@ import (
 	"github.com/openfunction/ofn/internal/control/admission"
 	"github.com/openfunction/ofn/internal/gateway"
 	"github.com/openfunction/ofn/internal/image"
+	"github.com/openfunction/ofn/internal/image/assemble"
 	"github.com/openfunction/ofn/internal/image/registry"
 	"github.com/openfunction/ofn/internal/instance"
 	"github.com/openfunction/ofn/internal/instance/drivers/sandbox"
@@ -104,7 +105,10 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if err = p.driver.Clean(ctx); err != nil {
 		return fmt.Errorf("cleaning up after an earlier run: %w", err)
 	}
-	img := images{p.store}
+	img := images{store: p.store}
+	if img.layers, err = assemble.OpenCache(filepath.Join(s.dataDir, "build", "layers"), time.Now()); err != nil {
+		return err
+	}
 	if p.builds, err = newBuilds(s, img, sandboxed{p.driver}); err != nil {
 		return err
 	}

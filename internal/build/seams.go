@@ -40,6 +40,7 @@ type Images interface {
 // Image is what to assemble. Its order is its identity: nothing is sorted.
 type Image struct {
 	Layers     []Layer // lowest first
+	Shared     int     // so many of the lowest are of files that outlive this build, so that their finished form is worth keeping
 	Entrypoint []string
 	Env        []string // "KEY=value"
 	Dir        string

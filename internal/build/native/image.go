@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/openfunction/ofn/internal/build"
@@ -41,9 +42,11 @@ func (s *Strategy) write(ctx context.Context, j *lang.Job, p lang.Program, src b
 		img.OS, img.Arch, _ = strings.Cut(p.Platform, "/")
 	}
 	if p.Bare {
-		img.Layers, img.Env = append(p.Runtime, p.Layers...), p.Env
+		img.Layers, img.Env = append(slices.Clone(p.Shared), p.Layers...), p.Env
+		img.Shared = len(p.Shared)
 	} else {
-		img.Layers = append(append([]build.Layer{s.base}, p.Runtime...), p.Layers...)
+		img.Layers = append(append([]build.Layer{s.base}, p.Shared...), p.Layers...)
+		img.Shared = 1 + len(p.Shared)
 		img.Layers = append(append(img.Layers, source(j, p)), p.Above...)
 		img.Env = append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "ZONEINFO=/usr/share/zoneinfo.zip"}, p.Env...)
 		img.User = runAs

@@ -42,9 +42,10 @@ type Job struct {
 
 // Program is what a language makes of a source. It lies over the builder's base: names of users, certificates, time zones, /tmp.
 type Program struct {
-	// Runtime is what all functions of the language share, such as its interpreter, lowest first. Equal content is stored once.
-	Runtime []build.Layer
-	// Layers are of this function, lowest first, below its source. Files that they name may be in the work directory.
+	// Shared layers are of files that outlive this build and change their name, size or time when they change: interpreter, framework,
+	// dependencies kept by their lock file. Lowest first; equal ones are stored once, and not made again by the next build.
+	Shared []build.Layer
+	// Layers are of this function alone, lowest first, between the shared ones and its source. Their files may be in the work directory.
 	Layers []build.Layer
 	// Above lies over the source: what was generated into it.
 	Above []build.Layer
