@@ -11,8 +11,10 @@ import (
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/openfunction/ofn/internal/cli/connect"
+	"github.com/openfunction/ofn/internal/cli/fields"
 )
 
 // app is what all commands share.
@@ -76,6 +78,8 @@ func (a *app) open() (*connect.Cluster, error) {
 type session struct {
 	*connect.Cluster
 	app *app
+	// known are schemas that the server has told.
+	known map[schema.GroupVersion]*fields.Schemas
 }
 
 // with makes the body of a command that talks to a control plane. Its errors become what a user can act on.

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/cli/manifest"
@@ -27,7 +26,8 @@ func (a *app) applyCommand() *cobra.Command {
 		Short: "Make or change objects of any kind as manifests say",
 		Long: `Make or change objects of any kind as manifests say (server-side apply).
 
-Every file may hold several documents. They are applied in their order; the first that is refused ends the command.`,
+Every file may hold several documents. They are applied in their order; the first that is refused ends the command. Fields
+that a kind does not have are left out with a warning.`,
 		Example: "  ofn apply -f function.yaml --wait\n  kustomize build . | ofn apply -f -",
 		Args:    cobra.NoArgs,
 	}
@@ -46,12 +46,8 @@ Every file may hold several documents. They are applied in their order; the firs
 		if err != nil {
 			return err
 		}
-		var options []client.ApplyOption
-		if dryRun {
-			options = append(options, client.DryRunAll)
-		}
 		for _, doc := range docs {
-			if err := s.apply(ctx, doc, options); err != nil {
+			if err := s.apply(ctx, doc, dryRun); err != nil {
 				return err
 			}
 			if err := s.show(output, doc.Object, func() { fmt.Fprintf(a.env.Out, "%s applied\n", identity(doc.Object)) }); err != nil {
@@ -74,20 +70,14 @@ func needFiles(files []string) error {
 }
 
 // apply puts a document into effect; Object is what the server made of it.
-func (s *session) apply(ctx context.Context, doc manifest.Document, options []client.ApplyOption) error {
+func (s *session) apply(ctx context.Context, doc manifest.Document, dryRun bool) error {
 	if err := s.locate(doc.Object); err != nil {
 		return fmt.Errorf("%s: %w", doc.Place, err)
 	}
-	if err := s.applyObject(ctx, doc.Object, options...); err != nil {
+	if err := s.applyObject(ctx, doc.Object, applying{dryRun: dryRun, place: doc.Place.String()}); err != nil {
 		return fmt.Errorf("%s: %w", doc.Place, err)
 	}
 	return nil
-}
-
-func (s *session) applyObject(ctx context.Context, o *unstructured.Unstructured, options ...client.ApplyOption) error {
-	o.SetManagedFields(nil) // of an object that was read from a server
-	options = append(options, client.FieldOwner(fieldManager), client.ForceOwnership)
-	return s.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), options...)
 }
 
 // locate gives an object without a namespace that of the command, when its kind has namespaces.

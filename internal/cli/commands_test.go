@@ -277,7 +277,7 @@ kind: Function
 metadata: {name: fn}
 spec: {image: x, odd: 1}
 `, "apply", "-f", "-")
-	if err != nil || out != "configmap/c applied\nfunction.core.openfunction.io/fn applied\n" || !strings.Contains(errs, `unknown field "spec.odd"`) {
+	if err != nil || out != "configmap/c applied\nfunction.core.openfunction.io/fn applied\n" || errs != "Warning: standard input:5 (document 2): spec.odd: unknown field, pruned\n" {
 		t.Errorf("%v\n%s\n%s", err, out, errs)
 	}
 	_, _, err = f.runWith(t, "\n---\napiVersion: core.openfunction.io/v1beta2\nkind: Function\nmetadata: {name: fn}\nspec: {image: refused}\n", "apply", "-f", "-")
@@ -287,6 +287,28 @@ spec: {image: x, odd: 1}
 	_, _, err = f.runWith(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: other}\n", "apply", "-f", "-", "-n", "mine")
 	if err == nil || !strings.Contains(err.Error(), "is in namespace other, but -n says mine") {
 		t.Error(err)
+	}
+}
+
+// Unknown fields are pruned also where a cluster refuses them, and the user hears what they may have meant.
+func TestUnknownFields(t *testing.T) {
+	const odd = "apiVersion: core.openfunction.io/v1beta2\nkind: Function\nmetadata: {name: NAME}\nspec: {image: x, odd: 1, imag: y}\n"
+	const warned = "Warning: standard input:1 (document 1): spec.imag: unknown field, pruned; did you mean image?\n" +
+		"Warning: standard input:1 (document 1): spec.odd: unknown field, pruned\n"
+	f := newFakeAPI(t)
+	for _, command := range []string{"apply", "create"} {
+		out, errs, err := f.runWith(t, strings.ReplaceAll(odd, "NAME", command), command, "-f", "-")
+		stored := f.get("/apis/core.openfunction.io/v1beta2/namespaces/default/functions/" + command)
+		if err != nil || errs != warned || stored == nil || len(stored["spec"].(object)) != 1 {
+			t.Errorf("%s: %v\n%s\n%s\n%v", command, err, out, errs, stored)
+		}
+	}
+	f.noSchema = true
+	if _, _, err := f.runWith(t, strings.ReplaceAll(odd, "NAME", "fn"), "apply", "-f", "-"); err == nil || !strings.Contains(err.Error(), "field not declared in schema") {
+		t.Errorf("without a schema what the server says must be told: %v", err)
+	}
+	if _, errs, err := f.runWith(t, strings.ReplaceAll(odd, "NAME", "fn"), "create", "-f", "-"); err != nil || !strings.Contains(errs, `Warning: unknown field "spec.odd"`) {
+		t.Errorf("without a schema the server prunes: %v\n%s", err, errs)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/cli/manifest"
@@ -60,12 +59,8 @@ what exists.`,
 		if err != nil {
 			return err
 		}
-		var options []client.CreateOption
-		if c.dryRun {
-			options = append(options, client.DryRunAll)
-		}
 		for _, doc := range docs {
-			if err := s.create(ctx, doc, options); err != nil {
+			if err := s.create(ctx, doc, c.dryRun); err != nil {
 				return err
 			}
 			if err := s.show(c.output, doc.Object, func() { fmt.Fprintf(a.env.Out, "%s created\n", identity(doc.Object)) }); err != nil {
@@ -77,7 +72,7 @@ what exists.`,
 	return cmd
 }
 
-func (s *session) create(ctx context.Context, doc manifest.Document, options []client.CreateOption) error {
+func (s *session) create(ctx context.Context, doc manifest.Document, dryRun bool) error {
 	where := func(err error) error {
 		if doc.File == "" {
 			return err
@@ -87,7 +82,11 @@ func (s *session) create(ctx context.Context, doc manifest.Document, options []c
 	if err := s.locate(doc.Object); err != nil {
 		return where(err)
 	}
-	if err := s.Client.Create(ctx, doc.Object, append(options, client.FieldOwner(fieldManager))...); err != nil {
+	how := applying{dryRun: dryRun}
+	if doc.File != "" {
+		how.place = doc.Place.String()
+	}
+	if err := s.createObject(ctx, doc.Object, how); err != nil {
 		return where(err)
 	}
 	return nil

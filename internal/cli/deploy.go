@@ -111,12 +111,12 @@ func (s *session) deploy(ctx context.Context, d *deployment) error {
 		return err
 	}
 	for _, other := range plan.others {
-		if err := s.apply(ctx, other, nil); err != nil {
+		if err := s.apply(ctx, other, false); err != nil {
 			return err
 		}
 	}
 	before := s.current(ctx, plan.function)
-	if err := s.applyObject(ctx, plan.function); err != nil {
+	if err := s.applyObject(ctx, plan.function, applying{place: plan.where()}); err != nil {
 		return interrupted(ctx, plan.blame(err), "nothing was deployed")
 	}
 	display.Line("%s %s/%s", verb(before, plan.function), plan.function.GetNamespace(), plan.function.GetName())

@@ -29,6 +29,7 @@ type fakeAPI struct {
 	*httptest.Server
 	version  string
 	noSource bool // without a registry
+	noSchema bool // without OpenAPI
 
 	mu      sync.Mutex
 	objects map[string]object
@@ -58,6 +59,13 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 	mux.HandleFunc("/ofn/", func(w http.ResponseWriter, r *http.Request) { f.extra.ServeHTTP(w, r) })
 	mux.HandleFunc("/apis/", f.serve)
 	mux.HandleFunc("/api/", f.serve)
+	mux.HandleFunc("/openapi/v3/apis/core.openfunction.io/v1beta2", func(w http.ResponseWriter, _ *http.Request) {
+		if f.noSchema {
+			answer(w, http.StatusForbidden, failure(403, "forbidden"))
+			return
+		}
+		_, _ = io.WriteString(w, functionSchema)
+	})
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(f.end)
 	return f
@@ -197,13 +205,13 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 			answer(w, http.StatusConflict, failure(409, "already exists"))
 			return
 		}
-		f.write(w, path, body, dry)
+		f.write(w, r, path, body)
 	case http.MethodPatch:
 		if old == nil && !strings.Contains(r.Header.Get("Content-Type"), "apply-patch") {
 			answer(w, http.StatusNotFound, failure(404, "not found"))
 			return
 		}
-		f.write(w, path, merge(old, body), dry)
+		f.write(w, r, path, merge(old, body))
 	case http.MethodDelete:
 		if old == nil {
 			answer(w, http.StatusNotFound, failure(404, filepath.Base(path)+" not found"))
@@ -218,13 +226,22 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (f *fakeAPI) write(w http.ResponseWriter, path string, o object, dry bool) {
+func (f *fakeAPI) write(w http.ResponseWriter, r *http.Request, path string, o object) {
+	dry := r.URL.Query().Get("dryRun") != ""
 	spec, _ := o["spec"].(object)
 	if spec["image"] == "refused" {
 		answer(w, http.StatusUnprocessableEntity, failure(422, `Function "x" is invalid: spec.image: Invalid value`))
 		return
 	}
-	if spec["odd"] != nil {
+	switch validation := r.URL.Query().Get("fieldValidation"); {
+	case spec["odd"] == nil:
+	case r.Method == http.MethodPatch: // as server-side apply of Kubernetes does, whatever it is told
+		answer(w, http.StatusInternalServerError, failure(500, "failed to create typed patch object: .spec.odd: field not declared in schema"))
+		return
+	case validation == "Strict":
+		answer(w, http.StatusBadRequest, failure(400, `strict decoding error: unknown field "spec.odd"`))
+		return
+	default:
 		w.Header().Set("Warning", `299 - "unknown field \"spec.odd\""`)
 	}
 	if !dry {
@@ -235,6 +252,12 @@ func (f *fakeAPI) write(w http.ResponseWriter, path string, o object, dry bool) 
 		f.changed(path)
 	}
 }
+
+// functionSchema is what the server publishes of Function.
+const functionSchema = `{"components": {"schemas": {"Function": {"type": "object",
+	"x-kubernetes-group-version-kind": [{"group": "core.openfunction.io", "version": "v1beta2", "kind": "Function"}],
+	"properties": {"apiVersion": {}, "kind": {}, "metadata": {}, "spec": {"type": "object", "properties": {
+		"image": {}, "build": {}, "serving": {}, "order": {}, "version": {}, "port": {}}}}}}}}`
 
 func (f *fakeAPI) read(w http.ResponseWriter, r *http.Request, one object) {
 	isTable := strings.Contains(r.Header.Get("Accept"), "as=Table")

@@ -192,3 +192,11 @@ func (p *plan) blame(err error) error {
 	}
 	return fmt.Errorf("%s: %w", p.place, err)
 }
+
+// where says in which file the function stands; empty when it was made from flags alone.
+func (p *plan) where() string {
+	if p.place == nil {
+		return ""
+	}
+	return p.place.String()
+}
