@@ -131,6 +131,14 @@ type PortDialer interface {
 	DialPort(ctx context.Context, port int) (net.Conn, error)
 }
 
+// Executor is implemented by instances in which another command can be run.
+type Executor interface {
+	// Exec runs a command with the environment, directory, user, rights and limits of the instance's own process, and returns
+	// when it has ended; when ctx ends before, it is killed and its error returned. Output, in which standard output and
+	// standard error meet, may be nil.
+	Exec(ctx context.Context, args []string, output io.Writer) (Exit, error)
+}
+
 // Timing is what a driver tells of a start, for the cold-start metric. Instances may implement Timed.
 type Timing struct {
 	Prepare time.Duration // cgroup, network, arguments: before the clone

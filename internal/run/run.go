@@ -37,7 +37,8 @@ type Revision struct {
 	Proven bool
 	// Timeout bounds one request, from arrival to the last byte. 0 is the platform's default.
 	Timeout time.Duration
-	// StartTimeout bounds a start of a copy until it is ready. 0 is the platform's default.
+	// StartTimeout bounds a start of a copy until it is ready, without the time that its startup probe gives it. 0 is the
+	// platform's default.
 	StartTimeout time.Duration
 	// Grace is how long a stopping copy may finish its work. 0 is the platform's default.
 	Grace time.Duration
@@ -55,7 +56,9 @@ type Container struct {
 	Memory       int64 // bytes; 0 is unlimited
 	CPU          int64 // thousandths of a core; 0 is unlimited
 	PIDs         int64
-	Probe        *Probe // readiness; nil is "accepts a TCP connection on Port"
+	Probe        *Probe // readiness, before the first request and all the time after it; nil is "accepts a TCP connection on Port", once
+	Liveness     *Probe // a copy that fails it is ended and replaced; nil is none
+	Startup      *Probe // must have succeeded before the other two begin; nil is none
 }
 
 // EnvVar is one resolved environment variable; $(OTHER) references to earlier ones are already expanded.
@@ -68,16 +71,23 @@ type File struct {
 	Mode uint32
 }
 
-// Probe is a readiness check.
+// Probe is a question that is put to a copy again and again, as a pod's: by GRPC, a command, HTTP, or, with none of them, by
+// whether it accepts a TCP connection.
 type Probe struct {
-	HTTPPath         string // GET this; empty is a TCP connect
+	HTTPPath         string // GET this
 	HTTPHeaders      map[string]string
-	GRPC             bool
-	InitialDelay     time.Duration
-	Period           time.Duration
-	Timeout          time.Duration
-	FailureThreshold int
-	SuccessThreshold int
+	HTTPS            bool // any certificate will do
+	GRPC             bool // the standard health service
+	GRPCService      string
+	Exec             []string      // a command inside the copy, which succeeds with code 0
+	Port             int           // 0 is the port of the revision
+	InitialDelay     time.Duration // after the start of the copy
+	Period           time.Duration // 0 is 10 s; a copy that is not ready yet may be asked more often
+	Timeout          time.Duration // 0 is 1 s
+	FailureThreshold int           // in a row; 0 is 3
+	SuccessThreshold int           // in a row; 0 is 1
+	// Grace is how long a copy that failed its liveness or startup probe may take to end. 0 is the revision's.
+	Grace time.Duration
 }
 
 // Credentials authenticate to a registry.
@@ -110,6 +120,14 @@ const (
 	ReasonStartTimeout = "StartTimeout" // it was not even executed
 	ReasonNotListening = "NotListening" // nothing listens on the port
 	ReasonNotReady     = "NotReady"     // the readiness probe does not succeed
+	ReasonNotStarted   = "StartupProbeFailed"
+)
+
+// Reasons of a Status of a revision that serves, for a while after it happened.
+const (
+	ReasonNotLive          = "LivenessProbeFailed"  // a copy was ended for it
+	ReasonProcessKilled    = "ProcessOutOfMemory"   // the kernel killed a process of a copy, which goes on
+	ReasonProcessForbidden = "ProcessLimitExceeded" // a copy could not start a process or thread, and goes on
 )
 
 // TimedOut says whether the revision failed because StartTimeout elapsed.
@@ -118,7 +136,7 @@ func (s Status) TimedOut() bool {
 		return false
 	}
 	switch s.Reason {
-	case ReasonStartTimeout, ReasonNotListening, ReasonNotReady:
+	case ReasonStartTimeout, ReasonNotListening, ReasonNotReady, ReasonNotStarted:
 		return true
 	default:
 		return false

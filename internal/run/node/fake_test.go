@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,8 @@ type behaviour struct {
 	serve      func(net.Conn)          // nil closes the connection
 	where      []string                // where it says it listens
 	spec       func(s instance.Spec)   // is shown what was started
+	sick       *atomic.Bool            // while it is set nothing is accepted and no command succeeds
+	strain     func() instance.Strain  // nil: none
 	early      func() (net.Conn, bool) // a connection before it listens, as an activation socket has
 }
 
@@ -123,7 +126,7 @@ func (c *fakeCopy) Dial(context.Context) (net.Conn, error) {
 		return nil, errors.New("connection refused: it ended")
 	default:
 	}
-	if c.listens < 0 || time.Since(c.born) < c.listens {
+	if c.listens < 0 || time.Since(c.born) < c.listens || c.sick != nil && c.sick.Load() {
 		return nil, errors.New("connection refused")
 	}
 	here, there := net.Pipe()
@@ -153,6 +156,28 @@ func (c *fakeCopy) Stop(grace time.Duration) {
 	default:
 		time.AfterFunc(grace, func() { c.end(instance.Exit{Code: -1, Signal: "killed"}) })
 	}
+}
+
+func (c *fakeCopy) DialPort(ctx context.Context, port int) (net.Conn, error) {
+	if port != 9000 {
+		return nil, fmt.Errorf("port %d: connection refused", port)
+	}
+	return c.Dial(ctx)
+}
+
+func (c *fakeCopy) Exec(_ context.Context, args []string, out io.Writer) (instance.Exit, error) {
+	fmt.Fprintln(out, "asked", args[0])
+	if c.sick != nil && c.sick.Load() {
+		return instance.Exit{Code: 9}, nil
+	}
+	return instance.Exit{}, nil
+}
+
+func (c *fakeCopy) Strain() instance.Strain {
+	if c.strain == nil {
+		return instance.Strain{}
+	}
+	return c.strain()
 }
 
 func (c *fakeCopy) Usage() (instance.Usage, error) { return instance.Usage{}, nil }

@@ -42,6 +42,9 @@ type loop struct {
 	retryAt  time.Time // zero: at once
 	refusing bool      // the activator was told to fail
 	restarts int
+
+	said   *failure // what happened last to copies that served
+	saidAt time.Time
 }
 
 // member is a copy as its actor sees it.
@@ -49,6 +52,7 @@ type member struct {
 	*replica
 	number  int
 	isReady bool
+	unwell  *failure // it was ready and is not now, for this
 	leaving bool
 	stale   bool // made from an earlier revision of the same name
 	abort   context.CancelFunc
@@ -137,10 +141,11 @@ func (l *loop) adopt(d desired, now time.Time) {
 	l.target = l.scaler.Decide(now, l.state()).Want
 }
 
-// state is what the scaler is told.
+// state is what the scaler is told. A copy that was ready counts as such, so that it goes when it is not needed.
 func (l *loop) state() scale.State {
 	ready, starting := l.count()
-	return scale.State{Ready: ready, Starting: starting, Busy: l.meter.busy, Reachable: l.want.Reachable, Proven: l.proven || l.gaveUp()}
+	unwell := l.unwell()
+	return scale.State{Ready: ready + unwell, Starting: starting - unwell, Busy: l.meter.busy, Reachable: l.want.Reachable, Proven: l.proven || l.gaveUp()}
 }
 
 // gaveUp is whether the attempts to prove the revision ended. A request makes another one all the same.
@@ -165,8 +170,19 @@ func (l *loop) count() (ready, starting int) {
 // heard takes in what a replica tells.
 func (l *loop) heard(e event) {
 	m := l.copies[e.id]
-	if e.gone == nil {
-		m.isReady = true
+	switch {
+	case e.note != nil:
+		l.remark(e.note)
+		return
+	case e.unwell != nil:
+		m.isReady, m.unwell = false, e.unwell
+		return
+	case e.ending != nil:
+		l.lost(m, e.ending, e.lasted)
+		m.leaving = true
+		return
+	case e.gone == nil:
+		m.isReady, m.unwell = true, nil
 		if m.stale || m.leaving {
 			return
 		}
@@ -178,12 +194,42 @@ func (l *loop) heard(e event) {
 	}
 	delete(l.copies, e.id)
 	m.abort()
-	if f := e.gone.failed; f != nil && !m.leaving {
-		l.restarts++
-		if !m.stale && (l.failing == nil || !m.asked.Before(l.failedAt)) { // those begun together fail together, and count once
-			l.failed(f, e.gone.lasted)
+	if f := e.gone.failed; f != nil {
+		l.lost(m, f, e.gone.lasted)
+	}
+}
+
+// lost notes that a copy failed, unless it was to go anyway.
+func (l *loop) lost(m *member, f *failure, lasted time.Duration) {
+	if m.leaving {
+		return
+	}
+	l.restarts++
+	if lasted > 0 {
+		l.remark(f)
+	}
+	if !m.stale && (l.failing == nil || !m.asked.Before(l.failedAt)) { // those begun together fail together, and count once
+		l.failed(f, lasted)
+	}
+}
+
+// remarkKept is how long the status of a revision that serves says what happened to its copies.
+const remarkKept = time.Minute
+
+// remark keeps something that is worth telling although the revision serves.
+func (l *loop) remark(f *failure) { l.said, l.saidAt = f, time.Now() }
+
+// remarks are what the status of a revision that serves says.
+func (l *loop) remarks() (reason, message string) {
+	for _, m := range l.copies {
+		if m.unwell != nil && !m.leaving && !m.stale {
+			return m.unwell.reason, m.unwell.message
 		}
 	}
+	if l.said != nil && time.Since(l.saidAt) < remarkKept && len(l.copies) > 0 {
+		return l.said.reason, l.said.message
+	}
+	return "", ""
 }
 
 // initial is how many copies must have been ready at once to prove the revision.
@@ -253,7 +299,8 @@ func (l *loop) describe() run.Status {
 			s.Phase = run.Ready // it can be started again, as far as is known, and needs not now
 		}
 	case l.proven:
-		s.Phase, s.Reason = run.Ready, ""
+		s.Phase = run.Ready
+		s.Reason, s.Message = l.remarks()
 	case l.image.busy:
 		s.Message = "preparing the image"
 	}

@@ -1,87 +1,111 @@
 package node
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/openfunction/ofn/internal/instance"
 	"github.com/openfunction/ofn/internal/run"
-	"golang.org/x/net/http2"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// A copy that is not ready is asked again after a pause that grows from the first to the last.
+// A copy that is not ready is asked again after a pause that grows from the first to the last. A command costs a process
+// each time.
 const (
 	firstPause   = 200 * time.Microsecond
 	lastPause    = 20 * time.Millisecond
-	probeTimeout = time.Second
+	commandPause = 250 * time.Millisecond
+)
+
+// What a probe does not say is as Kubernetes has it.
+const (
+	probePeriod   = 10 * time.Second
+	probeTimeout  = time.Second
+	probeFailures = 3
 )
 
 // errGone is what await returns for a copy that ended before it was ready.
 var errGone = errors.New("the process ended before it was ready")
 
-// readiness says when a copy is ready.
-type readiness struct {
-	check   func(ctx context.Context, dial dialer) error // nil: ready as soon as it was executed
-	delay   time.Duration
-	timeout time.Duration // of one check
-	times   int           // that check must succeed in a row
-}
-
 type dialer func(ctx context.Context) (net.Conn, error)
 
-// readinessOf chooses the check. A copy that was given its socket can be reached before it runs, so that the first one of a new
-// revision must also answer: that it was executed proves nothing.
-func readinessOf(rev run.Revision, activation, proven bool) readiness {
-	r := readiness{check: connects, timeout: probeTimeout, times: 1}
-	if p := rev.Container.Probe; p != nil {
-		r.delay, r.times = p.InitialDelay, max(1, p.SuccessThreshold)
-		if p.Timeout > 0 {
-			r.timeout = p.Timeout
-		}
-		switch {
-		case p.GRPC:
-			r.check = healthy
-			return r
-		case p.HTTPPath != "":
-			r.check = answers(p.HTTPPath, p.HTTPHeaders, rev.H2C)
-			return r
-		}
+// prober puts one question to a copy until it is content, or for as long as the copy lives.
+type prober struct {
+	ask     question // nil: always content
+	delay   time.Duration
+	period  time.Duration
+	timeout time.Duration // of one question
+	good    int           // answers in a row that make a copy well
+	bad     int           // answers in a row that make it unwell
+	pause   time.Duration // the longest one before it is well
+	grace   time.Duration // 0 is the revision's
+}
+
+// proberOf is a probe of the user with what it does not say; nil without one.
+func proberOf(p *run.Probe, rev run.Revision) *prober {
+	if p == nil {
+		return nil
+	}
+	out := &prober{ask: questionOf(p, rev), delay: p.InitialDelay, period: p.Period, timeout: p.Timeout,
+		good: max(1, p.SuccessThreshold), bad: p.FailureThreshold, pause: lastPause, grace: p.Grace}
+	orElse(&out.period, probePeriod)
+	orElse(&out.timeout, probeTimeout)
+	orElse(&out.bad, probeFailures)
+	if len(p.Exec) > 0 {
+		out.pause = commandPause
+	}
+	return out
+}
+
+// patience is how long a copy may take to become well.
+func (p *prober) patience() time.Duration {
+	if p == nil {
+		return 0
+	}
+	return p.delay + time.Duration(p.bad)*p.period
+}
+
+// readinessOf chooses how a copy shows that it is ready. A copy that was given its socket can be reached before it runs, so
+// that the first one of a new revision must also answer: that it was executed proves nothing.
+func readinessOf(rev run.Revision, activation, proven bool) prober {
+	r := prober{ask: over(connects), timeout: probeTimeout, good: 1, pause: lastPause}
+	said := rev.Container.Probe
+	if said != nil {
+		r = *proberOf(said, rev)
+	}
+	if said != nil && !connecting(said, rev) {
+		return r
 	}
 	switch {
 	case activation && proven:
-		r.check = nil
+		r.ask = nil
 	case activation && rev.H2C:
-		r.check = speaks2
+		r.ask = over(speaks2)
 	case activation:
-		r.check = speaks
+		r.ask = over(speaks)
 	}
 	return r
 }
 
-// await returns when the copy is ready, with errGone when it ended, or with the last failure when ctx is over.
-func (r readiness) await(ctx context.Context, inst instance.Instance) error {
-	if r.check == nil {
+// connecting is whether a probe only wants a connection to the serving port.
+func connecting(p *run.Probe, rev run.Revision) bool {
+	return len(p.Exec) == 0 && !p.GRPC && p.HTTPPath == "" && (p.Port == 0 || p.Port == rev.Port)
+}
+
+// await returns when the copy is well, with errGone when it ended, or with the last failure when ctx is over.
+func (p *prober) await(ctx context.Context, inst instance.Instance) error {
+	if p == nil || p.ask == nil {
 		return nil
 	}
-	if err := pause(ctx, inst, r.delay); err != nil {
+	if err := pause(ctx, inst, p.delay); err != nil {
 		return err
 	}
-	wait, good := firstPause, 0
+	wait, good := min(firstPause, p.pause), 0
 	for {
-		one, cancel := context.WithTimeout(ctx, r.timeout)
-		err := r.check(one, inst.Dial)
-		cancel()
+		err := p.once(ctx, inst)
 		if err == nil {
-			if good++; good >= r.times {
+			if good++; good >= p.good {
 				return nil
 			}
 		} else {
@@ -93,7 +117,38 @@ func (r readiness) await(ctx context.Context, inst instance.Instance) error {
 			}
 			return err
 		}
-		wait = min(2*wait, lastPause)
+		wait = min(2*wait, p.pause)
+	}
+}
+
+// once asks once.
+func (p *prober) once(ctx context.Context, inst instance.Instance) error {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	return p.ask(ctx, inst)
+}
+
+// follow asks a copy that is well once a period, until ctx or the copy ends, and tells each change: nil when it is well
+// again, the last answer when it is unwell. A false of tell ends it.
+func (p *prober) follow(ctx context.Context, inst instance.Instance, tell func(error) bool) {
+	well, streak := true, 0
+	for pause(ctx, inst, p.period) == nil {
+		err := p.once(ctx, inst)
+		if ctx.Err() != nil {
+			return
+		}
+		if (err == nil) == well {
+			streak = 0
+			continue
+		}
+		streak++
+		if err != nil && streak < p.bad || err == nil && streak < p.good {
+			continue
+		}
+		well, streak = !well, 0
+		if !tell(err) {
+			return
+		}
 	}
 }
 
@@ -109,114 +164,4 @@ func pause(ctx context.Context, inst instance.Instance, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// connects is ready when a connection is accepted.
-func connects(ctx context.Context, dial dialer) error {
-	c, err := dial(ctx)
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-// speaks is ready when anything of HTTP comes back to a request that reaches no handler of the user.
-func speaks(ctx context.Context, dial dialer) error {
-	return exchange(ctx, dial, func(c net.Conn) error {
-		if _, err := io.WriteString(c, "OPTIONS * HTTP/1.1\r\nHost: ready\r\nConnection: close\r\n\r\n"); err != nil {
-			return err
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil {
-			return err
-		}
-		return resp.Body.Close()
-	})
-}
-
-// speaks2 is ready when the server begins an HTTP/2 connection.
-func speaks2(ctx context.Context, dial dialer) error {
-	return exchange(ctx, dial, func(c net.Conn) error {
-		if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
-			return err
-		}
-		f := http2.NewFramer(c, c)
-		if err := f.WriteSettings(); err != nil {
-			return err
-		}
-		_, err := f.ReadFrame()
-		return err
-	})
-}
-
-// exchange talks over a connection of its own until ctx ends.
-func exchange(ctx context.Context, dial dialer, talk func(net.Conn) error) error {
-	c, err := dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := talk(c); err != nil {
-		return fmt.Errorf("asking whether it serves: %w", err)
-	}
-	return nil
-}
-
-// answers is ready when GET path is answered with 200 to 399.
-func answers(path string, headers map[string]string, h2c bool) func(context.Context, dialer) error {
-	return func(ctx context.Context, dial dialer) error {
-		t := &http.Transport{
-			DisableKeepAlives: true,
-			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-		}
-		if h2c {
-			t.Protocols = new(http.Protocols)
-			t.Protocols.SetUnencryptedHTTP2(true)
-		}
-		defer t.CloseIdleConnections()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ready", nil)
-		if err != nil {
-			return err
-		}
-		if req.URL, err = req.URL.Parse(path); err != nil {
-			return fmt.Errorf("readiness path %q: %w", path, err)
-		}
-		req.URL.Scheme, req.URL.Host = "http", "ready"
-		req.Header.Set("User-Agent", "kube-probe/1.0")
-		for k, v := range headers {
-			req.Header.Set(k, v)
-			if http.CanonicalHeaderKey(k) == "Host" {
-				req.Host = v
-			}
-		}
-		resp, err := t.RoundTrip(req)
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode < 200 || resp.StatusCode >= 400 {
-			return fmt.Errorf("GET %s answered %s", path, resp.Status)
-		}
-		return nil
-	}
-}
-
-// healthy is ready when the standard gRPC health service says that the server serves.
-func healthy(ctx context.Context, dial dialer) error {
-	conn, err := grpc.NewClient("passthrough:///ready", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	resp, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
-	if err != nil {
-		return fmt.Errorf("gRPC health check: %w", err)
-	}
-	if resp.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-		return fmt.Errorf("gRPC health check says %s", resp.GetStatus())
-	}
-	return nil
 }

@@ -58,10 +58,29 @@ func TestHTTPProbe(t *testing.T) {
 			})
 			rev := run.Revision{H2C: h2c}
 			rev.Container.Probe = &run.Probe{HTTPPath: "/health?deep=1", HTTPHeaders: map[string]string{"X-A": "b", "Host": "app"}, SuccessThreshold: 2}
-			if err := readinessOf(rev, false, true).await(t.Context(), inst); err != nil || n.Load() != 4 {
+			ready := readinessOf(rev, false, true)
+			if err := ready.await(t.Context(), inst); err != nil || n.Load() != 4 {
 				t.Errorf("got %v after %d probes, want two failures and two successes", err, n.Load())
 			}
 		})
+	}
+}
+
+func TestHTTPSProbe(t *testing.T) {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	inst := &remote{addr: s.Listener.Addr().String(), done: make(chan struct{})}
+	p := proberOf(&run.Probe{HTTPPath: "/live", HTTPS: true}, run.Revision{})
+	if err := p.once(t.Context(), inst); err == nil || err.Error() != "GET /live answered 404 Not Found" {
+		t.Errorf("got %v, want the answer of a server whose certificate nobody knows", err)
+	}
+}
+
+func TestProbesThatThisCopyCannotAnswer(t *testing.T) {
+	for _, p := range []run.Probe{{Port: 9}, {Exec: []string{"x"}}} {
+		if err := proberOf(&p, run.Revision{Port: 8080}).once(t.Context(), &remote{}); err == nil || !strings.Contains(err.Error(), "copies of this runtime class") {
+			t.Errorf("%+v: got %v", p, err)
+		}
 	}
 }
 
@@ -78,8 +97,12 @@ func TestGRPCProbe(t *testing.T) {
 	defer func() { s.Stop(); <-served }()
 	inst := &remote{addr: l.Addr().String(), done: make(chan struct{})}
 	r := readinessOf(run.Revision{Container: run.Container{Probe: &run.Probe{GRPC: true}}}, true, true)
-	if err := r.check(t.Context(), inst.Dial); err == nil || !strings.Contains(err.Error(), "NOT_SERVING") {
+	if err := r.ask(t.Context(), inst); err == nil || !strings.Contains(err.Error(), "NOT_SERVING") {
 		t.Errorf("got %v from a server that does not serve", err)
+	}
+	h.SetServingStatus("one", healthpb.HealthCheckResponse_SERVING)
+	if err := proberOf(&run.Probe{GRPC: true, GRPCService: "one"}, run.Revision{}).once(t.Context(), inst); err != nil {
+		t.Error(err)
 	}
 	h.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
 	if err := r.await(t.Context(), inst); err != nil {
@@ -92,11 +115,12 @@ func TestActivationMustAnswerOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inst := serving(t, h2c, func(http.ResponseWriter, *http.Request) { t.Error("the user's handler was called") })
 			rev := run.Revision{H2C: h2c}
-			if err := readinessOf(rev, true, false).await(t.Context(), inst); err != nil {
+			first, next := readinessOf(rev, true, false), readinessOf(rev, true, true)
+			if err := first.await(t.Context(), inst); err != nil {
 				t.Error(err)
 			}
 			before := inst.dials.Load()
-			if err := readinessOf(rev, true, true).await(t.Context(), inst); err != nil || inst.dials.Load() != before {
+			if err := next.await(t.Context(), inst); err != nil || inst.dials.Load() != before {
 				t.Errorf("got %v; a proven revision was asked again", err)
 			}
 		})

@@ -3,37 +3,42 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
+	"log/slog"
 	"time"
 
 	"github.com/openfunction/ofn/internal/activator"
 	"github.com/openfunction/ofn/internal/instance"
-	"github.com/openfunction/ofn/internal/run"
 	"golang.org/x/sync/semaphore"
 )
 
 // replica is the life of one copy: started, made ready, given to the activator, taken back, stopped. Its goroutine is the
 // only one that does any of it; the actor asks by cancelling its context (end within the grace) or closing retire (end when idle).
 type replica struct {
-	rev     desired
-	spec    instance.Spec
-	act     *activator.Revision
-	ready   readiness
-	starts  *semaphore.Weighted
-	metrics Metrics
-	output  *tail
-	retire  chan struct{}
-	kill    <-chan struct{}
-	events  chan<- event
+	rev                       desired
+	spec                      instance.Spec
+	act                       *activator.Revision
+	startup, liveness, follow *prober // nil: none; follow is readiness once it was ready
+	ready                     prober
+	starts                    *semaphore.Weighted
+	metrics                   Metrics
+	log                       *slog.Logger
+	output                    *tail
+	retire                    chan struct{}
+	kill                      <-chan struct{}
+	events                    chan<- event
 
 	asked time.Time // when the actor wanted it
+	born  time.Time // when it was executed
 }
 
-// event is what a replica tells its actor: that it is ready, or that it is gone.
+// event is what a replica tells its actor. With none of the others it says that the copy is ready.
 type event struct {
-	id   string
-	gone *outcome // nil: ready
+	id     string
+	gone   *outcome      // it has ended
+	unwell *failure      // it goes on, but gets no requests until it is ready again
+	ending *failure      // it was ready and is ended now for this; its successor is wanted at once
+	lasted time.Duration // with ending
+	note   *failure      // something that it survived
 }
 
 // outcome is how a replica ended.
@@ -42,22 +47,11 @@ type outcome struct {
 	lasted time.Duration
 }
 
-// failure is why a revision, or one of its copies, does not run.
-type failure struct {
-	reason  string // CamelCase
-	message string
-	final   bool // another attempt right away would fail the same way
-	served  bool // the copy was ready before
-}
-
-// Error is the message, for the caller of the function.
-func (f *failure) Error() string { return f.message }
-
 // run lives the whole life.
 func (r *replica) run(ctx context.Context) {
 	out := r.live(ctx)
 	r.output.to.Close()
-	r.events <- event{r.spec.ID, &out}
+	r.events <- event{id: r.spec.ID, gone: &out}
 }
 
 func (r *replica) live(ctx context.Context) outcome {
@@ -68,13 +62,7 @@ func (r *replica) live(ctx context.Context) outcome {
 	began := time.Now()
 	r.act.Add(inst)
 	r.events <- event{id: r.spec.ID}
-	select {
-	case <-inst.Done():
-	case <-r.retire:
-		r.leave(ctx, inst)
-	case <-ctx.Done():
-		r.leave(ctx, inst)
-	}
+	r.serve(ctx, inst, began)
 	r.act.Remove(r.spec.ID)
 	out := outcome{lasted: time.Since(began)}
 	exit := inst.Exit()
@@ -92,24 +80,27 @@ func (r *replica) start(ctx context.Context) (instance.Instance, *failure) {
 	}
 	begun := time.Now()
 	r.metrics.Started(r.rev.String())
-	limited, cancel := context.WithTimeout(ctx, r.rev.StartTimeout)
+	limited, cancel := context.WithTimeout(ctx, r.rev.StartTimeout+r.startup.patience())
 	defer cancel()
 	inst, err := r.rev.driver.Start(limited, r.spec)
 	r.starts.Release(1)
 	if err != nil {
 		return nil, r.unstarted(ctx, limited, err)
 	}
-	executed := time.Now()
-	err = r.ready.await(limited, inst)
-	if err == nil {
-		r.phases(inst, begun, executed)
+	r.born = time.Now()
+	grace := min(r.rev.Grace, time.Second)
+	explain := r.unready
+	if err = r.begun(limited, inst); err != nil {
+		explain, grace = r.unbegun, min(grace, r.graceOf(r.startup))
+	} else if err = r.ready.await(limited, inst); err == nil {
+		r.phases(inst, begun)
 		return inst, nil
 	}
 	var f *failure
 	gone := errors.Is(err, errGone)
 	if !gone {
-		f = r.unready(ctx, inst, err)
-		inst.Stop(min(r.rev.Grace, time.Second))
+		f = explain(ctx, inst, err)
+		inst.Stop(grace)
 		<-inst.Done()
 	}
 	exit := inst.Exit()
@@ -121,14 +112,14 @@ func (r *replica) start(ctx context.Context) (instance.Instance, *failure) {
 }
 
 // phases tells how long the parts of a start took.
-func (r *replica) phases(inst instance.Instance, begun, executed time.Time) {
+func (r *replica) phases(inst instance.Instance, begun time.Time) {
 	rev, now := r.rev.String(), time.Now()
 	r.metrics.Phase(rev, "queue", begun.Sub(r.asked))
 	if t, ok := inst.(instance.Timed); ok {
 		r.metrics.Phase(rev, "prepare", t.Timing().Prepare)
 		r.metrics.Phase(rev, "sandbox", t.Timing().Sandbox)
 	}
-	r.metrics.Phase(rev, "runtime", now.Sub(executed))
+	r.metrics.Phase(rev, "runtime", now.Sub(r.born))
 	r.metrics.Phase(rev, "ready", now.Sub(r.asked))
 }
 
@@ -192,91 +183,4 @@ func cause(e instance.Exit) string {
 		return "killed"
 	}
 	return "crashed"
-}
-
-// unstarted explains an error of the driver; nil when the start was called off.
-func (r *replica) unstarted(ctx, limited context.Context, err error) *failure {
-	switch {
-	case ctx.Err() != nil:
-		return nil
-	case limited.Err() != nil:
-		return &failure{reason: run.ReasonStartTimeout, message: fmt.Sprintf("the copy was not executed within %v: %v", r.rev.StartTimeout, err), final: true}
-	}
-	f := &failure{reason: reasonOf(err, "StartFailed"), message: fmt.Sprintf("starting a copy: %v", err), final: final(err)}
-	if errors.Is(err, instance.ErrUnenforceable) {
-		f.reason, f.final = "Unenforceable", true
-	}
-	return f
-}
-
-// reasoned errors name their reason in one word; what they say is not going to change by itself.
-type reasoned interface {
-	error
-	Reason() string
-}
-
-func reasonOf(err error, otherwise string) string {
-	if r, ok := errors.AsType[reasoned](err); ok {
-		return r.Reason()
-	}
-	return otherwise
-}
-
-func final(err error) bool {
-	_, ok := errors.AsType[reasoned](err)
-	return ok
-}
-
-// listening is implemented by instances that can tell where their processes listen, such as "127.0.0.1:3000".
-type listening interface{ Listening() ([]string, error) }
-
-// unready explains a copy that runs and did not become ready in time; nil when the start was called off.
-func (r *replica) unready(ctx context.Context, inst instance.Instance, err error) *failure {
-	if ctx.Err() != nil {
-		return nil
-	}
-	f := &failure{reason: run.ReasonNotReady, message: fmt.Sprintf("the copy was not ready after %v: %v", r.rev.StartTimeout, err), final: true}
-	if r.rev.Container.Probe == nil && !r.spec.Listen.Activation {
-		f.reason = run.ReasonNotListening
-		f.message = fmt.Sprintf("nothing listens on port %d after %v", r.spec.Listen.Port, r.rev.StartTimeout)
-		if l, ok := inst.(listening); ok {
-			if where, err := l.Listening(); err == nil && len(where) > 0 {
-				f.message += "; the process listens on " + strings.Join(where, ", ")
-			} else if err == nil {
-				f.message += "; the process listens nowhere"
-			}
-		}
-		f.message += ": make it listen on the port in the environment variable PORT, or set the port of the function"
-	}
-	f.message += r.lastWords()
-	return f
-}
-
-// crash explains an exit nobody asked for.
-func (r *replica) crash(e instance.Exit, when string) *failure {
-	f := &failure{reason: "ContainerCrashed"}
-	switch {
-	case e.OutOfMemory:
-		f.reason = "OutOfMemory"
-		f.message = fmt.Sprintf("the copy was killed%s: it needed more memory than its limit of %d MiB; raise resources.limits.memory", when, r.spec.Limits.MemoryBytes>>20)
-	case e.Signal != "":
-		f.message = fmt.Sprintf("the process was ended%s by signal %q", when, e.Signal)
-	default:
-		f.message = fmt.Sprintf("the process exited%s with code %d", when, e.Code)
-	}
-	f.message += r.lastWords()
-	return f
-}
-
-// lastWords is the end of the copy's log, for a message.
-func (r *replica) lastWords() string {
-	if s := r.output.lines(); s != "" {
-		return "; its last output:\n" + s
-	}
-	return "; it wrote nothing"
-}
-
-// asContainer is what of a revision makes its copies; two that are equal here may share copies.
-func asContainer(r run.Revision) run.Revision {
-	return run.Revision{Key: r.Key, Function: r.Function, Image: r.Image, Container: r.Container, RuntimeClass: r.RuntimeClass, Port: r.Port}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/run"
 	"github.com/openfunction/ofn/internal/scale"
 )
 
@@ -81,7 +82,7 @@ func (l *loop) supply(now time.Time) {
 		l.startSome(lacking, starting)
 	}
 	l.full.Store(l.enough())
-	l.retireSome(ready - l.target)
+	l.retireSome(ready + l.unwell() - l.target)
 	l.retireStale(ready)
 }
 
@@ -99,7 +100,7 @@ func (l *loop) startSome(n, starting int) {
 		return
 	}
 	if l.failing != nil {
-		n = min(n, 1-starting)
+		n = min(n, 1-(starting-l.unwell()))
 	}
 	for range n {
 		l.startOne()
@@ -114,27 +115,49 @@ func (l *loop) startOne() {
 	spec.Log = out
 	ctx, abort := context.WithCancel(context.Background())
 	l.started++
+	rev := l.want.Revision
+	rev.Port = spec.Listen.Port
 	m := &member{number: l.started, abort: abort, replica: &replica{
 		rev: l.want, spec: spec, act: l.act, output: out, events: l.events, kill: l.node.kill,
-		ready:  readinessOf(l.want.Revision, l.image.root.Activation, l.proven),
+		ready: readinessOf(rev, l.image.root.Activation, l.proven), follow: proberOf(rev.Container.Probe, rev),
+		startup: proberOf(rev.Container.Startup, rev), liveness: proberOf(rev.Container.Liveness, rev), log: l.node.opt.Log,
 		starts: l.node.starts, metrics: l.node.opt.Metrics, retire: make(chan struct{}), asked: time.Now(),
 	}}
 	l.copies[id] = m
 	go m.replica.run(ctx) // ends with its last event, which the loop waits for
 }
 
-// retireSome ends the newest ready copies, each when its requests are done.
+// unwell is how many copies were ready and are not now.
+func (l *loop) unwell() int {
+	n := 0
+	for _, m := range l.copies {
+		if m.unwell != nil && !m.leaving && !m.stale {
+			n++
+		}
+	}
+	return n
+}
+
+// retireSome ends ready copies, each when its requests are done: those that are unwell first, then the newest.
 func (l *loop) retireSome(n int) {
 	if n <= 0 {
 		return
 	}
 	var ready []*member
 	for _, m := range l.copies {
-		if m.isReady && !m.leaving && !m.stale {
+		if (m.isReady || m.unwell != nil) && !m.leaving && !m.stale {
 			ready = append(ready, m)
 		}
 	}
-	slices.SortFunc(ready, func(a, b *member) int { return cmp.Compare(b.number, a.number) })
+	slices.SortFunc(ready, func(a, b *member) int {
+		switch {
+		case a.isReady == b.isReady:
+			return cmp.Compare(b.number, a.number)
+		case b.isReady:
+			return -1
+		}
+		return 1
+	})
 	for _, m := range ready[:n] {
 		m.leaving = true
 		close(m.retire)
@@ -149,7 +172,7 @@ func (l *loop) retireStale(ready int) {
 	for _, m := range l.copies {
 		switch {
 		case !m.stale || m.leaving:
-		case m.isReady:
+		case m.isReady || m.unwell != nil:
 			m.leaving = true
 			close(m.retire)
 		default:
@@ -173,3 +196,8 @@ func (l *loop) leaveAll() {
 }
 
 var errEnding = errors.New("the revision is being removed from this machine")
+
+// asContainer is what of a revision makes its copies; two that are equal here may share copies.
+func asContainer(r run.Revision) run.Revision {
+	return run.Revision{Key: r.Key, Function: r.Function, Image: r.Image, Container: r.Container, RuntimeClass: r.RuntimeClass, Port: r.Port}
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -47,8 +46,7 @@ func (c *Controller) container(ctx context.Context, s *v1beta2.Serving, pod *cor
 	if out.Files, err = c.files(ctx, s.Namespace, pod, user); err != nil {
 		return out, err
 	}
-	out.Probe, err = probe(user.ReadinessProbe, port)
-	return out, err
+	return out, probes(&out, &user, port)
 }
 
 func security(out *run.Container, pod *corev1.PodSpec, user *corev1.Container) error {
@@ -114,47 +112,3 @@ func limits(out *run.Container, r corev1.ResourceList) error {
 	}
 	return nil
 }
-
-// probe translates a readiness probe on the serving port.
-func probe(p *corev1.Probe, port int) (*run.Probe, error) {
-	if p == nil {
-		return nil, nil
-	}
-	out := &run.Probe{InitialDelay: seconds(p.InitialDelaySeconds), Period: seconds(p.PeriodSeconds), Timeout: seconds(p.TimeoutSeconds),
-		FailureThreshold: int(p.FailureThreshold), SuccessThreshold: int(p.SuccessThreshold)}
-	switch {
-	case p.HTTPGet != nil:
-		if p.HTTPGet.Scheme == corev1.URISchemeHTTPS {
-			return nil, unsupported("readinessProbe.httpGet.scheme HTTPS is not supported; copies are probed in clear, as they are called")
-		}
-		out.HTTPPath, out.HTTPHeaders = p.HTTPGet.Path, map[string]string{}
-		if out.HTTPPath == "" {
-			out.HTTPPath = "/"
-		}
-		for _, h := range p.HTTPGet.HTTPHeaders {
-			out.HTTPHeaders[h.Name] = h.Value
-		}
-		return out, probed("httpGet", p.HTTPGet.Port.IntValue(), port)
-	case p.GRPC != nil:
-		if p.GRPC.Service != nil && *p.GRPC.Service != "" {
-			return nil, unsupported("readinessProbe.grpc.service is not supported; the health of the whole server is asked")
-		}
-		out.GRPC = true
-		return out, probed("grpc", int(p.GRPC.Port), port)
-	case p.TCPSocket != nil:
-		return out, probed("tcpSocket", p.TCPSocket.Port.IntValue(), port)
-	case p.Exec != nil:
-		return nil, unsupported("readinessProbe.exec is not supported; use httpGet, grpc or tcpSocket")
-	}
-	return out, nil
-}
-
-// probed refuses another port than the serving one. A named port, 0 here, is taken for it.
-func probed(kind string, at, port int) error {
-	if at != 0 && at != port {
-		return unsupported("readinessProbe.%s.port is %d: only the serving port %d can be probed", kind, at, port)
-	}
-	return nil
-}
-
-func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
