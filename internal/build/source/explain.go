@@ -15,8 +15,12 @@ func (r *repository) explain(step, stderr string, err error) error {
 	}
 	url := r.remote.url
 	switch {
+	case step == "submodule":
+		return failure("SourceUnreachable", "a submodule of %s cannot be fetched: %s; its address is in .gitmodules, and the secret in build.srcRepo.credentials must do for it too", url, firstFatal(stderr))
 	case has("host key verification failed"):
 		return failure("SourceAuth", "the ssh host key of %s is not among the known hosts of the secret: add it to its known_hosts", r.remote.host)
+	case has("error in libcrypto", "invalid format"):
+		return failure("SourceAuth", "the ssh key of the secret in build.srcRepo.credentials cannot be read: ssh-privatekey must hold a whole private key file")
 	case has("permission denied (publickey", "load key"):
 		return failure("SourceAuth", "%s refuses the ssh key%s", url, r.haveKey())
 	case has("could not read username", "authentication failed", "terminal prompts disabled", "invalid credentials", "returned error: 403", "returned error: 401"):
@@ -25,7 +29,7 @@ func (r *repository) explain(step, stderr string, err error) error {
 		return failure("SourceNotFound", "there is no git repository at %s, or it is private: check the address and build.srcRepo.credentials", url)
 	case has("could not resolve host", "connection refused", "connection timed out", "failed to connect", "network is unreachable", "no route to host"):
 		return failure("SourceUnreachable", "%s cannot be reached from this machine: %s", r.remote.host, lastLine(stderr))
-	case has("ssl certificate", "certificate verify failed"):
+	case has("ssl certificate", "certificate verify failed", "certificate verification failed"):
 		return failure("SourceUnreachable", "the certificate of %s is not trusted by this machine: %s", r.remote.host, lastLine(stderr))
 	}
 	if text := lastLine(stderr); text != "" && (step == "ls-remote" || step == "fetch") {
@@ -46,6 +50,16 @@ func (r *repository) havePassword() string {
 		return ": no password or token was given; name a secret of type kubernetes.io/basic-auth in build.srcRepo.credentials"
 	}
 	return ", and refuses those of the secret in build.srcRepo.credentials"
+}
+
+// firstFatal is the line with which git's trouble began.
+func firstFatal(s string) string {
+	for line := range strings.Lines(s) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "fatal: "); ok {
+			return text
+		}
+	}
+	return lastLine(s)
 }
 
 func lastLine(s string) string {

@@ -99,7 +99,7 @@ func (f *Fetcher) fetchGit(ctx context.Context, s build.Source, dir string, log 
 	if err := r.fetch(ctx, s, ref); err != nil {
 		return none, err
 	}
-	if err := r.checkout(ctx); err != nil {
+	if err := r.checkout(ctx, log); err != nil {
 		return none, err
 	}
 	return r.describe(ctx, ref)
@@ -131,25 +131,35 @@ func (r *repository) fetch(ctx context.Context, s build.Source, ref ref) error {
 	return nil
 }
 
-// checkout writes FETCH_HEAD into the work tree after making sure that it fits.
-func (r *repository) checkout(ctx context.Context) error {
+// checkout writes FETCH_HEAD and its submodules into the work tree after making sure that it fits.
+func (r *repository) checkout(ctx context.Context, log io.Writer) error {
 	out, err := r.git(ctx, "ls-tree", "-r", "-l", "-z", "--full-tree", "FETCH_HEAD")
 	if err != nil {
 		return err
 	}
 	var total int64
+	submodules := 0
 	for line := range strings.SplitSeq(out, "\x00") {
 		head, _, _ := strings.Cut(line, "\t")
-		if fields := strings.Fields(head); len(fields) == 4 {
-			n, _ := strconv.ParseInt(fields[3], 10, 64) // "-" for a submodule
-			total += n
+		fields := strings.Fields(head)
+		if len(fields) != 4 {
+			continue
 		}
+		if fields[1] == "commit" {
+			submodules++
+			continue
+		}
+		n, _ := strconv.ParseInt(fields[3], 10, 64) // git's own number
+		total += n
 	}
 	if total > r.opts.MaxBytes {
 		return (&Fetcher{opts: r.opts}).tooLarge()
 	}
-	_, err = r.git(ctx, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
-	return err
+	if _, err = r.git(ctx, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD"); err != nil || submodules == 0 {
+		return err
+	}
+	fmt.Fprintf(log, "fetching %d submodules\n", submodules)
+	return r.submodules(ctx)
 }
 
 func (r *repository) describe(ctx context.Context, ref ref) (build.SourceResult, error) {
@@ -159,25 +169,6 @@ func (r *repository) describe(ctx context.Context, ref ref) (build.SourceResult,
 	}
 	sha, author, _ := strings.Cut(strings.TrimSpace(out), "\x00")
 	return build.SourceResult{Name: "default", CommitSHA: sha, CommitAuthor: author, BranchName: ref.branch}, nil
-}
-
-// writeKey puts the ssh credentials where ssh reads them, for the time of the conversation.
-func (r *repository) writeKey() error {
-	if r.remote.scheme != "ssh" {
-		return nil
-	}
-	for name, data := range map[string][]byte{"key": r.auth.SSHKey, "known_hosts": r.auth.KnownHosts} {
-		if len(data) == 0 {
-			continue
-		}
-		if data[len(data)-1] != '\n' { // ssh rejects a key without it
-			data = append(append([]byte{}, data...), '\n')
-		}
-		if err := os.WriteFile(filepath.Join(r.state, name), data, 0o600); err != nil {
-			return fmt.Errorf("preparing ssh credentials: %w", err)
-		}
-	}
-	return nil
 }
 
 // git runs one git command in an environment where no configuration, hook, filter or prompt of anybody has a say.
@@ -192,7 +183,7 @@ func (r *repository) git(ctx context.Context, args ...string) (string, error) {
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "HOME=" + r.state,
 		"GIT_DIR=" + filepath.Join(r.state, "repository"), "GIT_WORK_TREE=" + r.tree,
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=",
-		"GIT_ALLOW_PROTOCOL=https:http:ssh:git:file", "GIT_LFS_SKIP_SMUDGE=1", "GIT_SSH_COMMAND=" + r.sshCommand(),
+		"GIT_ALLOW_PROTOCOL=" + r.protocols(), "GIT_LFS_SKIP_SMUDGE=1", "GIT_SSH_COMMAND=" + r.sshCommand(),
 	}, append(env, r.opts.Env...)...)
 	if r.tree == "" {
 		cmd.Env = append(cmd.Env, "GIT_WORK_TREE=")
@@ -209,40 +200,6 @@ func (r *repository) git(ctx context.Context, args ...string) (string, error) {
 		return "", r.explain(args[0], stderr.String(), err)
 	}
 	return stdout.String(), nil
-}
-
-// credentials returns git options and environment that answer with the secret, only to the remote's own host.
-func (r *repository) credentials() (options, env []string) {
-	user, password := r.auth.Username, r.auth.Password
-	if password == "" {
-		password = r.auth.Token
-	}
-	if password == "" || (r.remote.scheme != "https" && r.remote.scheme != "http") {
-		return nil, nil
-	}
-	if user == "" {
-		user = "oauth2" // what GitLab wants with a token; GitHub takes any name
-	}
-	const answer = `!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$OFN_GIT_USERNAME" "$OFN_GIT_PASSWORD"; }; f`
-	key := "credential." + r.remote.scheme + "://" + r.remote.host + ".helper="
-	return []string{"-c", key + answer}, []string{"OFN_GIT_USERNAME=" + user, "OFN_GIT_PASSWORD=" + password}
-}
-
-func (r *repository) sshCommand() string {
-	if r.opts.SSH == "" {
-		return "false"
-	}
-	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-	known, strict := filepath.Join(r.state, "known_hosts"), "accept-new"
-	if len(r.auth.KnownHosts) > 0 {
-		strict = "yes"
-	}
-	cmd := quote(r.opts.SSH) + " -F /dev/null -o BatchMode=yes -o ConnectTimeout=20 -o IdentitiesOnly=yes -o IdentityAgent=none" +
-		" -o StrictHostKeyChecking=" + strict + " -o UserKnownHostsFile=" + quote(known)
-	if len(r.auth.SSHKey) > 0 {
-		cmd += " -i " + quote(filepath.Join(r.state, "key"))
-	}
-	return cmd
 }
 
 // limitedBuffer keeps the first max bytes.

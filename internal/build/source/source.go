@@ -28,7 +28,7 @@ type Options struct {
 	AllowLocal bool
 	// MaxBytes bounds a source, and what is downloaded for it. Default 512 MiB.
 	MaxBytes int64
-	// Timeout bounds one fetch. Default 5 minutes.
+	// Timeout bounds one fetch, and one question after a head. Default 5 minutes.
 	Timeout time.Duration
 	// Env is added to git's environment, "KEY=value": HTTPS_PROXY, SSL_CERT_FILE and the like.
 	Env []string
@@ -52,13 +52,18 @@ func New(o Options) *Fetcher {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
+	for _, v := range o.Env {
+		if file, ok := strings.CutPrefix(v, "SSL_CERT_FILE="); ok { // git calls it otherwise; its own name, when given, comes later and counts
+			o.Env = append([]string{"GIT_SSL_CAINFO=" + file}, o.Env...)
+			break
+		}
+	}
 	return &Fetcher{opts: o}
 }
 
 // Fetch fills dir, which exists and is empty. What the user must change comes back as a *build.Failure.
 func (f *Fetcher) Fetch(ctx context.Context, s build.Source, dir string, log io.Writer) (build.Tree, error) {
-	timeout := failure("SourceTimeout", "fetching the source took longer than %v: check that the repository is reachable from this machine", f.opts.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, f.opts.Timeout, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, f.opts.Timeout, f.tooSlow())
 	defer cancel()
 	ctx, stop := build.LimitDisk(ctx, dir, 2*f.opts.MaxBytes, f.tooLarge()) // git needs both the pack and the files
 	defer stop()
@@ -84,6 +89,8 @@ func (f *Fetcher) Fetch(ctx context.Context, s build.Source, dir string, log io.
 
 // Head returns the commit or the bundle digest the source names now.
 func (f *Fetcher) Head(ctx context.Context, s build.Source) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.opts.Timeout, f.tooSlow())
+	defer cancel()
 	if s.Bundle == "" {
 		return f.headGit(ctx, s)
 	}
@@ -165,6 +172,10 @@ func neighbours(root *os.Root, sub string) string {
 
 func (f *Fetcher) tooLarge() *build.Failure {
 	return failure("SourceTooLarge", "the source is larger than %d MiB: keep data and build results out of the repository, or name a smaller one", f.opts.MaxBytes>>20)
+}
+
+func (f *Fetcher) tooSlow() *build.Failure {
+	return failure("SourceTimeout", "fetching the source took longer than %v: check that the repository is reachable from this machine", f.opts.Timeout)
 }
 
 func errNoBundles() error {
