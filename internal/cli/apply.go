@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/clock"
@@ -17,32 +18,31 @@ import (
 )
 
 func (a *app) applyCommand() *cobra.Command {
-	var files []string
-	var recursive, wait, dryRun bool
+	var from manifest.Sources
+	var wait, dryRun bool
 	var timeout time.Duration
 	var output string
 	cmd := &cobra.Command{
-		Use:   "apply -f FILE",
+		Use:   "apply -f FILE | apply -k DIR",
 		Short: "Make or change objects of any kind as manifests say",
 		Long: `Make or change objects of any kind as manifests say (server-side apply).
 
 Every file may hold several documents. They are applied in their order; the first that is refused ends the command. Fields
 that a kind does not have are left out with a warning.`,
-		Example: "  ofn apply -f function.yaml --wait\n  kustomize build . | ofn apply -f -",
+		Example: "  ofn apply -f function.yaml --wait\n  ofn apply -k overlays/test",
 		Args:    cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringSliceVarP(&files, "filename", "f", nil, "file or directory; - is the standard input; repeatable")
-	f.BoolVarP(&recursive, "recursive", "R", false, "read the directories below a directory too")
+	bindSources(f, &from)
 	f.BoolVar(&wait, "wait", false, "wait until the functions among the objects are ready")
 	f.DurationVar(&timeout, "timeout", 10*time.Minute, "how long --wait waits for one function")
 	f.BoolVar(&dryRun, "dry-run", false, "let the server check everything and change nothing")
 	f.StringVarP(&output, "output", "o", "", "print the objects: json, yaml or name")
 	cmd.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		if err := errors.Join(needFiles(files), checkOutput(output, "json", "yaml", "name")); err != nil {
+		if err := errors.Join(needSources(from), checkOutput(output, "json", "yaml", "name")); err != nil {
 			return err
 		}
-		docs, err := manifest.Read(files, recursive, a.env.In)
+		docs, err := manifest.Read(from, a.env.In)
 		if err != nil {
 			return err
 		}
@@ -62,9 +62,15 @@ that a kind does not have are left out with a warning.`,
 	return cmd
 }
 
-func needFiles(files []string) error {
-	if len(files) == 0 {
-		return errors.New("say what to read with -f: a file, a directory, or - for the standard input")
+func bindSources(f *pflag.FlagSet, from *manifest.Sources) {
+	f.StringSliceVarP(&from.Files, "filename", "f", nil, "file or directory; - is the standard input; repeatable")
+	f.BoolVarP(&from.Recursive, "recursive", "R", false, "read the directories below a directory too")
+	f.StringVarP(&from.Kustomize, "kustomize", "k", "", "directory with a kustomization.yaml, instead of -f")
+}
+
+func needSources(from manifest.Sources) error {
+	if from.None() {
+		return errors.New("say what to read with -f: a file, a directory, or - for the standard input; or with -k: a directory with a kustomization.yaml")
 	}
 	return nil
 }

@@ -56,5 +56,7 @@ func New(env Environment) *cobra.Command {
 		a.revisionsCommand(), a.trafficCommand(), a.rollbackCommand())
 	add(groupObject, a.getCommand(), a.describeCommand(), a.applyCommand(), a.createCommand(), a.deleteCommand())
 	add("", a.versionCommand())
+	root.AddCommand(formerCommands()...)
+	root.SetFlagErrorFunc(explainFlag)
 	return root
 }

@@ -116,6 +116,20 @@ func TestErrors(t *testing.T) {
 		{"traffic hello --tag x", "TAG=REVISION"},
 		{"invoke hello --type x", "--type belongs to --cloudevent"},
 		{"init", "a directory"},
+		{"get functoins", "did you mean the kind functions?"},
+		{"get functoin hello", "did you mean the kind function?"},
+		{"get pods none", "the kinds known here are functions, builders"},
+		{"delete functoin hello", "did you mean the kind function?"},
+		{"get functions.v1.core.openfunction.io", "functions are of core.openfunction.io, in v1beta2 and v1beta1"},
+		{"get gateways.v1.gateway.networking.k8s.io", "gateways are of networking.openfunction.io, in v1alpha1"},
+		{"deploy --nam x", "unknown flag: --nam; did you mean --name?"},
+		{"deploy --zzzzzz x", "unknown flag: --zzzzzz; see `ofn deploy --help`"},
+		{"deploy --port x", "see `ofn deploy --help`"},
+		{"depoly", "Did you mean this?\n\tdeploy"},
+		{"install --all -y", "`ofn up` runs the whole platform"},
+		{"uninstall --all", "end `ofn up`"},
+		{"apply -k x -f y", "leave -f and -R out"},
+		{"apply -k none", "building the kustomization in none"},
 	} {
 		_, _, err := withHello(t).run(t, strings.Fields(c.args)...)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -309,6 +323,37 @@ func TestUnknownFields(t *testing.T) {
 	}
 	if _, errs, err := f.runWith(t, strings.ReplaceAll(odd, "NAME", "fn"), "create", "-f", "-"); err != nil || !strings.Contains(errs, `Warning: unknown field "spec.odd"`) {
 		t.Errorf("without a schema the server prunes: %v\n%s", err, errs)
+	}
+}
+
+func TestGetOlderVersion(t *testing.T) {
+	f := newFakeAPI(t)
+	f.put(t, "apiVersion: core.openfunction.io/v1beta1\nkind: Function\nmetadata: {name: fn}\nspec: {image: old}\n")
+	f.put(t, "apiVersion: core.openfunction.io/v1beta2\nkind: Function\nmetadata: {name: fn}\nspec: {image: new}\n")
+	for kind, want := range map[string]string{
+		"functions.v1beta1.core.openfunction.io": "image: old", "fn.v1beta2.core.openfunction.io": "image: new", "functions.core.openfunction.io": "image: new",
+		"Functions": "image: new",
+	} {
+		if out, _, err := f.run(t, "get", kind, "fn", "-o", "yaml"); err != nil || !strings.Contains(out, want) {
+			t.Errorf("get %s: %v\n%s", kind, err, out)
+		}
+	}
+}
+
+func TestKustomize(t *testing.T) {
+	dir := files(t, map[string]string{
+		"kustomization.yaml": "namePrefix: test-\nresources: [function.yaml]\n",
+		"function.yaml":      "apiVersion: core.openfunction.io/v1beta2\nkind: Function\nmetadata: {name: fn}\nspec: {image: x}\n",
+	})
+	f := newFakeAPI(t)
+	for _, step := range []struct{ command, want string }{
+		{"create", "function.core.openfunction.io/test-fn created\n"},
+		{"apply", "function.core.openfunction.io/test-fn applied\n"},
+		{"delete", "function.core.openfunction.io/test-fn deleted\n"},
+	} {
+		if out, errs, err := f.run(t, step.command, "-k", dir); err != nil || out != step.want {
+			t.Errorf("%s -k: %v\n%s\n%s", step.command, err, out, errs)
+		}
 	}
 }
 

@@ -14,8 +14,7 @@ import (
 
 // creation is what the flags of create say; they are those of the older command line.
 type creation struct {
-	files     []string
-	recursive bool
+	from manifest.Sources
 
 	image, version, credentials, runtime, builder string
 
@@ -29,16 +28,15 @@ type creation struct {
 func (a *app) createCommand() *cobra.Command {
 	var c creation
 	cmd := &cobra.Command{
-		Use:   "create NAME | create -f FILE",
+		Use:   "create NAME | create -f FILE | create -k DIR",
 		Short: "Make objects that do not exist yet",
 		Long: `Make objects that do not exist yet: those of manifests, or a function from flags. ` + "`ofn apply` and `ofn deploy`" + ` also change
 what exists.`,
 		Example: "  ofn create hello --image ghcr.io/me/hello:v1 --builder openfunction/builder-go:latest --env FUNC_NAME=Hello \\\n    --git-repo-url https://github.com/me/functions.git --git-repo-source-sub-path hello",
-		Args:    between(0, 1, "a name, or -f"),
+		Args:    between(0, 1, "a name, -f or -k"),
 	}
 	f := cmd.Flags()
-	f.StringSliceVarP(&c.files, "filename", "f", nil, "file or directory; - is the standard input; repeatable")
-	f.BoolVarP(&c.recursive, "recursive", "R", false, "read the directories below a directory too")
+	bindSources(f, &c.from)
 	f.StringVarP(&c.image, "image", "i", "", "image that is built, or that is run when there is no source")
 	f.StringVarP(&c.version, "version", "v", "", "version label")
 	f.StringVar(&c.credentials, "image-credentials", "", "secret with the registry's credentials")
@@ -94,12 +92,12 @@ func (s *session) create(ctx context.Context, doc manifest.Document, dryRun bool
 
 func (c *creation) documents(a *app, args []string) ([]manifest.Document, error) {
 	switch {
-	case len(c.files) > 0 && len(args) > 0:
-		return nil, errors.New("give either a name or -f")
-	case len(c.files) > 0:
-		return manifest.Read(c.files, c.recursive, a.env.In)
+	case !c.from.None() && len(args) > 0:
+		return nil, errors.New("give either a name, or -f or -k")
+	case !c.from.None():
+		return manifest.Read(c.from, a.env.In)
 	case len(args) == 0:
-		return nil, errors.New("say what to create: a name and flags, or -f")
+		return nil, errors.New("say what to create: a name and flags, -f, or -k")
 	case c.image == "":
 		return nil, errors.New("a function needs --image: what the build makes, or what exists and is run")
 	}

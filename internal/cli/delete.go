@@ -18,8 +18,8 @@ import (
 
 // removal is what the flags of delete say.
 type removal struct {
-	files                    []string
-	recursive, all, everyNS  bool
+	from                     manifest.Sources
+	all, everyNS             bool
 	selector, fields, output string
 	ignoreMissing, dryRun    bool
 	grace                    int64
@@ -37,8 +37,7 @@ A name without a kind is a function's.`,
 		ValidArgsFunction: a.completeGet,
 	}
 	f := cmd.Flags()
-	f.StringSliceVarP(&r.files, "filename", "f", nil, "delete what this file or directory has; - is the standard input; repeatable")
-	f.BoolVarP(&r.recursive, "recursive", "R", false, "read the directories below a directory too")
+	bindSources(f, &r.from)
 	f.BoolVar(&r.all, "all", false, "all of the kind in the namespace")
 	f.BoolVarP(&r.everyNS, "all-namespaces", "A", false, "with --all or -l: in all namespaces")
 	f.StringVarP(&r.selector, "selector", "l", "", "those with these labels")
@@ -57,7 +56,7 @@ A name without a kind is a function's.`,
 		}
 		for _, v := range victims {
 			if err := s.remove(ctx, &r, v); err != nil {
-				return err
+				return noSuchKind(args, err)
 			}
 		}
 		if len(victims) == 0 {
@@ -70,11 +69,11 @@ A name without a kind is a function's.`,
 
 // victims are the objects that the arguments mean, by name and kind.
 func (s *session) victims(ctx context.Context, r *removal, args []string) ([]*unstructured.Unstructured, error) {
-	if len(r.files) > 0 {
+	if !r.from.None() {
 		if len(args) > 0 || r.all || r.selector != "" || r.fields != "" {
-			return nil, errors.New("-f says what to delete; leave names, --all, -l and --field-selector out")
+			return nil, errors.New("-f or -k says what to delete; leave names, --all, -l and --field-selector out")
 		}
-		docs, err := manifest.Read(r.files, r.recursive, s.app.env.In)
+		docs, err := manifest.Read(r.from, s.app.env.In)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +91,7 @@ func (s *session) victims(ctx context.Context, r *removal, args []string) ([]*un
 	case err != nil:
 		return nil, err
 	case len(names) == 0 && !bulk:
-		return nil, errors.New("say what to delete: names, --all, -l or -f")
+		return nil, errors.New("say what to delete: names, --all, -l, -f or -k")
 	case len(names) > 0 && bulk:
 		return nil, errors.New("give either names, or --all, -l or --field-selector")
 	case bulk:

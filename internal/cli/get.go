@@ -12,69 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
-
-	"github.com/openfunction/ofn/api/core/v1beta2"
-	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 )
-
-// resource is a kind that get and delete know by name.
-type resource struct {
-	group, version, plural, kind string
-	aliases                      []string
-}
-
-func resources() []resource {
-	core, version := v1beta2.Group, v1beta2.Version
-	return []resource{
-		{core, version, "functions", "Function", []string{"function", "fn"}},
-		{core, version, "builders", "Builder", []string{"builder"}},
-		{core, version, "servings", "Serving", []string{"serving", "revisions", "revision"}},
-		{networking.GroupVersion.Group, networking.GroupVersion.Version, "gateways", "Gateway", []string{"gateway", "gw"}},
-	}
-}
-
-func resourceNamed(name string) (resource, bool) {
-	name, _, _ = strings.Cut(strings.ToLower(name), ".")
-	for _, r := range resources() {
-		for _, alias := range append(r.aliases, r.plural) {
-			if name == alias {
-				return r, true
-			}
-		}
-	}
-	return resource{}, false
-}
-
-// resourceAndNames reads "functions a b", "builder/a" and "a", which names a function.
-func resourceAndNames(args []string) (resource, []string, error) {
-	if len(args) == 0 {
-		return resources()[0], nil, nil
-	}
-	if r, ok := resourceNamed(args[0]); ok {
-		return r, args[1:], nil
-	}
-	kind, name, slash := strings.Cut(args[0], "/")
-	if !slash {
-		return resources()[0], args, nil
-	}
-	r, ok := resourceNamed(kind)
-	if !ok {
-		return r, nil, fmt.Errorf("%q is not known here: there are functions, builders, servings and gateways", kind)
-	}
-	return r, append([]string{name}, args[1:]...), nil
-}
-
-func (r resource) path(namespace, name string) string {
-	path := "/apis/" + r.group + "/" + r.version
-	if namespace != "" {
-		path += "/namespaces/" + namespace
-	}
-	path += "/" + r.plural
-	if name != "" {
-		path += "/" + name
-	}
-	return path
-}
 
 // getQuery is what the flags of get say.
 type getQuery struct {
@@ -115,7 +53,7 @@ func (a *app) getCommand() *cobra.Command {
 		case q.watch && len(q.names) > 1:
 			return errors.New("-w follows one name, or all")
 		}
-		err = s.get(ctx, &q)
+		err = noSuchKind(args, s.get(ctx, &q))
 		if q.watch && ctx.Err() != nil {
 			return nil
 		}

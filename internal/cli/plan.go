@@ -90,7 +90,7 @@ func (p *plan) base(in io.Reader) error {
 		}}
 		return nil
 	}
-	docs, err := manifest.Read([]string{path}, false, in)
+	docs, err := manifest.Read(manifest.Sources{Files: []string{path}}, in)
 	if err != nil {
 		return err
 	}

@@ -46,17 +46,23 @@ type Document struct {
 
 // Read gives the objects of files and directories in the order given; those of a directory in the order of their names.
 // "-" is in. Directories below a directory are read only when recursive.
-func Read(paths []string, recursive bool, in io.Reader) ([]Document, error) {
+func Read(from Sources, in io.Reader) ([]Document, error) {
+	if err := from.Check(); err != nil {
+		return nil, err
+	}
+	if from.Kustomize != "" {
+		return kustomize(from.Kustomize)
+	}
 	var out []Document
-	for _, path := range paths {
-		docs, err := read(path, recursive, in)
+	for _, path := range from.Files {
+		docs, err := read(path, from.Recursive, in)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, docs...)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s: no object in it", strings.Join(paths, ", "))
+		return nil, fmt.Errorf("%s: no object in it; what is read ends in .yaml, .yml or .json", strings.Join(from.Files, ", "))
 	}
 	return out, nil
 }

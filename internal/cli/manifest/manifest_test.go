@@ -62,7 +62,7 @@ func TestReadDirectory(t *testing.T) {
 		}
 	}
 	for recursive, want := range map[bool]string{false: "[a b]", true: "[a b c]"} {
-		docs, err := Read([]string{dir}, recursive, nil)
+		docs, err := Read(Sources{Files: []string{dir}, Recursive: recursive}, nil)
 		var got []string
 		for _, d := range docs {
 			got = append(got, d.Object.GetName())
@@ -71,10 +71,10 @@ func TestReadDirectory(t *testing.T) {
 			t.Errorf("recursive %v: %v %v, want %s", recursive, err, got, want)
 		}
 	}
-	if _, err := Read([]string{t.TempDir()}, false, nil); err == nil || !strings.Contains(err.Error(), "no object in it") {
+	if _, err := Read(Sources{Files: []string{t.TempDir()}}, nil); err == nil || !strings.Contains(err.Error(), "no object in it") {
 		t.Error(err)
 	}
-	docs, err := Read([]string{"-"}, false, strings.NewReader(one))
+	docs, err := Read(Sources{Files: []string{"-"}}, strings.NewReader(one))
 	if err != nil || docs[0].String() != "standard input:1 (document 1)" {
 		t.Error(err, docs)
 	}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/openfunction/ofn/api/core/v1beta1"
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
+	"github.com/openfunction/ofn/internal/cli/fields"
+)
+
+// resource is a kind that get and delete know by name.
+type resource struct {
+	group, version, plural, kind string
+	aliases                      []string
+	older                        []string // versions that are served too
+}
+
+func resources() []resource {
+	core, version, older := v1beta2.Group, v1beta2.Version, []string{v1beta1.GroupVersion.Version}
+	return []resource{
+		{core, version, "functions", "Function", []string{"function", "fn"}, older},
+		{core, version, "builders", "Builder", []string{"builder"}, older},
+		{core, version, "servings", "Serving", []string{"serving", "revisions", "revision"}, older},
+		{networking.GroupVersion.Group, networking.GroupVersion.Version, "gateways", "Gateway", []string{"gateway", "gw"}, nil},
+	}
+}
+
+// resourceNamed finds "functions", "functions.core.openfunction.io" and "functions.v1beta1.core.openfunction.io". Others
+// are not found; a version or group that a known kind does not have is an error.
+func resourceNamed(written string) (r resource, found bool, err error) {
+	name, rest, qualified := strings.Cut(strings.ToLower(written), ".")
+	at := slices.IndexFunc(resources(), func(r resource) bool { return r.plural == name || slices.Contains(r.aliases, name) })
+	if at < 0 {
+		return resource{}, false, nil
+	}
+	r = resources()[at]
+	version, group, _ := strings.Cut(rest, ".")
+	switch {
+	case !qualified || rest == r.group:
+		return r, true, nil
+	case group == r.group && (version == r.version || slices.Contains(r.older, version)):
+		r.version = version
+		return r, true, nil
+	default:
+		served := append([]string{r.version}, r.older...)
+		return r, false, fmt.Errorf("there is no %s: %s are of %s, in %s", written, r.plural, r.group, strings.Join(served, " and "))
+	}
+}
+
+// resourceAndNames reads "functions a b", "builder/a" and "a", which names a function.
+func resourceAndNames(args []string) (resource, []string, error) {
+	if len(args) == 0 {
+		return resources()[0], nil, nil
+	}
+	if r, ok, err := resourceNamed(args[0]); ok || err != nil {
+		return r, args[1:], err
+	}
+	kind, name, slash := strings.Cut(args[0], "/")
+	if !slash {
+		return resources()[0], args, nil
+	}
+	r, ok, err := resourceNamed(kind)
+	if err != nil {
+		return r, nil, err
+	}
+	if !ok {
+		return r, nil, fmt.Errorf("%q is not known here: there are functions, builders, servings and gateways; for other kinds use kubectl", kind)
+	}
+	return r, append([]string{name}, args[1:]...), nil
+}
+
+// noSuchKind explains a first name that was not found and may have been meant as a kind: "functoins", "pods".
+func noSuchKind(args []string, err error) error {
+	if len(args) == 0 || !apierrors.IsNotFound(err) || strings.Contains(args[0], "/") {
+		return err
+	}
+	if _, known, _ := resourceNamed(args[0]); known {
+		return err
+	}
+	var kinds []string
+	for _, r := range resources() {
+		kinds = append(append(kinds, r.plural), r.aliases...)
+	}
+	if near := fields.Nearest(args[0], kinds); near != "" {
+		return fmt.Errorf("%w; did you mean the kind %s?", err, near)
+	}
+	if len(args) > 1 {
+		return fmt.Errorf("%w; the kinds known here are functions, builders, servings and gateways", err)
+	}
+	return err
+}
+
+func (r resource) path(namespace, name string) string {
+	path := "/apis/" + r.group + "/" + r.version
+	if namespace != "" {
+		path += "/namespaces/" + namespace
+	}
+	path += "/" + r.plural
+	if name != "" {
+		path += "/" + name
+	}
+	return path
+}
