@@ -102,11 +102,7 @@ func (r sandboxed) Run(ctx context.Context, c build.Command) (build.Exit, error)
 		}
 		return build.Exit{}, fmt.Errorf("running a build command: %w", err)
 	}
-	out := build.Exit{Code: exit.Code}
-	if exit.OutOfMemory {
-		out.Exceeded = build.Memory
-	}
-	return out, nil
+	return build.Exit{Code: exit.Code, Exceeded: exceeded(exit)}, nil
 }
 
 // system is what programs of the host need of the host to run: its programs, libraries, names and certificates.
