@@ -64,7 +64,10 @@ func (c *client) do() error {
 
 // once asks for one page, with a complete client.
 func once(c contender) (int64, error) {
-	t := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!c.h2)
+	protocols.SetUnencryptedHTTP2(c.h2)
+	t := &http.Transport{DisableKeepAlives: true, Protocols: protocols, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return net.DialTimeout(c.network, c.addr, time.Second)
 	}}
 	resp, err := (&http.Client{Transport: t, Timeout: 2 * time.Second}).Get("http://hello.default.example/")
@@ -82,6 +85,9 @@ var wrkRate = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
 
 // throughput is in requests per second.
 func throughput(ctx context.Context, c contender, conns int, d time.Duration) (float64, error) {
+	if c.h2 {
+		return throughputH2(c, d)
+	}
 	if wrk, err := exec.LookPath("wrk"); err == nil && c.network == "tcp" {
 		out, err := exec.CommandContext(ctx, wrk, "-t1", "-c"+strconv.Itoa(conns), "-d"+strconv.Itoa(max(1, int(d.Seconds())))+"s",
 			"http://"+c.addr+"/").CombinedOutput()
@@ -133,7 +139,12 @@ func loop(c contender, end time.Time, took func(time.Duration)) (int, error) {
 // latency is that of one connection, in microseconds.
 func latency(c contender, d time.Duration) (p50, p99 float64, err error) {
 	var all []float64
-	_, err = loop(c, time.Now().Add(d), func(t time.Duration) { all = append(all, float64(t.Nanoseconds())/1e3) })
+	end, took := time.Now().Add(d), func(t time.Duration) { all = append(all, float64(t.Nanoseconds())/1e3) }
+	if c.h2 {
+		_, err = loopH2(c, 1, end, took)
+	} else {
+		_, err = loop(c, end, took)
+	}
 	if err != nil || len(all) == 0 {
 		return 0, 0, err
 	}

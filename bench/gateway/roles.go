@@ -20,7 +20,10 @@ import (
 )
 
 // contender is something that answers.
-type contender struct{ name, network, addr string }
+type contender struct {
+	name, network, addr string
+	h2                  bool // asked with HTTP/2 cleartext
+}
 
 // arena is everything that runs during the benchmark.
 type arena struct {
@@ -34,7 +37,7 @@ const nginxConf = `worker_processes 2; daemon off; pid @DIR@/nginx.pid; error_lo
 events { worker_connections 1024; }
 http { access_log off; client_body_temp_path @DIR@/b; proxy_temp_path @DIR@/p; fastcgi_temp_path @DIR@/f; uwsgi_temp_path @DIR@/u; scgi_temp_path @DIR@/c;
  upstream u { server unix:@DIR@/s; keepalive 128; keepalive_requests 100000000; }
- server { listen @ADDR@; keepalive_requests 100000000; location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } } }
+ server { listen @ADDR@; listen @ADDR2@ http2; keepalive_requests 100000000; location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } } }
 `
 
 func setUp(ctx context.Context) (*arena, error) {
@@ -44,16 +47,22 @@ func setUp(ctx context.Context) (*arena, error) {
 	}
 	a := &arena{dir: dir}
 	socket := filepath.Join(dir, "s")
-	a.contenders = append(a.contenders, contender{"direct", "unix", socket})
+	a.contenders = append(a.contenders, contender{"direct", "unix", socket, false}, contender{"direct", "unix", socket, true})
 	if err := a.role(ctx, "hello", "unix", socket, ""); err != nil {
 		return a, err
 	}
-	for _, r := range []struct{ name, role string }{{"direct tcp", "hello"}, {"ReverseProxy", "rp"}, {"ofn", "ofn"}} {
+	for _, r := range []struct {
+		name, role string
+		both       bool // asked with HTTP/1.1 too
+	}{{"direct tcp", "hello", true}, {"ReverseProxy", "rp", true}, {"ofn", "ofn", true}, {"ReverseProxy to h2c", "rp2", false}, {"ofn to h2c", "ofn2", false}} {
 		addr, err := freeAddr()
 		if err != nil {
 			return a, err
 		}
-		a.contenders = append(a.contenders, contender{r.name, "tcp", addr})
+		if r.both {
+			a.contenders = append(a.contenders, contender{r.name, "tcp", addr, false})
+		}
+		a.contenders = append(a.contenders, contender{r.name, "tcp", addr, true})
 		if err := a.role(ctx, r.role, "tcp", addr, socket); err != nil {
 			return a, err
 		}
@@ -93,8 +102,12 @@ func (a *arena) nginx(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	addr2, err := freeAddr()
+	if err != nil {
+		return err
+	}
 	conf := filepath.Join(a.dir, "nginx.conf")
-	text := strings.NewReplacer("@DIR@", a.dir, "@ADDR@", addr).Replace(nginxConf)
+	text := strings.NewReplacer("@DIR@", a.dir, "@ADDR@", addr, "@ADDR2@", addr2).Replace(nginxConf)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return err
 	}
@@ -106,7 +119,7 @@ func (a *arena) nginx(ctx context.Context) error {
 		return err
 	}
 	a.processes = append(a.processes, cmd)
-	a.contenders = append(a.contenders, contender{"nginx", "tcp", addr})
+	a.contenders = append(a.contenders, contender{"nginx", "tcp", addr, false}, contender{"nginx", "tcp", addr2, true})
 	return nil
 }
 
@@ -166,16 +179,16 @@ func play(ctx context.Context, role, listen, instance string) error {
 	}
 	switch role {
 	case "hello":
-		http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "Hello, World!") }))
-	case "rp":
+		serveBoth(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "Hello, World!") }))
+	case "rp", "rp2":
 		u := &url.URL{Scheme: "http", Host: "instance"}
 		p := httputil.NewSingleHostReverseProxy(u)
 		p.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-			MaxIdleConnsPerHost: 256, DisableCompression: true}
+			Protocols: only(role == "rp2"), MaxIdleConnsPerHost: 256, DisableCompression: true}
 		p.ErrorLog = log.New(io.Discard, "", 0) // the load generator leaves in the middle of requests
-		http.Serve(l, p)
-	case "ofn":
-		rev := activator.New(activator.Options{Namespace: "default", Name: "hello", Concurrency: 100, Budget: activator.NewBudget(10000)})
+		serveBoth(l, p)
+	case "ofn", "ofn2":
+		rev := activator.New(activator.Options{Namespace: "default", Name: "hello", Concurrency: 100, H2C: role == "ofn2", Budget: activator.NewBudget(10000)})
 		rev.Add(copyOf{dial})
 		table, err := gateway.NewTable([]gateway.Route{{Hosts: []string{"*"}, Rules: []gateway.Rule{{
 			Backends: []gateway.Backend{{Revision: rev, Weight: 1}}}}}})
@@ -187,6 +200,22 @@ func play(ctx context.Context, role, listen, instance string) error {
 		return g.Serve(ctx, l)
 	}
 	return nil
+}
+
+// serveBoth serves HTTP/1.1 and HTTP/2 cleartext.
+func serveBoth(l net.Listener, h http.Handler) {
+	p := only(true)
+	p.SetHTTP1(true)
+	s := http.Server{Handler: h, Protocols: p}
+	s.Serve(l)
+}
+
+// only is one protocol.
+func only(h2 bool) *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(!h2)
+	p.SetUnencryptedHTTP2(h2)
+	return p
 }
 
 // copyOf is the instance for the activator.

@@ -1,11 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"sync"
 	"time"
 )
@@ -16,9 +16,10 @@ type httpSide struct {
 	s      *server
 	queue  *handoff
 	srv    *http.Server
-	proxy  *httputil.ReverseProxy
 	calls  sync.WaitGroup
 	cancel context.CancelFunc
+	// leaving has a value when a connection has ended since somebody looked.
+	leaving chan struct{}
 }
 
 // maxStreams is how many requests one HTTP/2 connection may have under way.
@@ -27,7 +28,7 @@ const maxStreams = 1000
 type peerKey struct{}
 
 func newHTTPSide(s *server, addr net.Addr) *httpSide {
-	h := &httpSide{s: s, queue: newHandoff(addr)}
+	h := &httpSide{s: s, queue: newHandoff(addr), leaving: make(chan struct{}, 1)}
 	o := &s.g.opt
 	base, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
@@ -47,14 +48,6 @@ func newHTTPSide(s *server, addr net.Addr) *httpSide {
 			return context.WithValue(ctx, peerKey{}, newPeer(c.(*handedConn).Conn))
 		},
 	}
-	h.proxy = &httputil.ReverseProxy{
-		Rewrite:        rewriteCall,
-		ModifyResponse: answerCall,
-		ErrorHandler:   func(_ http.ResponseWriter, r *http.Request, err error) { callOf(r).err = err },
-		Transport:      callTransport{},
-		BufferPool:     bufferPool{},
-		ErrorLog:       h.srv.ErrorLog,
-	}
 	return h
 }
 
@@ -63,13 +56,30 @@ func (h *httpSide) serve() {
 	_ = h.srv.Serve(h.queue) // always ErrServerClosed: the queue fails only when it is closed
 }
 
-// shutdown lets requests under way end.
+// shutdown lets requests under way end. It does not wait for net/http, which asks only now and then whether they have.
 func (h *httpSide) shutdown(limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	_ = h.srv.Shutdown(ctx) // late ones are broken by close
+	var closing sync.WaitGroup
+	closing.Go(func() { _ = h.srv.Shutdown(ctx) }) // late ones are broken by close
+	for h.s.handed.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-h.leaving:
+		case <-ctx.Done():
+		}
+	}
+	cancel()
+	closing.Wait()
 	h.close()
 	h.calls.Wait()
+}
+
+// left is told that a connection has ended.
+func (h *httpSide) left() {
+	h.s.handed.Add(-1)
+	select {
+	case h.leaving <- struct{}{}:
+	default:
+	}
 }
 
 // close breaks everything.
@@ -77,19 +87,6 @@ func (h *httpSide) close() {
 	h.cancel()
 	h.srv.Close()
 	h.queue.Close()
-}
-
-// bufferPool lends the write buffers of connections to the reverse proxy.
-type bufferPool struct{}
-
-func (bufferPool) Get() []byte {
-	p := writeBuffers.Get().(*[]byte)
-	return (*p)[:cap(*p)]
-}
-
-func (bufferPool) Put(b []byte) {
-	b = b[:0]
-	writeBuffers.Put(&b)
 }
 
 // handOver gives the connection, with what was read and not consumed, to net/http.
@@ -106,7 +103,10 @@ func (c *conn) handOver() {
 	c.watch.Store(0)
 	c.nc.SetDeadline(time.Time{})
 	c.s.handed.Add(1)
-	h := &handedConn{Conn: c.nc, rest: append([]byte(nil), c.in.bytes()...), s: c.s}
+	h := &handedConn{Conn: c.nc, in: c.in, s: c.s} // c reads no more
+	if bytes.HasPrefix(h.in.bytes(), []byte("PRI ")) {
+		h.h2 = newFrames()
+	}
 	if !c.s.http.queue.push(h) {
 		h.Close()
 	}

@@ -46,24 +46,49 @@ func (h *handoff) Close() error {
 // Addr is that of the real listener.
 func (h *handoff) Addr() net.Addr { return h.addr }
 
-// handedConn is a connection of which a part was read already.
+// handedConn is a connection of which a part was read already. net/http reads each HTTP/2 frame in two small pieces, so
+// they come from a buffer.
 type handedConn struct {
 	net.Conn
 	s    *server
-	rest []byte
+	in   buffer
+	h2   *frames // nil for HTTP/1.1
 	once sync.Once
 }
 
 // Read gives what was read before first.
 func (c *handedConn) Read(p []byte) (int, error) {
-	if len(c.rest) > 0 {
-		n := copy(p, c.rest)
-		if c.rest = c.rest[n:]; len(c.rest) == 0 {
-			c.rest = nil
-		}
-		return n, nil
+	n, err := c.read(p)
+	if c.h2 != nil && c.h2.read(p[:n]) {
+		c.leave()
 	}
-	return c.Conn.Read(p)
+	return n, err
+}
+
+// Write writes to the client.
+func (c *handedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.h2 != nil && c.h2.written(p[:n]) {
+		c.leave()
+	}
+	return n, err
+}
+
+// leave lets the client see the end, so that it closes the connection; net/http does so itself a second later.
+func (c *handedConn) leave() { _ = c.CloseWrite() }
+
+func (c *handedConn) read(p []byte) (int, error) {
+	if c.in.len() == 0 {
+		if len(p) >= len(c.in.b) {
+			return c.Conn.Read(p)
+		}
+		if err := c.in.fill(c.Conn, len(c.in.b)); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, c.in.bytes())
+	c.in.skip(n)
+	return n, nil
 }
 
 // CloseWrite closes one direction where the connection can.
@@ -77,8 +102,8 @@ func (c *handedConn) CloseWrite() error {
 // Close ends the connection.
 func (c *handedConn) Close() error {
 	c.once.Do(func() {
-		c.s.handed.Add(-1)
 		c.s.g.opt.Metrics.Connections(-1)
+		defer c.s.http.left()
 	})
 	return c.Conn.Close()
 }

@@ -17,17 +17,17 @@ type watchedBody struct {
 
 // watchBody wraps the body of r, if it has one.
 func watchBody(w http.ResponseWriter, r *http.Request) *watchedBody {
-	b := &watchedBody{r: r.Body}
-	if r.ProtoMajor == 1 {
-		rc := http.NewResponseController(w)
-		_ = rc.EnableFullDuplex() // fails only where it needs no enabling
-		b.breakOff = func() error { return rc.SetReadDeadline(past) }
-	} else {
-		b.breakOff = func() error { return b.r.Close() }
-	}
-	if r.Body == nil || r.Body == http.NoBody {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
+	b := &watchedBody{r: r.Body}
+	if r.ProtoMajor > 1 {
+		b.breakOff = r.Body.Close
+		return b
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.EnableFullDuplex() // fails only where it needs no enabling
+	b.breakOff = func() error { return rc.SetReadDeadline(past) }
 	return b
 }
 

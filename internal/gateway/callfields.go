@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+)
+
+// fields gives each header field of the request as the copy gets it, but for those that frame the message.
+func (c *call) fields(give func(name, value string)) {
+	f := &c.entry.rule.filters.Request
+	seen := seenFields{}
+	connection := c.r.Header["Connection"]
+	for name, values := range c.r.Header {
+		if id := identify([]byte(name)); id != other && !c.passes(id, values, &seen) {
+			continue
+		}
+		if len(connection) > 0 && listed(connection, name) || !f.keepsName(name) {
+			continue
+		}
+		for _, v := range values {
+			give(name, v)
+		}
+	}
+	if listed(c.r.Header["Te"], "trailers") {
+		give("Te", "trailers")
+	}
+	c.forwarded(give, &seen)
+	for i := range f.Set {
+		give(f.Set[i].Name, f.Set[i].Value)
+	}
+	for i := range f.Add {
+		give(f.Add[i].Name, f.Add[i].Value)
+	}
+}
+
+// passes decides about the fields that mean something to the gateway, as that of conn does. net/http answers expectations.
+func (c *call) passes(id fieldID, values []string, seen *seenFields) bool {
+	trust := c.h.s.g.opt.TrustForwarded
+	switch id {
+	case hForwarded, hForwardedFor:
+		return trust
+	case hForwardedProto:
+		seen.proto = trust
+		return trust
+	case hForwardedHost:
+		seen.host = trust
+		return trust
+	case hTraceparent:
+		seen.trace = len(values) == 1 && validTraceparent([]byte(values[0]))
+		return seen.trace
+	case hDate, hIdempotencyKey:
+		return true
+	}
+	return false
+}
+
+// forwarded tells the copy who asked, and under which name.
+func (c *call) forwarded(give func(name, value string), seen *seenFields) {
+	give("X-Forwarded-For", c.peer.ip)
+	if !seen.proto {
+		give("X-Forwarded-Proto", c.peer.scheme)
+	}
+	if !seen.host {
+		give("X-Forwarded-Host", c.r.Host)
+	}
+	var room [128]byte
+	give("Forwarded", string(appendForwardedElement(room[:0], &c.peer, c.r.Host)))
+	if !seen.trace && !c.h.s.g.opt.NoTrace {
+		give("Traceparent", string(appendTraceparent(room[:0])))
+	}
+}
+
+// listed reports whether a comma-separated list has the token.
+func listed(lists []string, token string) bool {
+	for _, l := range lists {
+		for one := range strings.SplitSeq(l, ",") {
+			if strings.EqualFold(strings.Trim(one, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keepsName reports whether the filter leaves fields of this name as they are.
+func (f *HeaderFilter) keepsName(name string) bool {
+	for _, n := range f.Remove {
+		if strings.EqualFold(n, name) {
+			return false
+		}
+	}
+	for i := range f.Set {
+		if strings.EqualFold(f.Set[i].Name, name) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *HeaderFilter) apply(h http.Header) {
+	for _, n := range f.Remove {
+		h.Del(n)
+	}
+	for _, s := range f.Set {
+		h.Set(s.Name, s.Value)
+	}
+	for _, a := range f.Add {
+		h.Add(a.Name, a.Value)
+	}
+}
+
+// upgradeOf is the protocol that an HTTP/1.1 request asks to change to, as request.interpret understands it.
+func upgradeOf(r *http.Request) string {
+	u := r.Header.Get("Upgrade")
+	if r.ProtoMajor != 1 || r.ProtoMinor == 0 || u == "" || r.ContentLength != 0 || strings.EqualFold(u, "h2c") ||
+		!listed(r.Header["Connection"], "upgrade") {
+		return ""
+	}
+	return u
+}
