@@ -11,19 +11,19 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/image"
-	"github.com/openfunction/ofn/internal/image/registry"
 )
 
 // collectEvery is the time between two collections. What a collection spares is an hour old at least, so that more often
 // would find nothing more.
 const collectEvery = time.Hour
 
-// collector removes images and layers that no revision runs and no tag names.
+// collector removes images and layers that nothing needs. It keeps every tag, since somebody gave it that name, and of the rest the digests
+// that a revision runs or ran, that a function was built to, and that a function's source was fetched as. Of what is unpacked only those
+// digests count: a tag alone is unpacked again when it is wanted. What image.Store.GC spares besides is said there.
 type collector struct {
-	client   client.Client
-	registry *registry.Registry
-	store    *image.Store
-	log      *slog.Logger
+	client client.Client
+	store  *image.Store
+	log    *slog.Logger
 }
 
 // Start collects now and then until ctx ends.
@@ -47,20 +47,20 @@ func (c *collector) collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keep := func(ref string) bool {
+	freed, err := c.store.GC(ctx, keeping(digests))
+	if err != nil {
+		return err
+	}
+	c.log.Debug("collected images that nothing uses", "freed", freed)
+	return nil
+}
+
+// keeping is true for every tag and for these digests.
+func keeping(digests map[string]bool) func(ref string) bool {
+	return func(ref string) bool {
 		_, digest, byDigest := strings.Cut(ref, "@")
 		return !byDigest || digests[digest]
 	}
-	layers, err := c.store.GC(ctx, keep)
-	if err != nil {
-		return fmt.Errorf("collecting unpacked layers: %w", err)
-	}
-	blobs, err := c.registry.GC(ctx, keep)
-	if err != nil {
-		return fmt.Errorf("collecting the registry: %w", err)
-	}
-	c.log.Debug("collected images that nothing uses", "layers", layers, "blobs", blobs)
-	return nil
 }
 
 // inUse are the digests that revisions run and builds were made from.

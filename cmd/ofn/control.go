@@ -75,7 +75,7 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 	}
 	for _, r := range []ctrlmanager.Runnable{
 		&restore{client: c, functions: functions, servings: servings, done: restored},
-		&collector{client: c, registry: p.registry, store: p.store, log: p.log},
+		&collector{client: c, store: p.store, log: p.log},
 	} {
 		if err := manager.Add(r); err != nil {
 			return fmt.Errorf("adding to the controllers: %w", err)

@@ -1,13 +1,10 @@
 package image
 
 import (
-	"bytes"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"path"
-	"strings"
 
-	"github.com/docker/cli/cli/config/configfile"
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
@@ -21,6 +18,13 @@ type Credentials struct {
 
 // Anonymous tells whether there is nothing to authenticate with.
 func (c Credentials) Anonymous() bool { return c.Username == "" && c.Password == "" && c.Token == "" }
+
+// fingerprint tells credentials for one image apart without telling them.
+func (c Credentials) fingerprint(name, digest string) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q %q %q", name, digest, c.Username, c.Password, c.Token)
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 func (c Credentials) authenticator() authn.Authenticator {
 	if c.Anonymous() {
@@ -41,75 +45,4 @@ func (c Credentials) refused(host string) string {
 		return fmt.Sprintf("%s refused the credentials of %s (user %q)", host, c.Secret, c.Username)
 	}
 	return fmt.Sprintf("%s refused the credentials of user %q", host, c.Username)
-}
-
-// CredentialsFromSecret reads the credentials for a registry host out of a Kubernetes secret of type
-// kubernetes.io/dockerconfigjson, kubernetes.io/dockercfg or kubernetes.io/basic-auth; an Opaque one is read by its keys.
-// Credentials without content mean that the secret knows nothing of the host.
-func CredentialsFromSecret(typ string, data map[string][]byte, host string) (Credentials, error) {
-	switch {
-	case data[".dockerconfigjson"] != nil:
-		return fromDockerConfig(data[".dockerconfigjson"], host)
-	case data[".dockercfg"] != nil:
-		return fromDockerConfig(fmt.Appendf(nil, `{"auths":%s}`, data[".dockercfg"]), host)
-	case data["username"] != nil || data["password"] != nil:
-		return Credentials{Username: string(data["username"]), Password: string(data["password"])}, nil
-	case data["token"] != nil:
-		return Credentials{Token: string(data["token"])}, nil
-	}
-	return Credentials{}, fmt.Errorf("a secret of type %q must have the key .dockerconfigjson, or username and password", typ)
-}
-
-// fromDockerConfig finds the entry for host in a docker config.json.
-func fromDockerConfig(data []byte, host string) (Credentials, error) {
-	if !json.Valid(data) {
-		return Credentials{}, fmt.Errorf("the docker config in the secret is not valid JSON")
-	}
-	file := configfile.New("")
-	if err := file.LoadFromReader(bytes.NewReader(data)); err != nil {
-		return Credentials{}, fmt.Errorf("the docker config in the secret: %w", err)
-	}
-	best := ""
-	for key := range file.AuthConfigs {
-		if matchesHost(key, host) && (best == "" || len(key) > len(best) && !strings.Contains(key, "*")) {
-			best = key
-		}
-	}
-	a, ok := file.AuthConfigs[best]
-	if !ok {
-		return Credentials{}, nil
-	}
-	c := Credentials{Username: a.Username, Password: a.Password, Token: a.RegistryToken}
-	if a.IdentityToken != "" {
-		c.Username, c.Password = "<token>", a.IdentityToken
-	}
-	return c, nil
-}
-
-// matchesHost tells whether a key of a docker config, a host or URL with a possible wildcard per label, means the host.
-func matchesHost(key, host string) bool {
-	_, rest, found := strings.Cut(key, "://")
-	if !found {
-		rest = key
-	}
-	pattern, _, _ := strings.Cut(rest, "/")
-	return sameHub(pattern) && sameHub(host) || globHost(strings.ToLower(pattern), strings.ToLower(host))
-}
-
-// sameHub tells the names of Docker Hub.
-func sameHub(host string) bool {
-	return host == "docker.io" || host == "index.docker.io" || host == "registry-1.docker.io"
-}
-
-func globHost(pattern, host string) bool {
-	p, h := strings.Split(pattern, "."), strings.Split(host, ".")
-	if len(p) != len(h) {
-		return false
-	}
-	for i := range p {
-		if ok, err := path.Match(p[i], h[i]); err != nil || !ok {
-			return false
-		}
-	}
-	return true
 }

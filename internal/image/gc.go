@@ -38,11 +38,19 @@ func (s *Store) hold(dirs []string) (release func()) {
 	})
 }
 
-// GC removes what nothing needs: in the registry by the rules of registry.GC, then remembered images and unpacked layers
-// that no root holds.
+// GC removes what nothing needs. What is kept, and nothing else:
+//
+//   - in the platform's own registry, what registry.GC keeps: tags and manifests for which keep is true, all they refer to, what refers to
+//     them, and whatever is younger than its grace;
+//   - the record of an image, by which it starts without being asked for: while a root holds the image, and while keep is true for its digest
+//     under any of the names it was resolved by. A record that cannot be read goes;
+//   - an unpacked layer: while a root holds it, and while the record of an image that has it is kept. Layers have no grace: one that is
+//     being unpacked is held by the root it is for.
+//
+// Tags mean nothing to records: what a tag named yesterday is kept only by its digest.
 //
 // keep is asked about Ref.LocalRepo of images with tag or digest, "docker.io/me/fn:latest" or "docker.io/me/fn@sha256:…", and must not
-// call the store.
+// call the store. nil keeps the registry's tags and no image that is not held.
 func (s *Store) GC(ctx context.Context, keep func(ref string) bool) (Freed, error) {
 	var f Freed
 	var err error

@@ -2,11 +2,8 @@ package image
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 
@@ -21,52 +18,30 @@ type Config struct {
 	Cmd          []string
 	Env          []string // "KEY=value"
 	WorkingDir   string
-	User         string   // "", "1000", "1000:1000", "nobody"; see Rootfs.User
+	User         string   // "", "1000", "1000:1000", "nobody", "app:staff"
 	ExposedPorts []string // "8080/tcp", sorted
 	Labels       map[string]string
 	StopSignal   string
 }
 
-// record is what the store remembers of an image it has resolved, so that starting it again asks no registry.
-type record struct {
-	Names    []string        `json:"names"` // the repositories it was found in, as Ref.LocalRepo writes them
-	Manifest json.RawMessage `json:"manifest"`
-	Config   json.RawMessage `json:"config"`
-}
-
-func (r record) config() (*v1.ConfigFile, error) {
-	var c v1.ConfigFile
-	if err := json.Unmarshal(r.Config, &c); err != nil {
-		return nil, fmt.Errorf("reading the image's config: %w", err)
-	}
-	return &c, nil
-}
-
-func (r record) manifest() (*v1.Manifest, error) {
-	var m v1.Manifest
-	if err := json.Unmarshal(r.Manifest, &m); err != nil {
-		return nil, fmt.Errorf("reading the image's manifest: %w", err)
-	}
-	return &m, nil
-}
-
 // Resolve finds the image a reference means now: first in the platform's own registry, then at the registry it names.
-// An image that a digest names and that was resolved before is found without asking anyone. Errors about the image are a *Failure.
+// An image that a digest names and that these credentials were given before, or that needs none, is found without asking anyone; others
+// must be let in by the registry even though the image is here. Errors about the image are a *Failure.
 func (s *Store) Resolve(ctx context.Context, ref string, c Credentials) (Pinned, error) {
 	r, err := ParseRef(ref)
 	if err != nil {
 		return Pinned{}, err
 	}
 	if r.Digest != "" {
-		if rec, err := s.load(r.Digest); err == nil && slices.Contains(rec.Names, r.LocalRepo()) {
+		if rec, err := s.load(r.Digest); err == nil && rec.lets(r.LocalRepo(), r.Digest, c) {
 			return Pinned{r, r.Digest}, nil
 		}
 	}
-	img, err := s.find(ctx, r, c)
+	img, own, err := s.search(ctx, r, c)
 	if err != nil {
 		return Pinned{}, explain("pulling", r, c, err)
 	}
-	d, err := s.remember(r, img)
+	d, err := s.remember(r, img, own || c.Anonymous(), c)
 	if err != nil {
 		return Pinned{}, explain("pulling", r, c, err)
 	}
@@ -109,22 +84,29 @@ func (s *Store) Image(ctx context.Context, p Pinned, c Credentials) (v1.Image, e
 
 // find looks a reference up and picks the image for this machine.
 func (s *Store) find(ctx context.Context, r Ref, c Credentials) (v1.Image, error) {
+	img, _, err := s.search(ctx, r, c)
+	return img, err
+}
+
+// search is find that also tells whether the image is in the platform's own registry.
+func (s *Store) search(ctx context.Context, r Ref, c Credentials) (img v1.Image, own bool, err error) {
 	at, err := r.local()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	img, err := s.get(r, at, s.atLocal(ctx)...)
+	img, err = s.get(r, at, s.atLocal(ctx)...)
 	if err == nil || statusOf(err) != http.StatusNotFound {
-		return img, err
+		return img, true, err
 	}
 	if r.Host == LocalHost {
-		return nil, &Failure{Reason: NotFound, Ref: r.String(), Err: err,
+		return nil, false, &Failure{Reason: NotFound, Ref: r.String(), Err: err,
 			Message: fmt.Sprintf("there is no image %s in the platform's own registry", r)}
 	}
 	if at, err = s.remoteRef(r); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return s.get(r, at, s.atRemote(ctx, c)...)
+	img, err = s.get(r, at, s.atRemote(ctx, c)...)
+	return img, false, err
 }
 
 func (s *Store) get(r Ref, at name.Reference, options ...remote.Option) (v1.Image, error) {
@@ -171,22 +153,26 @@ func (s *Store) mismatch(r Ref, offers []string) error {
 		"image %s is for %s, this machine is %s/%s: use an image that offers %[3]s/%[4]s", r, list, s.o.OS, s.o.Arch)}
 }
 
-// remember checks that the image can run here and writes its record.
-func (s *Store) remember(r Ref, img v1.Image) (digest string, err error) {
+// remember checks that the image can run here and writes its record, with who was let at it.
+func (s *Store) remember(r Ref, img v1.Image, everybody bool, c Credentials) (digest string, err error) {
 	d, err := img.Digest()
 	if err != nil {
 		return "", err
 	}
-	s.recording.Lock() // a name may be added to the record of another
+	by := reader{Name: r.LocalRepo()}
+	if !everybody {
+		by.Login = c.fingerprint(by.Name, d.String())
+	}
+	s.recording.Lock() // a reader may be added to the record of another
 	defer s.recording.Unlock()
 	if rec, err := s.load(d.String()); err == nil {
-		if slices.Contains(rec.Names, r.LocalRepo()) {
+		if !rec.add(by) {
 			return d.String(), nil
 		}
-		rec.Names = append(rec.Names, r.LocalRepo())
 		return d.String(), s.save(d.String(), rec)
 	}
-	rec := record{Names: []string{r.LocalRepo()}}
+	var rec record
+	rec.add(by)
 	if rec.Manifest, err = img.RawManifest(); err != nil {
 		return "", err
 	}
@@ -228,56 +214,4 @@ func (s *Store) record(ctx context.Context, p Pinned, c Credentials) (record, er
 		return record{}, err
 	}
 	return s.load(p.Digest)
-}
-
-func (s *Store) recordPath(digest string) (string, error) {
-	h, err := v1.NewHash(digest)
-	if err != nil {
-		return "", err
-	}
-	return s.path("images", h.Algorithm, h.Hex), nil
-}
-
-func (s *Store) load(digest string) (record, error) {
-	var rec record
-	path, err := s.recordPath(digest)
-	if err != nil {
-		return rec, err
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return rec, err
-	}
-	return rec, json.Unmarshal(data, &rec)
-}
-
-// save writes a record whole or not at all.
-func (s *Store) save(digest string, rec record) error {
-	path, err := s.recordPath(digest)
-	if err != nil {
-		return err
-	}
-	data, err := json.Marshal(rec)
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(s.path("tmp"), "image-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return os.Rename(f.Name(), path)
-}
-
-// remembered are the digests of all images that have a record.
-func (s *Store) remembered() ([]string, error) {
-	entries, err := os.ReadDir(s.path("images", "sha256"))
-	digests := make([]string, len(entries))
-	for i, e := range entries {
-		digests[i] = "sha256:" + e.Name()
-	}
-	return digests, err
 }

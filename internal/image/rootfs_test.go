@@ -252,53 +252,6 @@ func archiveOf(t *testing.T, name, body string) []byte {
 	return b.Bytes()
 }
 
-func TestGC(t *testing.T) {
-	ctx, s := t.Context(), newStore(t, Options{})
-	base := layerOf(t, entry{name: "base", body: "b"})
-	kept := pushed(t, s, "kept", base, layerOf(t, entry{name: "fn", body: "kept"}))
-	held := pushed(t, s, "held", base, layerOf(t, entry{name: "fn", body: "held"}))
-	gone := pushed(t, s, "gone", base, layerOf(t, entry{name: "fn", body: "gone"}))
-	_, releaseKept, err := s.Root(ctx, kept, Credentials{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	releaseKept()
-	root, release, err := s.Root(ctx, held, Credentials{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, releaseGone, err := s.Root(ctx, gone, Credentials{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	releaseGone()
-	releaseGone() // twice is once
-	keep := func(ref string) bool { return strings.HasPrefix(ref, "docker.io/library/kept") }
-	f, err := s.GC(ctx, keep)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.Images != 1 || f.Layers != 1 || f.Registry.Manifests != 2 {
-		t.Errorf("freed %+v", f)
-	}
-	if _, err := os.Stat(filepath.Join(root.Layers[1], "fn")); err != nil {
-		t.Errorf("a layer in use is gone: %v", err)
-	}
-	release()
-	if f, err := s.GC(ctx, keep); err != nil || f.Layers != 1 || f.Images != 1 {
-		t.Errorf("after release: %+v (%v)", f, err)
-	}
-	if got := list(t, s.path("layers/sha256")); len(got) != 2 {
-		t.Errorf("layers of the kept image: %v", got)
-	}
-	if got := list(t, s.path("tmp")); len(got) != 0 {
-		t.Errorf("left in tmp: %v", got)
-	}
-	if _, err := s.Resolve(ctx, "gone", Credentials{}); err == nil {
-		t.Error("the image that was not kept is there")
-	}
-}
-
 // Roots are made and released while collections run that keep nothing but what is in use.
 func TestGCWhileUnpacking(t *testing.T) {
 	ctx, s := t.Context(), newStore(t, Options{})

@@ -153,10 +153,14 @@ func (a dockerAuth) login(secret, server string) (Login, error) {
 	return l, nil
 }
 
-// sameRegistry compares a key of a docker configuration with a registry host. Docker Hub has three names.
+// sameRegistry compares a key of a docker configuration with a registry host. Docker Hub has three names. A wildcard stands for one label, as
+// in Kubernetes.
 func sameRegistry(key, host string) bool {
-	ok, err := path.Match(registryHost(key), registryHost(host))
-	return ok && err == nil
+	pattern, name := strings.Split(registryHost(key), "."), strings.Split(registryHost(host), ".")
+	return slices.EqualFunc(pattern, name, func(p, n string) bool {
+		ok, err := path.Match(p, n)
+		return ok && err == nil
+	})
 }
 
 func registryHost(s string) string {

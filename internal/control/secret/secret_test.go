@@ -33,6 +33,8 @@ func TestLoginFor(t *testing.T) {
 		"hub":                   {config, map[string]string{".dockerconfigjson": `{"auths": {"https://index.docker.io/v1/": {"username": "u", "password": "p"}}}`}, "docker.io", login{"u", "p", ""}},
 		"port":                  {config, map[string]string{".dockerconfigjson": `{"auths": {"http://localhost:5000": {"username": "u"}}}`}, "localhost:5000", login{"u", "", ""}},
 		"wildcard":              {config, map[string]string{".dockerconfigjson": `{"auths": {"*.ecr.example": {"username": "w"}, "a.ecr.example": {"username": "u"}}}`}, "b.ecr.example", login{"w", "", ""}},
+		"wildcard is one label": {config, map[string]string{".dockerconfigjson": `{"auths": {"*.example": {"username": "w"}}}`}, "b.ecr.example", `secret "s" has no login for b.ecr.example`},
+		"a host alike":          {config, map[string]string{".dockerconfigjson": `{"auths": {"ghcr.io": {"username": "w"}}}`}, "ghcr.io.evil.example", `secret "s" has no login for ghcr.io.evil.example`},
 		"wildcard comes last":   {config, map[string]string{".dockerconfigjson": `{"auths": {"*.ecr.example": {"username": "w"}, "a.ecr.example": {"username": "u"}}}`}, "a.ecr.example", login{"u", "", ""}},
 		"a path comes later":    {config, map[string]string{".dockerconfigjson": `{"auths": {"ghcr.io/a": {"username": "a"}, "ghcr.io": {"username": "u"}}}`}, "ghcr.io", login{"u", "", ""}},
 		"another host":          {config, map[string]string{".dockerconfigjson": `{"auths": {"z": {}, "b": {}, "a": {}, "c": {}, "d": {}}}`}, "ghcr.io", `secret "s" has no login for ghcr.io; it has a, b, c, d, z`},
