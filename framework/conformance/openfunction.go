@@ -76,8 +76,8 @@ func (s *suite) contexts(t *testing.T) {
 	}
 	t.Run("both", func(t *testing.T) {
 		p := s.ready(t, "ofEcho",
-			`FUNC_CONTEXT={"name":"f","runtime":"Knative","port":"1","unknown":true,"outputs":{"o":{"uri":"u","componentName":"c","componentType":"pubsub.redis"}}}`,
-			`FUNC_CONTEXT_V1BETA2={"name":"g","triggers":{"http":{"port":1}},"outputs":{"o":{"componentName":"c","componentType":"pubsub.redis"}}}`)
+			`FUNC_CONTEXT={"name":"f","runtime":"Knative","port":"1","unknown":true,"inputs":{"o":{"uri":"u","componentName":"c","componentType":"pubsub.redis"}}}`,
+			`FUNC_CONTEXT_V1BETA2={"name":"g","triggers":{"http":{"port":1}},"inputs":{"o":{"componentName":"c","componentType":"pubsub.redis"}}}`)
 		p.do(t, request{method: "POST", body: "x", header: []string{"Content-Type", "text/plain"}}).check(t, want{body: "x"})
 	})
 }

@@ -67,10 +67,10 @@ func (s *suite) replyMake(t *testing.T) {
 	const data = `{"z":1,"a":"<é>"}`
 	p.do(t, request{method: "POST", header: binary("ce-id", "77")}).check(t, want{body: data, header: []string{
 		"Content-Type", "application/json", "Ce-Specversion", "1.0", "Ce-Id", "77", "Ce-Type", "made",
-		"Ce-Source", "/made/%C3%A9%20%25%22", "Ce-Note", "a%20b",
+		"Ce-Source", "/made", "Ce-Subject", "%C3%A9%20%25%22", "Ce-Note", "a%20b",
 	}})
-	p.do(t, request{method: "POST", header: batched, body: "[{" + whole + "}]"}).check(t, want{header: batched, body: `[{"specversion":"1.0","id":"1","source":"/made/é %\"",` +
-		`"type":"made","datacontenttype":"application/json","note":"a b","data":` + data + `}]`})
+	p.do(t, request{method: "POST", header: batched, body: "[{" + whole + "}]"}).check(t, want{header: batched, body: `[{"specversion":"1.0","id":"1","source":"/made",` +
+		`"type":"made","datacontenttype":"application/json","note":"a b","subject":"é %\"","data":` + data + `}]`})
 }
 
 // legacy is the last part of section 5.

@@ -53,6 +53,7 @@ func (ctx *FunctionContext) readEnv(getenv func(string) string) {
 	if getenv(ModeEnvName) == SelfHostMode {
 		ctx.mode = SelfHostMode
 	}
+	setDefault(&ctx.Name, getenv("K_SERVICE"))
 	if ctx.Port == "" || ctx.Port == "0" {
 		ctx.Port = getenv("PORT")
 	}

@@ -16,6 +16,7 @@ import (
 	"os"
 
 	ofctx "github.com/OpenFunction/functions-framework-go/context"
+	"github.com/OpenFunction/functions-framework-go/host"
 	"github.com/OpenFunction/functions-framework-go/internal/dapr"
 	"github.com/OpenFunction/functions-framework-go/internal/engine"
 	"github.com/OpenFunction/functions-framework-go/internal/registry"
@@ -63,6 +64,10 @@ func NewFramework(options ...Option) (Framework, error) {
 	c := engine.Config{Getenv: os.Getenv, Declared: registry.Declared(), Events: events}
 	for _, o := range options {
 		o(&c)
+	}
+	var err error
+	if c.Server, err = host.FromEnv(c.Getenv); err != nil {
+		return nil, err
 	}
 	c.Sender = dapr.FromEnv(c.Getenv)
 	e, err := engine.New(c)

@@ -9,7 +9,10 @@
 package functions
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -35,6 +38,43 @@ func HTTP(name string, fn func(http.ResponseWriter, *http.Request), options ...F
 // CloudEvent declares a function that takes CloudEvents over HTTP. It may return a result of the CloudEvents SDK to choose the HTTP status.
 func CloudEvent(name string, fn func(context.Context, event.Event) error, options ...FunctionOption) {
 	registry.Declared().Add(name, fn, options...)
+}
+
+// CloudEventReply declares a function that takes CloudEvents over HTTP and may answer each with another; nil is no answer. What is returned
+// without an id, source or type gets a random id, the name of the function, or the type of the event that was handled.
+func CloudEventReply(name string, fn func(context.Context, event.Event) (*event.Event, error), options ...FunctionOption) {
+	registry.Declared().Add(name, fn, options...)
+}
+
+// Typed declares a function that takes and returns JSON. What JSON shows as null is answered with 204 and no body.
+func Typed[In, Out any](name string, fn func(context.Context, In) (Out, error), options ...FunctionOption) {
+	registry.Declared().Add(name, typed(fn), options...)
+}
+
+func typed[In, Out any](fn func(context.Context, In) (Out, error)) registry.Typed {
+	if fn == nil {
+		return nil
+	}
+	return func(ctx context.Context, data []byte) ([]byte, error) {
+		var in In
+		if err := json.Unmarshal(data, &in); err != nil {
+			return nil, &registry.InputError{Err: err}
+		}
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(out); err != nil {
+			return nil, fmt.Errorf("writing the result as JSON: %w", err)
+		}
+		if answer := bytes.TrimSuffix(text.Bytes(), []byte("\n")); string(answer) != "null" {
+			return answer, nil
+		}
+		return nil, nil
+	}
 }
 
 // OpenFunction declares a function that takes HTTP requests and Dapr events alike.

@@ -32,22 +32,33 @@ const (
 	DefaultGrace = 30 * time.Second
 	// DefaultPort is listened on when neither a socket is inherited nor a port is named.
 	DefaultPort = 8080
+	// DefaultMaxBody is how much of a body is read into memory when OFN_MAX_BODY says nothing.
+	DefaultMaxBody = 64 << 20
+	// DefaultFunction is the name of a function that nobody named.
+	DefaultFunction = "function"
 )
 
 // Main serves h until the process is told to end (SIGTERM or SIGINT), then drains and exits: 0 after a complete drain, 1 when
 // it could not listen or had to cut requests off. A second signal ends the process at once. It never returns.
 func Main(h http.HandlerFunc) {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	c, err := FromEnv(os.Getenv)
 	if err == nil {
-		c.Log = log
 		err = Run(context.Background(), h, c)
 	}
-	if err != nil {
-		log.Error("function server ended", "error", err.Error())
-		os.Exit(1)
+	End(c.Log, err)
+}
+
+// End ends the process as the contract of functions wants it: exit code 0 without err, otherwise 1 after a line of the log, which is
+// JSON on standard error when log is nil.
+func End(log *slog.Logger, err error) {
+	if err == nil {
+		os.Exit(0)
 	}
-	os.Exit(0)
+	if log == nil {
+		log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
+	log.Error("function server ended", "error", err.Error())
+	os.Exit(1)
 }
 
 // Run is Serve that the signals SIGTERM and SIGINT end too. A second signal ends the process at once.
@@ -68,6 +79,10 @@ type Config struct {
 	Grace time.Duration
 	// Log receives panics and server errors; nil drops them.
 	Log *slog.Logger
+	// Function is the name of the function in the log; empty is DefaultFunction.
+	Function string
+	// MaxBody is how many bytes of a request may be read into memory for a function; 0 is DefaultMaxBody. Serve does not look at it.
+	MaxBody int64
 }
 
 // ErrCut means that requests were still running when the grace period was over and were cut off.
@@ -82,7 +97,7 @@ func Serve(ctx context.Context, h http.Handler, c Config) error {
 		return err
 	}
 	var d drain
-	srv := newServer(wrap(h, c.Log, &d), c.Log)
+	srv := newServer(wrap(h, c.Log, &d), c)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(c.Listener) }()
 	select {
@@ -108,6 +123,9 @@ func (c Config) complete() (Config, error) {
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
+	if c.Function == "" {
+		c.Function = DefaultFunction
+	}
 	if c.Listener != nil {
 		return c, nil
 	}
@@ -116,12 +134,14 @@ func (c Config) complete() (Config, error) {
 	return c, err
 }
 
-func newServer(h http.Handler, log *slog.Logger) *http.Server {
+func newServer(h http.Handler, c Config) *http.Server {
+	base := context.WithValue(context.WithValue(context.Background(), logKey{}, c.Log), functionKey{}, c.Function)
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return base },
 		Protocols:         new(http.Protocols),
 	}
 	srv.Protocols.SetHTTP1(true)

@@ -1,36 +1,34 @@
 package host
 
 import (
-	"bufio"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
 
 const (
-	// HealthPath answers 200 while the process takes requests and 503 once it drains. Paths that begin with /_ofn/ are reserved.
-	HealthPath = "/_ofn/health"
+	// reserved begins the paths that never reach a function.
+	reserved = "/_ofn/"
+	// HealthPath answers 200 while the process takes requests and 503 once it drains.
+	HealthPath = reserved + "health"
+	// ReadyPath does the same: a compiled function is ready as soon as it is well.
+	ReadyPath = reserved + "ready"
 	// ProbeHeader selects the same answer on any path, with its own value as the body, as Knative's probes expect.
 	ProbeHeader = "K-Network-Probe"
-	// ErrorIDHeader carries the id under which the cause of a 500 is found in the log.
-	ErrorIDHeader = "X-OpenFunction-Error-Id"
-
-	// StatusHeader is "crash" when the function panicked. OpenFunction functions also use "success" and "error".
-	StatusHeader = "X-OpenFunction-Status"
 
 	probeValue = "queue"
 )
 
-// Wrap adds health answers and panic recovery to h. Serve does it already; Wrap is for servers of one's own.
+// Wrap adds health answers, deadlines and panic recovery to h. Serve does it already; Wrap is for servers of one's own.
 func Wrap(h http.Handler, log *slog.Logger) http.Handler {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return wrap(h, log, new(drain))
 }
 
@@ -59,9 +57,13 @@ func (d *drain) wait(ctx context.Context) bool {
 
 func wrap(h http.Handler, log *slog.Logger, d *drain) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == HealthPath || r.Header.Get(ProbeHeader) == probeValue {
-			health(w, r, d.begun.Load())
+		if strings.HasPrefix(r.URL.Path, reserved) || r.Header.Get(ProbeHeader) == probeValue {
+			platform(w, r, d.begun.Load())
 			return
+		}
+		r, cancel := accept(r)
+		if cancel != nil {
+			defer cancel()
 		}
 		t := &tracker{ResponseWriter: w, drain: d}
 		defer func() {
@@ -69,125 +71,50 @@ func wrap(h http.Handler, log *slog.Logger, d *drain) http.Handler {
 				d.hijacked.Done()
 			}
 			if v := recover(); v != nil {
-				recovered(w, r, v, t.wrote, log)
+				recovered(t, r, v, log)
 			}
 		}()
 		h.ServeHTTP(t.writer(), r)
 	})
 }
 
-func health(w http.ResponseWriter, r *http.Request, draining bool) {
-	if draining {
+// platform answers what the platform asks, which never reaches a function.
+func platform(w http.ResponseWriter, r *http.Request, draining bool) {
+	probe := r.Header.Get(ProbeHeader) == probeValue
+	known := probe || r.URL.Path == HealthPath || r.URL.Path == ReadyPath
+	switch {
+	case !known:
+		http.Error(w, "not found", http.StatusNotFound)
+	case draining:
 		http.Error(w, "draining", http.StatusServiceUnavailable)
-		return
+	case probe:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte(probeValue)) // a prober that has gone is told nothing
+	default:
+		http.Error(w, "ok", http.StatusOK)
 	}
-	body := "ok"
-	if v := r.Header.Get(ProbeHeader); v != "" {
-		body = v
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	io.WriteString(w, body)
 }
 
 // recovered answers a panic. A response that has begun can only be broken off, so that the client does not take
 // it for a whole one.
-func recovered(w http.ResponseWriter, r *http.Request, v any, wrote bool, log *slog.Logger) {
+func recovered(t *tracker, r *http.Request, v any, log *slog.Logger) {
 	if v == http.ErrAbortHandler {
 		panic(v)
 	}
-	id := NewErrorID()
-	log.Error("function panicked", "id", id, "method", r.Method, "path", r.URL.Path,
-		"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-	if wrote {
+	name := t.function
+	if name == "" {
+		name = functionOf(r.Context())
+	}
+	id := Failure{Function: name, Cause: fmt.Sprint(v), Stack: string(debug.Stack())}.Log(log, r)
+	if t.wrote {
 		panic(http.ErrAbortHandler)
 	}
-	writeError(w, id)
-}
-
-// NewErrorID makes the id that ties a 500 to its log line: 16 hexadecimal digits.
-func NewErrorID() string {
-	var b [8]byte
-	rand.Read(b[:]) // never fails, see crypto/rand
-	return hex.EncodeToString(b[:])
-}
-
-// writeError answers 500 with the id and nothing of the cause, which may hold secrets.
-func writeError(w http.ResponseWriter, id string) {
-	h := w.Header()
+	h := t.Header()
 	for k := range h { // what the function meant for its own answer
 		delete(h, k)
 	}
-	h.Set(ErrorIDHeader, id)
-	h.Set(StatusHeader, "crash")
-	http.Error(w, "internal error, id "+id, http.StatusInternalServerError)
-}
-
-// tracker knows whether a response has begun and whether its connection was taken over.
-type tracker struct {
-	http.ResponseWriter
-	drain           *drain
-	wrote, hijacked bool
-}
-
-// writer has the optional interfaces of the writers of net/http: those of HTTP/1 (Flusher, Hijacker, ReaderFrom), or that of
-// HTTP/2 (Flusher); http.ResponseController reaches the rest.
-func (t *tracker) writer() http.ResponseWriter {
-	_, hijacks := t.ResponseWriter.(http.Hijacker)
-	_, reads := t.ResponseWriter.(io.ReaderFrom)
-	_, flushes := t.ResponseWriter.(http.Flusher)
-	switch {
-	case hijacks && reads && flushes:
-		return &http1Tracker{t}
-	case flushes:
-		return &flushTracker{t}
+	if t.function != "" {
+		h.Set(FunctionHeader, t.function)
 	}
-	return t
-}
-
-// Unwrap serves http.ResponseController.
-func (t *tracker) Unwrap() http.ResponseWriter { return t.ResponseWriter }
-
-func (t *tracker) WriteHeader(code int) {
-	if code >= 200 || code == http.StatusSwitchingProtocols { // others are informational: the response is still to come
-		t.wrote = true
-	}
-	t.ResponseWriter.WriteHeader(code)
-}
-
-func (t *tracker) Write(p []byte) (int, error) {
-	t.wrote = true
-	return t.ResponseWriter.Write(p)
-}
-
-func (t *tracker) WriteString(s string) (int, error) {
-	t.wrote = true
-	return io.WriteString(t.ResponseWriter, s)
-}
-
-type flushTracker struct{ *tracker }
-
-func (t *flushTracker) Flush() {
-	t.wrote = true
-	t.ResponseWriter.(http.Flusher).Flush()
-}
-
-type http1Tracker struct{ *tracker }
-
-func (t *http1Tracker) Flush() {
-	t.wrote = true
-	t.ResponseWriter.(http.Flusher).Flush()
-}
-
-func (t *http1Tracker) ReadFrom(r io.Reader) (int64, error) {
-	t.wrote = true
-	return t.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
-}
-
-func (t *http1Tracker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := t.ResponseWriter.(http.Hijacker).Hijack()
-	if err == nil {
-		t.wrote, t.hijacked = true, true
-		t.drain.hijacked.Add(1)
-	}
-	return conn, rw, err
+	WriteFailure(t.ResponseWriter, http.StatusInternalServerError, "crash", id)
 }

@@ -8,9 +8,9 @@ package serve
 
 import (
 	"context"
-	"log/slog"
 	"os"
 
+	"github.com/OpenFunction/functions-framework-go/host"
 	"github.com/OpenFunction/functions-framework-go/internal/engine"
 	"github.com/OpenFunction/functions-framework-go/internal/registry"
 	"github.com/OpenFunction/functions-framework-go/plugin"
@@ -19,16 +19,15 @@ import (
 // Main serves the declared functions, and those given, until the process is told to end, then drains and exits: 0 after a complete drain, 1
 // when it could not start or had to cut requests off. plugins may be nil.
 func Main(plugins map[string]plugin.Plugin, functions ...any) {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	if err := run(context.Background(), log, plugins, functions); err != nil {
-		log.Error("function server ended", "error", err.Error())
-		os.Exit(1)
+	server, err := host.FromEnv(os.Getenv)
+	if err == nil {
+		err = run(context.Background(), server, plugins, functions)
 	}
-	os.Exit(0)
+	host.End(server.Log, err)
 }
 
-func run(ctx context.Context, log *slog.Logger, plugins map[string]plugin.Plugin, functions []any) error {
-	e, err := engine.New(engine.Config{Getenv: os.Getenv, Declared: registry.Declared(), Log: log})
+func run(ctx context.Context, server host.Config, plugins map[string]plugin.Plugin, functions []any) error {
+	e, err := engine.New(engine.Config{Getenv: os.Getenv, Declared: registry.Declared(), Server: server})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type caller struct {
 	base      *ofctx.FunctionContext
 	pre, post []plugin.Plugin
 	onError   func(ofctx.RuntimeContext, error)
+	maxBody   int64 // bytes that are read into memory
 	log       *slog.Logger
 }
 
@@ -79,13 +80,12 @@ func (c *caller) event(ctx context.Context, f *registry.Function, input string, 
 	defer func() {
 		if value := recover(); value != nil {
 			out, err = nil, &ofctx.PanicError{Value: value}
-			c.log.Error("function panicked", "id", host.NewErrorID(), "function", f.Name, "input", input,
-				"panic", err.Error(), "stack", string(debug.Stack()))
+			host.Failure{Function: f.Name, Cause: err.Error(), Stack: string(debug.Stack())}.Log(c.log, nil, "input", input)
 		}
 	}()
 	c.run(call, func() { c.openFunction(call, f, call.GetInnerEvent().GetUserData()) })
 	if call.Error != nil {
-		c.log.Error("function failed", "function", f.Name, "input", input, "error", call.Error.Error())
+		host.Failure{Function: f.Name, Cause: call.Error.Error()}.Log(c.log, nil, "input", input)
 	}
 	return call.Out, call.Error
 }

@@ -1,15 +1,16 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"runtime/debug"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/protocol"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/google/uuid"
 
 	ofctx "github.com/OpenFunction/functions-framework-go/context"
 	"github.com/OpenFunction/functions-framework-go/host"
@@ -17,7 +18,7 @@ import (
 )
 
 // cloudEventFunction takes events in structured, binary and batch mode. The events of a batch are handled one after the other, all
-// of them; the answer is that of the worst.
+// of them; the answer is that of the worst, or what they returned.
 func (c *caller) cloudEventFunction(f *registry.Function) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch {
@@ -25,74 +26,84 @@ func (c *caller) cloudEventFunction(f *registry.Function) http.Handler {
 			http.Error(w, "CloudEvents are sent with POST", http.StatusMethodNotAllowed)
 			return
 		}
-		events, code, err := readEvents(r)
-		if err != nil {
-			http.Error(w, err.Error(), code)
+		body, no := c.readBody(w, r)
+		if no != nil {
+			no.write(w)
+			return
+		}
+		m := modeOf(r.Header)
+		events, no := readEvents(m, r.Header, body)
+		if no != nil {
+			no.write(w)
 			return
 		}
 		var worst outcome
+		var replies []*event.Event
 		for i := range events {
-			if o := c.cloudEvent(w, r, f, &events[i]); o.code > worst.code {
+			o := c.cloudEvent(w, r, f, &events[i])
+			if o.code > worst.code {
 				worst = o
 			}
+			if o.reply != nil {
+				replies = append(replies, o.reply)
+			}
+		}
+		if len(replies) > 0 && worst.code < http.StatusBadRequest {
+			writeReplies(w, m, replies)
+			return
 		}
 		worst.write(w)
 	})
 }
 
-// readEvents returns the events of a request, all of them valid, or an error for the sender and its status.
-func readEvents(r *http.Request) ([]event.Event, int, error) {
-	var events []event.Event
-	var err error
-	if cehttp.IsHTTPBatch(r.Header) {
-		events, err = cehttp.NewEventsFromHTTPRequest(r)
-	} else {
-		var e *event.Event
-		if e, err = binding.ToEvent(r.Context(), cehttp.NewMessageFromHttpRequest(r)); err == nil {
-			events = []event.Event{*e}
-		}
-	}
-	if errors.Is(err, binding.ErrUnknownEncoding) {
-		return nil, http.StatusUnsupportedMediaType, errors.New("the request is not a CloudEvent: send the ce- headers, " +
-			"or the content type application/cloudevents+json or application/cloudevents-batch+json")
-	}
-	if err != nil {
-		return nil, http.StatusBadRequest, fmt.Errorf("the CloudEvent cannot be read: %w", err)
-	}
-	for i, e := range events {
-		if err := e.Validate(); err != nil {
-			return nil, http.StatusBadRequest, fmt.Errorf("CloudEvent %d of %d is not valid: %s", i+1, len(events),
-				strings.TrimSpace(err.Error()))
-		}
-	}
-	return events, 0, nil
-}
-
-func (c *caller) cloudEvent(w http.ResponseWriter, r *http.Request, f *registry.Function, e *event.Event) outcome {
-	call := c.base.NewCall(r.Context())
+// cloudEvent handles one event. A panic ends here, so that the other events of a batch are handled too.
+func (c *caller) cloudEvent(w http.ResponseWriter, r *http.Request, f *registry.Function, e *event.Event) (o outcome) {
+	call := c.base.NewCall(host.WithRequest(r.Context(), r))
 	call.SetSyncRequest(w, r)
 	call.SetEvent("", e)
-	var o outcome
+	defer func() {
+		if value := recover(); value == http.ErrAbortHandler {
+			panic(value)
+		} else if value != nil {
+			failure := host.Failure{Function: f.Name, Cause: fmt.Sprint(value), Stack: string(debug.Stack())}
+			o = outcome{code: http.StatusInternalServerError, kind: "crash", id: failure.Log(c.log, r, "event", e.ID())}
+		}
+	}()
 	c.run(call, func() {
-		err := f.CloudEvent(call.GetNativeContext(), *e)
+		reply, err := f.CloudEvent(call.GetNativeContext(), *e)
 		o = judge(err)
 		call.WithOut(ofctx.NewFunctionOut().WithCode(o.code))
 		if o.code >= http.StatusBadRequest {
 			call.WithError(err)
+		} else if reply != nil {
+			o.reply = completed(*reply, e, f.Name)
 		}
 	})
 	if call.Error != nil {
-		o.id = host.NewErrorID()
-		c.log.Error("function failed", "id", o.id, "function", f.Name, "event", e.ID(), "code", o.code, "error", call.Error.Error())
+		o.kind = "error"
+		o.id = host.Failure{Function: f.Name, Cause: call.Error.Error()}.Log(c.log, r, "event", e.ID(), "code", o.code)
 	}
 	return o
 }
 
+// completed gives a reply what it must have.
+func completed(reply event.Event, handled *event.Event, function string) *event.Event {
+	if reply.Context == nil {
+		reply = event.New()
+	}
+	reply.SetID(cmp.Or(reply.ID(), uuid.NewString()))
+	reply.SetType(cmp.Or(reply.Type(), handled.Type()))
+	reply.SetSource(cmp.Or(reply.Source(), "/"+function))
+	return &reply
+}
+
 // outcome is the answer to one event.
 type outcome struct {
-	code int
-	text string // written by the function for the sender
-	id   string // under which the error is in the log
+	code  int
+	text  string // written by the function for the sender
+	kind  string // of failure: the value of host.StatusHeader
+	id    string // under which the error is in the log
+	reply *event.Event
 }
 
 // judge is the answer to an event whose function returned err: the status of a result of the CloudEvents SDK with its text, 200
@@ -114,11 +125,13 @@ func (o outcome) write(w http.ResponseWriter) {
 	if o.code == 0 { // an empty batch
 		o.code = http.StatusOK
 	}
+	if o.id != "" && o.text == "" {
+		host.WriteFailure(w, o.code, o.kind, o.id)
+		return
+	}
 	if o.id != "" {
 		w.Header().Set(host.ErrorIDHeader, o.id)
-		if o.text == "" {
-			o.text = http.StatusText(o.code) + ", id " + o.id
-		}
+		w.Header().Set(host.StatusHeader, o.kind)
 	}
 	if o.text != "" {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -31,7 +31,9 @@ type EventCall = func(ctx context.Context, input string, event any) (ofctx.Out, 
 type Config struct {
 	Getenv   func(string) string
 	Declared *registry.Registry
-	// Log receives what goes wrong; nil is JSON on standard error.
+	// Server is how to serve; its Function is ignored.
+	Server host.Config
+	// Log receives what goes wrong; nil is that of Server, or JSON on standard error.
 	Log *slog.Logger
 	// OnError sees the error of every call that failed, panics included. Several goroutines may call it at once.
 	OnError func(ofctx.RuntimeContext, error)
@@ -45,7 +47,6 @@ type Config struct {
 type Engine struct {
 	config    Config
 	ctx       *ofctx.FunctionContext
-	serve     host.Config
 	plugins   map[string]plugin.Plugin
 	functions []*registry.Function
 	declared  bool // the declared functions were taken
@@ -55,22 +56,24 @@ type Engine struct {
 // New reads the context of the function.
 func New(c Config) (*Engine, error) {
 	if c.Log == nil {
+		c.Log = c.Server.Log
+	}
+	if c.Log == nil {
 		c.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
+	c.Server.Log = c.Log
+	if c.Server.MaxBody == 0 {
+		c.Server.MaxBody = host.DefaultMaxBody
 	}
 	ctx, err := ofctx.Parse(c.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	serve, err := host.FromEnv(c.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	serve.Log = c.Log
 	if c.Sender != nil {
 		ctx = ctx.WithSender(c.Sender)
 	}
 	example := plugin_example.New()
-	return &Engine{config: c, ctx: ctx, serve: serve, plugins: map[string]plugin.Plugin{example.Name(): example}}, nil
+	return &Engine{config: c, ctx: ctx, plugins: map[string]plugin.Plugin{example.Name(): example}}, nil
 }
 
 // RegisterPlugins adds plugins by name. Built-in ones cannot be replaced.
@@ -84,7 +87,7 @@ func (e *Engine) RegisterPlugins(custom map[string]plugin.Plugin) {
 	}
 }
 
-// Register adds a function of any of the three signatures, under the name and at the path of the context.
+// Register adds a function of any of the signatures, under the name and at the path of the context.
 func (e *Engine) Register(_ context.Context, fn interface{}) error {
 	f, err := registry.New(e.ctx.Name, fn, registry.WithPath(e.ctx.HttpPattern))
 	if err != nil {
@@ -161,17 +164,19 @@ func (e *Engine) Start(ctx context.Context) error {
 	if closer, ok := e.config.Sender.(io.Closer); ok {
 		defer closer.Close()
 	}
-	return host.Run(ctx, h, e.serve)
+	serve := e.config.Server
+	serve.Function = e.functions[0].Name // with several each call names its own
+	return host.Run(ctx, h, serve)
 }
 
 // Handler serves the functions registered so far.
 func (e *Engine) Handler() (http.Handler, error) {
 	if len(e.functions) == 0 {
-		return nil, errors.New("no function is registered: declare one with functions.HTTP, functions.CloudEvent or " +
-			"functions.OpenFunction in an init function, or call Register")
+		return nil, errors.New("no function is registered: declare one with functions.HTTP, functions.CloudEvent, " +
+			"functions.OpenFunction or functions.Typed in an init function, or call Register")
 	}
 	c := e.caller()
-	router, err := newRouter(placed(e.functions, e.targeted), c.handler)
+	router, err := newRouter(placed(e.functions, e.targeted), len(e.functions) > 1, c.handler)
 	if err != nil || !e.eventful() {
 		return router, err
 	}
@@ -193,6 +198,7 @@ func (e *Engine) caller() *caller {
 		pre:     e.named("prePlugins", e.ctx.PrePlugins),
 		post:    e.named("postPlugins", e.ctx.PostPlugins),
 		onError: e.config.OnError,
+		maxBody: e.config.Server.MaxBody,
 		log:     e.config.Log,
 	}
 }

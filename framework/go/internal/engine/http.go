@@ -1,12 +1,9 @@
 package engine
 
 import (
-	"io"
 	"net/http"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	ofctx "github.com/OpenFunction/functions-framework-go/context"
 	"github.com/OpenFunction/functions-framework-go/host"
@@ -20,6 +17,8 @@ func (c *caller) handler(f *registry.Function) http.Handler {
 		return c.httpFunction(f)
 	case f.CloudEvent != nil:
 		return c.cloudEventFunction(f)
+	case f.Typed != nil:
+		return c.typedFunction(f)
 	}
 	return c.openFunctionOverHTTP(f)
 }
@@ -39,7 +38,7 @@ func (c *caller) httpFunction(f *registry.Function) http.Handler {
 
 // begin makes the context of a call over HTTP.
 func (c *caller) begin(w http.ResponseWriter, r *http.Request) (*ofctx.FunctionContext, *ofctx.ResponseWriterWrapper) {
-	call, rw := c.base.NewCall(r.Context()), ofctx.NewResponseWriterWrapper(w, http.StatusOK)
+	call, rw := c.base.NewCall(host.WithRequest(r.Context(), r)), ofctx.NewResponseWriterWrapper(w, http.StatusOK)
 	call.SetSyncRequest(rw, r)
 	return call, rw
 }
@@ -55,10 +54,15 @@ func request(call *ofctx.FunctionContext) *http.Request {
 
 func (c *caller) openFunctionOverHTTP(f *registry.Function) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, no := c.readBody(w, r)
+		if no != nil {
+			no.write(w)
+			return
+		}
 		call, rw := c.begin(w, r)
-		data, err := readInput(call, r)
-		if err != nil {
-			http.Error(w, "the request cannot be read: "+err.Error(), http.StatusBadRequest)
+		data, no := setInput(call, r.Header, body)
+		if no != nil {
+			no.write(w)
 			return
 		}
 		c.run(call, func() { c.openFunction(call, f, data) })
@@ -66,27 +70,18 @@ func (c *caller) openFunctionOverHTTP(f *registry.Function) http.Handler {
 	})
 }
 
-// readInput returns the data of a CloudEvent, or the body of any other request, which becomes the data of an event too.
-func readInput(call *ofctx.FunctionContext, r *http.Request) ([]byte, error) {
-	message := cehttp.NewMessageFromHttpRequest(r)
-	switch message.ReadEncoding() {
-	case binding.EncodingStructured, binding.EncodingBinary:
-		e, err := binding.ToEvent(r.Context(), message)
-		if err != nil {
-			return nil, err
+// setInput makes an event of the call, and returns its data: those of a CloudEvent, otherwise the body.
+func setInput(call *ofctx.FunctionContext, h http.Header, body []byte) ([]byte, *refusal) {
+	if m := modeOf(h); m == binaryMode || m == structuredMode {
+		events, no := readEvents(m, h, body)
+		if no != nil {
+			return nil, no
 		}
-		if err := e.Validate(); err != nil {
-			return nil, err
-		}
-		call.SetEvent("", e)
-		return e.Data(), nil
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
+		call.SetEvent("", &events[0])
+		return events[0].Data(), nil
 	}
 	e := event.New()
-	contentType := r.Header.Get("Content-Type")
+	contentType := h.Get("Content-Type")
 	if contentType == "" {
 		contentType = event.ApplicationJSON
 	}
@@ -98,21 +93,26 @@ func readInput(call *ofctx.FunctionContext, r *http.Request) ([]byte, error) {
 // answer writes the result of an OpenFunction function, unless it wrote an answer of its own.
 func (c *caller) answer(w *ofctx.ResponseWriterWrapper, call *ofctx.FunctionContext, f *registry.Function) {
 	code, data := result(call)
-	failed := code >= http.StatusBadRequest
+	var id string
 	if call.Error != nil {
-		id := host.NewErrorID()
-		c.log.Error("function failed", "id", id, "function", f.Name, "code", code, "error", call.Error.Error())
-		if !w.Written() {
-			w.Header().Set(host.ErrorIDHeader, id)
-		}
-		if len(data) == 0 && failed {
-			data = []byte(http.StatusText(code) + ", id " + id + "\n")
-		}
+		id = host.Failure{Function: f.Name, Cause: call.Error.Error()}.Log(c.log, call.SyncRequest.Request, "code", code)
 	}
-	if !w.Written() {
-		w.Header().Set(host.StatusHeader, map[bool]string{false: "success", true: "error"}[failed])
-		w.WriteHeader(code)
+	if w.Written() {
+		return
 	}
+	status := "success"
+	if code >= http.StatusBadRequest {
+		status = "error"
+	}
+	if id != "" && len(data) == 0 {
+		host.WriteFailure(w, code, status, id)
+		return
+	}
+	if id != "" {
+		w.Header().Set(host.ErrorIDHeader, id)
+	}
+	w.Header().Set(host.StatusHeader, status)
+	w.WriteHeader(code)
 	if code != http.StatusNoContent && code != http.StatusNotModified {
 		_, _ = w.Write(data) // a client that has gone is told nothing
 	}

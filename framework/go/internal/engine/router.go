@@ -8,6 +8,7 @@ import (
 	"github.com/gorilla/mux"
 
 	ofctx "github.com/OpenFunction/functions-framework-go/context"
+	"github.com/OpenFunction/functions-framework-go/host"
 	"github.com/OpenFunction/functions-framework-go/internal/registry"
 )
 
@@ -35,8 +36,8 @@ func placed(functions []*registry.Function, targeted bool) []route {
 }
 
 // newRouter serves routes; path variables go into the request's context and its PathValue. Other paths are answered with 404, other methods
-// with 405 and the methods that are allowed.
-func newRouter(routes []route, handler func(*registry.Function) http.Handler) (http.Handler, error) {
+// with 405 and the methods that are allowed. When there are several functions, each answer names its own.
+func newRouter(routes []route, several bool, handler func(*registry.Function) http.Handler) (http.Handler, error) {
 	router := mux.NewRouter().SkipClean(true) // a redirect would turn POST into GET
 	var made []*mux.Route
 	for _, rt := range routes {
@@ -49,14 +50,27 @@ func newRouter(routes []route, handler func(*registry.Function) http.Handler) (h
 		if len(rt.function.Methods) > 0 {
 			m = m.Methods(rt.function.Methods...)
 		}
-		m = m.Handler(withVars(handler(rt.function)))
+		h := handler(rt.function)
+		if several {
+			h = named(rt.function.Name, h)
+		}
+		m = m.Handler(withVars(h))
 		if err := m.GetError(); err != nil {
 			return nil, &pathError{rt.function.Name, rt.path, err}
 		}
 		made = append(made, m)
 	}
 	router.MethodNotAllowedHandler = notAllowed(routes, made)
+	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no function is served at this path", http.StatusNotFound)
+	})
 	return router, nil
+}
+
+func named(function string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, host.Serving(w, r, function))
+	})
 }
 
 type pathError struct {

@@ -21,7 +21,19 @@ var validName = regexp.MustCompile(`^[A-Za-z](?:[-_A-Za-z0-9]{0,61}[A-Za-z0-9])?
 // DefaultPath is where a function is served that names no path.
 const DefaultPath = "/"
 
-// Function is one registered function; exactly one of HTTP, CloudEvent and OpenFunction is set.
+// Typed takes the JSON of a request and returns that of the answer, nil for none. What it returns for JSON that it cannot take
+// wraps an *InputError.
+type Typed func(context.Context, []byte) ([]byte, error)
+
+// InputError says that a typed function cannot take the JSON of a request.
+type InputError struct{ Err error }
+
+func (e *InputError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// Function is one registered function; exactly one of HTTP, CloudEvent, OpenFunction and Typed is set.
 type Function struct {
 	Name string
 	// Path is a pattern such as /hello/{name} or /{id:[0-9]+}.
@@ -30,8 +42,9 @@ type Function struct {
 	Methods []string
 
 	HTTP         func(http.ResponseWriter, *http.Request)
-	CloudEvent   func(context.Context, event.Event) error
+	CloudEvent   func(context.Context, event.Event) (*event.Event, error)
 	OpenFunction func(ofctx.Context, []byte) (ofctx.Out, error)
+	Typed        Typed
 }
 
 // Option changes a function that is being registered.
@@ -61,23 +74,14 @@ func WithMethods(methods ...string) Option {
 	}
 }
 
-// New makes a function of fn, which must have one of the three signatures.
+// New makes a function of fn, which must have one of the signatures.
 func New(name string, fn any, options ...Option) (*Function, error) {
 	f := &Function{Name: name, Path: DefaultPath}
-	switch fn := fn.(type) {
-	case func(http.ResponseWriter, *http.Request):
-		f.HTTP = fn
-	case http.HandlerFunc:
-		f.HTTP = fn
-	case func(context.Context, event.Event) error:
-		f.CloudEvent = fn
-	case func(ofctx.Context, []byte) (ofctx.Out, error):
-		f.OpenFunction = fn
-	default:
+	if !f.set(fn) {
 		return nil, fmt.Errorf("function %q has the signature %T; it must be func(http.ResponseWriter, *http.Request), "+
 			"func(context.Context, cloudevents.Event) error or func(ofctx.Context, []byte) (ofctx.Out, error)", name, fn)
 	}
-	if f.HTTP == nil && f.CloudEvent == nil && f.OpenFunction == nil {
+	if f.HTTP == nil && f.CloudEvent == nil && f.OpenFunction == nil && f.Typed == nil {
 		return nil, fmt.Errorf("function %q is nil", name)
 	}
 	for _, o := range options {
@@ -89,6 +93,29 @@ func New(name string, fn any, options ...Option) (*Function, error) {
 		return nil, fmt.Errorf("function %q: CloudEvent functions take no methods", name)
 	}
 	return f, nil
+}
+
+// set takes fn and tells whether its signature is known.
+func (f *Function) set(fn any) bool {
+	switch fn := fn.(type) {
+	case func(http.ResponseWriter, *http.Request):
+		f.HTTP = fn
+	case http.HandlerFunc:
+		f.HTTP = fn
+	case func(context.Context, event.Event) error:
+		if fn != nil {
+			f.CloudEvent = func(ctx context.Context, e event.Event) (*event.Event, error) { return nil, fn(ctx, e) }
+		}
+	case func(context.Context, event.Event) (*event.Event, error):
+		f.CloudEvent = fn
+	case func(ofctx.Context, []byte) (ofctx.Out, error):
+		f.OpenFunction = fn
+	case Typed:
+		f.Typed = fn
+	default:
+		return false
+	}
+	return true
 }
 
 // Registry is a set of functions with names and paths of their own. The zero value is empty and ready for use.
