@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/openfunction/ofn/internal/activator"
 	"github.com/openfunction/ofn/internal/run"
@@ -24,7 +25,12 @@ type actor struct {
 	ending bool
 	forget bool // the revision is deleted, not only stopped
 	status run.Status
+	later  *time.Timer // tells the watchers of new numbers; nil while they know
 }
+
+// numbersDelay is how long a change of numbers alone waits for others before it is told. Those whom it is told write it down, which
+// would take a start's processor time away.
+const numbersDelay = 250 * time.Millisecond
 
 func newActor(n *Node, d desired) *actor {
 	a := &actor{node: n, key: d.Key, wake: make(chan struct{}, 1), want: d, fresh: true}
@@ -95,15 +101,45 @@ func (a *actor) report() run.Status {
 	return a.status
 }
 
-// publish sets the status and tells the watchers when it is another.
+// publish sets the status and sees to it that the watchers are told when it is another: at once, or soon when only numbers changed.
 func (a *actor) publish(s run.Status) {
 	a.mu.Lock()
-	changed := a.status != s
+	changed, urgent := a.status != s, !sameButNumbers(a.status, s)
 	a.status = s
-	gone := a.forget
+	switch {
+	case !changed || a.forget:
+		urgent = false
+	case urgent:
+		a.hush()
+	case a.later == nil:
+		a.later = time.AfterFunc(numbersDelay, a.tellNumbers)
+	}
 	a.mu.Unlock()
-	if changed && !gone {
+	if urgent {
 		a.node.notify(a.key)
+	}
+}
+
+func sameButNumbers(a, b run.Status) bool {
+	b.Desired, b.Ready, b.Starting = a.Desired, a.Ready, a.Starting
+	return a == b
+}
+
+func (a *actor) tellNumbers() {
+	a.mu.Lock()
+	due := a.later != nil
+	a.later = nil
+	a.mu.Unlock()
+	if due {
+		a.node.notify(a.key)
+	}
+}
+
+// hush takes back what was to be told later. It needs a.mu.
+func (a *actor) hush() {
+	if a.later != nil {
+		a.later.Stop()
+		a.later = nil
 	}
 }
 
@@ -114,6 +150,7 @@ func (a *actor) run() {
 	a.act.Close()
 	a.mu.Lock()
 	forget := a.forget
+	a.hush()
 	a.mu.Unlock()
 	if forget && a.node.actor(a.key) == nil { // not applied anew meanwhile
 		a.node.opt.Logs.Forget(a.key, l.want.Function)
