@@ -107,10 +107,21 @@ func explain(err error, c *connect.Cluster) error {
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("%s does not accept these credentials: %w", c.URL, err)
 	case errors.As(err, &none):
-		return fmt.Errorf("%w: the control plane at %s does not have this kind", err, c.URL)
+		return fmt.Errorf("%w: the control plane at %s does not have this kind%s", err, c.URL, meantKind(none))
+	case apierrors.IsNotFound(err) && about(err) == "namespaces":
+		return fmt.Errorf("%w: give one that exists with -n, or make it first, e.g. with `kubectl create namespace`", err)
 	case errors.As(err, &transport) && errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s did not answer in time: %w", c.URL, err)
 	default:
 		return err
 	}
+}
+
+// about is the resource that an error of the API is about.
+func about(err error) string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return ""
+	}
+	return status.Status().Details.Kind
 }

@@ -81,7 +81,7 @@ func (s *session) apply(ctx context.Context, doc manifest.Document, dryRun bool)
 		return fmt.Errorf("%s: %w", doc.Place, err)
 	}
 	if err := s.applyObject(ctx, doc.Object, applying{dryRun: dryRun, place: doc.Place.String()}); err != nil {
-		return fmt.Errorf("%s: %w", doc.Place, err)
+		return fmt.Errorf("%s: %w", doc.Place, sourceless(doc.Object, doc.File, err))
 	}
 	return nil
 }

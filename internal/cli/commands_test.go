@@ -247,6 +247,16 @@ func TestInvokeOfAFailure(t *testing.T) {
 	}
 }
 
+func TestInvokeOfWhatIsNotReady(t *testing.T) {
+	f := newFakeAPI(t)
+	f.extra = http.HandlerFunc(echo)
+	f.put(t, "apiVersion: core.openfunction.io/v1beta2\nkind: Function\nmetadata: {name: slow}\nspec: {image: x}\nstatus: {conditions: [{type: Ready, status: Unknown, reason: Building}]}\n")
+	_, errs, err := f.run(t, "invoke", "slow", "fail")
+	if !errors.Is(err, ExitCode(1)) || !strings.Contains(errs, "it is not ready (Building); follow it with `ofn get slow -w`") {
+		t.Errorf("%v\n%s", err, errs)
+	}
+}
+
 func TestInvokeOnAClusterUsesTheAddress(t *testing.T) {
 	f := newFakeAPI(t)
 	f.version = "v1.33.0"
@@ -326,6 +336,16 @@ func TestUnknownFields(t *testing.T) {
 	}
 }
 
+func TestApplyOfDeploysBase(t *testing.T) {
+	dir := files(t, map[string]string{"function.yaml": "apiVersion: core.openfunction.io/v1beta2\nkind: Function\nmetadata: {name: fn}\nspec: {image: refused, build: {builder: native, srcRepo: {}}}\n"})
+	for _, command := range []string{"apply", "create"} {
+		_, _, err := newFakeAPI(t).run(t, command, "-f", filepath.Join(dir, "function.yaml"))
+		if want := "`ofn deploy " + dir + "`"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", command, err, want)
+		}
+	}
+}
+
 func TestGetOlderVersion(t *testing.T) {
 	f := newFakeAPI(t)
 	f.put(t, "apiVersion: core.openfunction.io/v1beta1\nkind: Function\nmetadata: {name: fn}\nspec: {image: old}\n")
@@ -397,7 +417,7 @@ func TestInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "Hello World")
 	f := newFakeAPI(t)
 	out, _, err := f.run(t, "init", dir)
-	if err != nil || !strings.Contains(out, "ofn deploy "+dir+" && ofn invoke hello-world") {
+	if err != nil || !strings.Contains(out, "ofn deploy '"+dir+"'"+" && ofn invoke hello-world") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if _, _, err := f.run(t, "init", dir); err == nil || !strings.Contains(err.Error(), "exists already; nothing was written") {

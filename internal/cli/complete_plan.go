@@ -93,9 +93,20 @@ func (p *plan) source(e *edit) {
 	}
 }
 
+// guess is what builds a kind of source: a field of spec.build and its value.
+type guess struct{ pattern, field, value string }
+
 // builderFor guesses from the files of the source. Without a directory it is Go.
 func builderFor(dir string) (field, value string) {
-	for _, guess := range []struct{ pattern, field, value string }{
+	if g, found := detect(dir); found {
+		return g.field, g.value
+	}
+	return "builder", "openfunction/builder-go:latest"
+}
+
+// detect knows a source by the files in its directory.
+func detect(dir string) (guess, bool) {
+	for _, g := range []guess{
 		{"go.mod", "builder", "openfunction/builder-go:latest"},
 		{"*.go", "builder", "openfunction/builder-go:latest"},
 		{"package.json", "builder", "openfunction/builder-node:latest"},
@@ -106,11 +117,11 @@ func builderFor(dir string) (field, value string) {
 		{"build.gradle*", "builder", "openfunction/builder-java:latest"},
 		{"Dockerfile", "dockerfile", "Dockerfile"},
 	} {
-		if found, err := filepath.Glob(filepath.Join(dir, guess.pattern)); dir != "" && err == nil && len(found) > 0 {
-			return guess.field, guess.value
+		if found, err := filepath.Glob(filepath.Join(dir, g.pattern)); dir != "" && err == nil && len(found) > 0 {
+			return g, true
 		}
 	}
-	return "builder", "openfunction/builder-go:latest"
+	return guess{}, false
 }
 
 // edit changes fields of an object and remembers the first that could not be.

@@ -85,7 +85,7 @@ func (s *session) create(ctx context.Context, doc manifest.Document, dryRun bool
 		how.place = doc.Place.String()
 	}
 	if err := s.createObject(ctx, doc.Object, how); err != nil {
-		return where(err)
+		return where(sourceless(doc.Object, doc.File, err))
 	}
 	return nil
 }

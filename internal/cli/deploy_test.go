@@ -236,6 +236,7 @@ func TestDeployGit(t *testing.T) {
 
 func TestDeployRefusals(t *testing.T) {
 	dir := files(t, map[string]string{"a.go": "package a\n"})
+	above := files(t, map[string]string{"README.md": "", "one/function.yaml": "", "two/function.yaml": "", "three/a.go": ""})
 	for _, c := range []struct {
 		args []string
 		want string
@@ -250,6 +251,7 @@ func TestDeployRefusals(t *testing.T) {
 		{[]string{"--image", "refused", "--name", "x", "--no-wait"}, "spec.image: Invalid value"},
 		{[]string{"--image", "x", "--name", "x", "--env", "A=b"}, "nothing is built here"},
 		{[]string{t.TempDir(), "--name", "x"}, "is empty"},
+		{[]string{above}, "deploy one of " + filepath.Join(above, "one") + ", " + filepath.Join(above, "two")},
 	} {
 		f := newFakeAPI(t)
 		_, _, err := f.run(t, append([]string{"deploy"}, c.args...)...)

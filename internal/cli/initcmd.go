@@ -58,12 +58,15 @@ func (a *app) initCommand() *cobra.Command {
 	return cmd
 }
 
-// argument is a directory as it is given to deploy.
+// argument is a directory as it is given to deploy in a shell.
 func argument(dir string) string {
-	if filepath.IsAbs(dir) || strings.HasPrefix(dir, ".") {
-		return dir
+	if !filepath.IsAbs(dir) && !strings.HasPrefix(dir, ".") {
+		dir = "./" + dir
 	}
-	return "./" + dir
+	if strings.ContainsAny(dir, " \t\n\"'`$&|;<>()*?[]{}!#~\\") {
+		return "'" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
+	}
+	return dir
 }
 
 // exactly wants n arguments and says what they are.

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/cli/connect"
@@ -111,7 +113,17 @@ func (s *session) invoke(ctx context.Context, name string, c *call) error {
 		return nil
 	}
 	fmt.Fprintf(s.app.env.Err, "\n%s answered %s\n", name, resp.Status)
+	if ready := meta.FindStatusCondition(fn.Status.Conditions, v1beta2.ConditionReady); ready == nil || ready.Status != metav1.ConditionTrue {
+		fmt.Fprintf(s.app.env.Err, "it is not ready%s; follow it with `ofn get %s -w`, or look with `ofn describe %s`\n", inBrackets(ready), targetOf(fn), targetOf(fn))
+	}
 	return ExitCode(1)
+}
+
+func inBrackets(c *metav1.Condition) string {
+	if c == nil || c.Reason == "" {
+		return ""
+	}
+	return " (" + c.Reason + ")"
 }
 
 func (c *call) failed(ctx context.Context, name string, err error) error {

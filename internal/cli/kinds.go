@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/openfunction/ofn/api/core/v1beta1"
 	"github.com/openfunction/ofn/api/core/v1beta2"
@@ -72,6 +73,22 @@ func resourceAndNames(args []string) (resource, []string, error) {
 		return r, nil, fmt.Errorf("%q is not known here: there are functions, builders, servings and gateways; for other kinds use kubectl", kind)
 	}
 	return r, append([]string{name}, args[1:]...), nil
+}
+
+// meantKind guesses which kind or version a manifest means that has another; it is a clause, or empty.
+func meantKind(missing *meta.NoKindMatchError) string {
+	var kinds []string
+	for _, r := range resources() {
+		if r.group == missing.GroupKind.Group && r.kind == missing.GroupKind.Kind {
+			return fmt.Sprintf("; %s is of %s/%s", r.kind, r.group, strings.Join(append([]string{r.version}, r.older...), " and "))
+		}
+		kinds = append(kinds, r.kind)
+	}
+	if near := fields.Nearest(missing.GroupKind.Kind, kinds); near != "" {
+		r := resources()[slices.Index(kinds, near)]
+		return fmt.Sprintf("; did you mean %s of %s/%s?", near, r.group, r.version)
+	}
+	return ""
 }
 
 // noSuchKind explains a first name that was not found and may have been meant as a kind: "functoins", "pods".

@@ -57,6 +57,11 @@ func (d *deployment) plan(in io.Reader) (*plan, error) {
 	if err := p.base(in); err != nil {
 		return nil, err
 	}
+	if p.place == nil && p.dir != "" {
+		if err := rightDir(p.dir); err != nil {
+			return nil, err
+		}
+	}
 	if err := p.nameIt(); err != nil {
 		return nil, err
 	}

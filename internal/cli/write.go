@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -75,6 +76,22 @@ func (s *session) lenient(ctx context.Context, o *unstructured.Unstructured, pla
 		fmt.Fprintf(s.app.env.Err, "Warning: %s%s\n", place, u)
 	}
 	return write("Warn")
+}
+
+// sourceless says what to do with a manifest that `ofn init` made: it leaves the source to deploy.
+func sourceless(o *unstructured.Unstructured, file string, err error) error {
+	e := &edit{object: o.Object}
+	if !apierrors.IsInvalid(err) || o.GetKind() != "Function" || !e.has("spec", "build") {
+		return err
+	}
+	if source, _, _ := unstructured.NestedMap(o.Object, "spec", "build", "srcRepo"); len(source) > 0 {
+		return err
+	}
+	dir := "DIR"
+	if file != "" && file != "-" {
+		dir = argument(filepath.Dir(file))
+	}
+	return fmt.Errorf("%w; this manifest leaves its source to `ofn deploy %s`, which sends that directory", err, dir)
 }
 
 // mayBeFields tells errors that unknown fields can cause; server-side apply has no code of its own for them.

@@ -40,6 +40,7 @@ const (
 // process or user of the machine can reach it.
 type etcdServer struct {
 	etcd *embed.Etcd
+	log  *zapCore
 	rpc  *grpc.Server
 	ln   *bufconn.Listener
 	done chan error // the RPC server's end
@@ -47,11 +48,12 @@ type etcdServer struct {
 
 // startEtcd returns when the store accepts writes. Every acknowledged write is on disk (fsync).
 func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*etcdServer, error) {
-	started, err := embedEtcd(dir, log)
+	core := newZapCore(log)
+	started, err := embedEtcd(dir, core)
 	if err != nil {
 		return nil, err
 	}
-	s := &etcdServer{etcd: started, ln: bufconn.Listen(memoryPipe), done: make(chan error, 1)}
+	s := &etcdServer{etcd: started, log: core, ln: bufconn.Listen(memoryPipe), done: make(chan error, 1)}
 	ctx, cancel := context.WithTimeout(ctx, etcdReadyTimeout)
 	defer cancel()
 	select {
@@ -75,8 +77,7 @@ func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*etcdServer, 
 }
 
 // embedEtcd starts the server proper. etcd reports damage by panicking; that becomes an error here.
-func embedEtcd(dir string, log *slog.Logger) (started *embed.Etcd, err error) {
-	core := newZapCore(log)
+func embedEtcd(dir string, core *zapCore) (started *embed.Etcd, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = &DamagedError{Dir: dir, Reason: core.lastFatal(reason)}
@@ -88,7 +89,6 @@ func embedEtcd(dir string, log *slog.Logger) (started *embed.Etcd, err error) {
 	cfg := etcdConfig(dir)
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(core, zap.WithFatalHook(panicHook{})))
 	started, err = embed.StartEtcd(cfg)
-	core.started()
 	if err != nil {
 		return nil, fmt.Errorf("starting the store in %s: %w", dir, err)
 	}

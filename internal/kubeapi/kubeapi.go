@@ -95,6 +95,7 @@ func (s *Server) run(ctx, life context.Context) error {
 	}
 	var err error
 	s.stopControllers, err = s.api.startControllers(life)
+	s.etcd.log.started()
 	return err
 }
 

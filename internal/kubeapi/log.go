@@ -71,7 +71,8 @@ type zapState struct {
 
 func newZapCore(log *slog.Logger) *zapCore { return &zapCore{log: log, state: &zapState{}} }
 
-// started ends the quiet of the start, whose warnings are about etcd's own defaults; what goes wrong then is returned as an error.
+// started ends the quiet of the start, whose warnings are about etcd's own defaults and about what a new store does not have
+// yet, which it tries again; what goes wrong then is returned as an error.
 func (c *zapCore) started() { c.state.running.Store(true) }
 
 func (c *zapCore) level(level zapcore.Level) slog.Level {

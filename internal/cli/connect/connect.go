@@ -108,7 +108,10 @@ func (o Options) loader() (loader clientcmd.ClientConfig, local bool, err error)
 	}
 	if rules.ExplicitPath != "" {
 		f, err := os.Open(rules.ExplicitPath)
-		if err != nil {
+		switch {
+		case local && errors.Is(err, fs.ErrPermission):
+			return nil, false, fmt.Errorf("reading the kubeconfig of `ofn up`, which another user runs: %w; run this as that user, or name a copy of it with --kubeconfig", err)
+		case err != nil:
 			return nil, false, fmt.Errorf("reading the kubeconfig: %w", err)
 		}
 		f.Close()
