@@ -17,7 +17,7 @@ type call struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	ctx     context.Context // ends with the client or at the deadline
-	peer    peer
+	client  *client
 	path    string // escaped
 	body    *watchedBody
 	upgrade string // the protocol an HTTP/1.1 client wants to change to
@@ -58,9 +58,9 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, p)
 		return
 	}
-	peer := r.Context().Value(peerKey{}).(peer)
+	from := r.Context().Value(clientKey{}).(*client)
 	if d := e.rule.filters.Redirect; d != nil {
-		w.Header().Set("Location", e.location(d, peer.scheme, a.host, a.path, a.query))
+		w.Header().Set("Location", e.location(d, from.scheme, a.host, a.path, a.query))
 		w.WriteHeader(d.code())
 		return
 	}
@@ -69,7 +69,7 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, errNoBackend)
 		return
 	}
-	c := &call{h: h, w: w, r: r, peer: peer, path: a.path, entry: e, backend: b}
+	c := &call{h: h, w: w, r: r, client: from, path: a.path, entry: e, backend: b}
 	if c.run() {
 		panic(http.ErrAbortHandler) // the client must see that the answer is not complete
 	}
@@ -122,6 +122,9 @@ func (c *call) run() (brokeOff bool) {
 		c.h.s.g.opt.Metrics.Request(c.backend.label, c.code, time.Since(started), c.queued, c.cold)
 	}()
 	err := c.attempts()
+	if c.r.ProtoMajor == 1 && c.body.unfinished() {
+		c.client.conn.linger.Store(true)
+	}
 	switch {
 	case err == nil:
 	case c.r.Context().Err() != nil, errors.Is(err, errClientGone):

@@ -56,15 +56,15 @@ func (c *call) passes(id fieldID, values []string, seen *seenFields) bool {
 
 // forwarded tells the copy who asked, and under which name.
 func (c *call) forwarded(give func(name, value string), seen *seenFields) {
-	give("X-Forwarded-For", c.peer.ip)
+	give("X-Forwarded-For", c.client.ip)
 	if !seen.proto {
-		give("X-Forwarded-Proto", c.peer.scheme)
+		give("X-Forwarded-Proto", c.client.scheme)
 	}
 	if !seen.host {
 		give("X-Forwarded-Host", c.r.Host)
 	}
 	var room [128]byte
-	give("Forwarded", string(appendForwardedElement(room[:0], &c.peer, c.r.Host)))
+	give("Forwarded", string(appendForwardedElement(room[:0], &c.client.peer, c.r.Host)))
 	if !seen.trace && !c.h.s.g.opt.NoTrace {
 		give("Traceparent", string(appendTraceparent(room[:0])))
 	}

@@ -22,7 +22,7 @@ func (c *call) overHTTP1(ep *activator.Endpoint) error {
 		if fresh {
 			u, err = dial(c.ctx, ep)
 		} else {
-			u, err = connect(c.ctx, ep, !replayable)
+			u, err = connectTo(c.ctx, ep, !replayable)
 		}
 		if err != nil {
 			if cause := context.Cause(c.ctx); cause != nil {

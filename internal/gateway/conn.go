@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -233,16 +232,9 @@ func (c *conn) close() {
 		}
 		return
 	}
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !c.linger || !ok || c.cause() == errClientGone {
-		return
+	if c.linger && c.cause() != errClientGone {
+		lingeringClose(c.nc)
 	}
-	// Closing while the client still sends would reset the connection and destroy the answer on its way.
-	if half.CloseWrite() != nil {
-		return
-	}
-	c.nc.SetReadDeadline(time.Now().Add(time.Second))
-	io.CopyN(io.Discard, c.nc, 1<<20)
 }
 
 // flush writes what is in out.

@@ -55,7 +55,7 @@ func (c *conn) serveRequest() bool {
 		return c.refuse(errNoBackend)
 	}
 	opt := b.revision.Options()
-	if opt.H2C {
+	if opt.H2C && q.upgrade == nil { // HTTP/2 knows no Upgrade
 		c.handOver()
 		return false
 	}
@@ -147,7 +147,7 @@ func (c *conn) reach(ep *activator.Endpoint, fresh, careful bool) (*upstream, er
 	if fresh {
 		return dial(c.ctx, ep)
 	}
-	return connect(c.ctx, ep, careful)
+	return connectTo(c.ctx, ep, careful)
 }
 
 // converse has the whole exchange over u and gives u back or closes it.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,12 +21,19 @@ type httpSide struct {
 	cancel context.CancelFunc
 	// leaving has a value when a connection has ended since somebody looked.
 	leaving chan struct{}
+	broken  atomic.Bool // nothing waits for anybody any more
 }
 
 // maxStreams is how many requests one HTTP/2 connection may have under way.
 const maxStreams = 1000
 
-type peerKey struct{}
+// client is what the requests of a connection find in their context.
+type client struct {
+	peer
+	conn *handedConn
+}
+
+type clientKey struct{}
 
 func newHTTPSide(s *server, addr net.Addr) *httpSide {
 	h := &httpSide{s: s, queue: newHandoff(addr), leaving: make(chan struct{}, 1)}
@@ -45,7 +53,7 @@ func newHTTPSide(s *server, addr net.Addr) *httpSide {
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, newPeer(c.(*handedConn).Conn))
+			return context.WithValue(ctx, clientKey{}, &client{newPeer(c.(*handedConn).Conn), c.(*handedConn)})
 		},
 	}
 	return h
@@ -84,6 +92,7 @@ func (h *httpSide) left() {
 
 // close breaks everything.
 func (h *httpSide) close() {
+	h.broken.Store(true)
 	h.cancel()
 	h.srv.Close()
 	h.queue.Close()

@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // handoff is a listener that is fed with connections accepted elsewhere.
@@ -54,6 +57,8 @@ type handedConn struct {
 	in   buffer
 	h2   *frames // nil for HTTP/1.1
 	once sync.Once
+	// linger says that the client may still be sending a body that nobody reads.
+	linger atomic.Bool
 }
 
 // Read gives what was read before first.
@@ -75,7 +80,7 @@ func (c *handedConn) Write(p []byte) (int, error) {
 }
 
 // leave lets the client see the end, so that it closes the connection; net/http does so itself a second later.
-func (c *handedConn) leave() { _ = c.CloseWrite() }
+func (c *handedConn) leave() { _ = closeWrite(c.Conn) }
 
 func (c *handedConn) read(p []byte) (int, error) {
 	if c.in.len() == 0 {
@@ -92,18 +97,40 @@ func (c *handedConn) read(p []byte) (int, error) {
 }
 
 // CloseWrite closes one direction where the connection can.
-func (c *handedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return net.ErrClosed
-}
+func (c *handedConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // Close ends the connection.
 func (c *handedConn) Close() error {
 	c.once.Do(func() {
+		if c.linger.Load() && !c.s.http.broken.Load() {
+			lingeringClose(c.Conn)
+		}
 		c.s.g.opt.Metrics.Connections(-1)
-		defer c.s.http.left()
+		c.s.http.left()
 	})
 	return c.Conn.Close()
+}
+
+// How long, and how much of, what a client still sends is read after its connection was closed for writing.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 16 << 20
+)
+
+// lingeringClose ends the answer. Closing while the client still sends would reset the connection and destroy the answer on
+// its way.
+func lingeringClose(nc net.Conn) {
+	if closeWrite(nc) != nil {
+		return
+	}
+	nc.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, nc, lingerBytes)
+}
+
+// closeWrite closes one direction where the connection can.
+func closeWrite(nc net.Conn) error {
+	if half, ok := nc.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return net.ErrClosed
 }

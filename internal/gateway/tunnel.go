@@ -36,7 +36,7 @@ func oneWay(dst, src net.Conn, buffered *buffer) {
 		_, err = io.Copy(dst, src)
 	}
 	limit := time.Now()
-	if half, ok := dst.(interface{ CloseWrite() error }); ok && err == nil && half.CloseWrite() == nil {
+	if err == nil && closeWrite(dst) == nil {
 		limit = limit.Add(halfOpen)
 	}
 	dst.SetReadDeadline(limit)

@@ -33,9 +33,9 @@ type upstream struct {
 // Close ends the connection.
 func (u *upstream) Close() error { return u.nc.Close() }
 
-// connect takes an idle connection or makes one. careful avoids idle ones that the copy has closed meanwhile, for
+// connectTo takes an idle connection or makes one. careful avoids idle ones that the copy has closed meanwhile, for
 // requests that cannot be sent again.
-func connect(ctx context.Context, ep *activator.Endpoint, careful bool) (*upstream, error) {
+func connectTo(ctx context.Context, ep *activator.Endpoint, careful bool) (*upstream, error) {
 	for {
 		u, ok := ep.Take().(*upstream)
 		if !ok {
