@@ -54,8 +54,10 @@ type platform struct {
 	router   *embedded.Router
 	api      *kubeapi.Server
 
-	gatewayListener net.Listener
-	closers         []func(context.Context) error // in the order of opening
+	gatewayListener  net.Listener
+	metricsListener  net.Listener                  // nil without --metrics-address
+	registryListener net.Listener                  // nil without --registry-address
+	closers          []func(context.Context) error // in the order of opening
 }
 
 // open makes everything ready. When it fails nothing is left open.
@@ -66,21 +68,15 @@ func open(ctx context.Context, s *settings, log *slog.Logger) (p *platform, err 
 			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if p.gatewayListener, err = listen(ctx, s.gatewayAddress, "--gateway-address"); err != nil {
-		return p, err
-	}
-	p.onClose(func(context.Context) error {
-		if err := p.gatewayListener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
-	// The control plane holds the lock of the data directory: nothing else in it is touched before that is ours.
+	// Nothing in the data directory is touched before the lock is ours, and a second `ofn up` on it hears of that first.
 	lock, err := lockDataDir(s.dataDir)
 	if err != nil {
 		return p, err
 	}
 	p.onClose(func(context.Context) error { return lock.Close() })
+	if err := p.listenAll(ctx); err != nil {
+		return p, err
+	}
 	if p.registry, err = registry.Open(filepath.Join(s.dataDir, "registry"), registry.Options{Log: log}); err != nil {
 		return p, err
 	}
@@ -89,6 +85,34 @@ func open(ctx context.Context, s *settings, log *slog.Logger) (p *platform, err 
 	group.Go(func() error { return p.openControlPlane(ctx) })
 	group.Go(func() error { return p.openMachine(started) })
 	return p, group.Wait()
+}
+
+// listenAll takes the addresses before anything is started, so that one in use is told at once.
+func (p *platform) listenAll(ctx context.Context) error {
+	for _, l := range []struct {
+		address, flag string
+		into          *net.Listener
+	}{
+		{p.settings.gatewayAddress, "--gateway-address", &p.gatewayListener},
+		{p.settings.metricsAddress, "--metrics-address", &p.metricsListener},
+		{p.settings.registryAddr, "--registry-address", &p.registryListener},
+	} {
+		if l.address == "" {
+			continue
+		}
+		listener, err := listen(ctx, l.address, l.flag)
+		if err != nil {
+			return err
+		}
+		*l.into = listener
+		p.onClose(func(context.Context) error {
+			if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	return nil
 }
 
 func (p *platform) onClose(f func(context.Context) error) { p.closers = append(p.closers, f) }
@@ -241,11 +265,11 @@ func (p *platform) serve(ctx context.Context, ready func()) error {
 			return nil
 		}
 	})
-	if p.settings.metricsAddress != "" {
-		group.Go(func() error { return serveHTTP(ctx, p.settings.metricsAddress, "--metrics-address", p.observability()) })
+	if p.metricsListener != nil {
+		group.Go(func() error { return serveHTTP(ctx, p.metricsListener, p.observability()) })
 	}
-	if p.settings.registryAddr != "" {
-		group.Go(func() error { return serveHTTP(ctx, p.settings.registryAddr, "--registry-address", p.registry) })
+	if p.registryListener != nil {
+		group.Go(func() error { return serveHTTP(ctx, p.registryListener, p.registry) })
 	}
 	return group.Wait()
 }
@@ -258,11 +282,7 @@ func (p *platform) observability() http.Handler {
 }
 
 // serveHTTP serves one handler until ctx ends.
-func serveHTTP(ctx context.Context, address, flag string, h http.Handler) error {
-	l, err := listen(ctx, address, flag)
-	if err != nil {
-		return err
-	}
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	stopped := make(chan struct{})
 	release := context.AfterFunc(ctx, func() {
@@ -273,7 +293,7 @@ func serveHTTP(ctx context.Context, address, flag string, h http.Handler) error 
 	})
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		release()
-		return fmt.Errorf("serving %s: %w", address, err)
+		return fmt.Errorf("serving %s: %w", l.Addr(), err)
 	}
 	<-stopped
 	return nil
