@@ -71,7 +71,7 @@ func (s *server) processes() []string {
 		}
 		read := func(name string) string { b, _ := os.ReadFile(filepath.Join(dir, name)); return string(b) }
 		command := strings.ReplaceAll(strings.TrimRight(read("cmdline"), "\x00"), "\x00", " ")
-		if strings.Contains(command, s.data) || strings.Contains(read("mountinfo"), s.data) || strings.Contains(read("cgroup"), s.group()) {
+		if strings.Contains(command, s.data) || strings.Contains(read("mountinfo"), s.data) || strings.Contains(read("cgroup"), s.group()) || s.owns(dir) {
 			out = append(out, fmt.Sprintf("process %s: %s", pid, command))
 		}
 	}

@@ -37,6 +37,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"load":       load,
 	"push":       push,
 	"hang":       hang,
+	"stream":     streamCommand,
 	"kubeget":    kubeGet,
 	"token":      token,
 	"leftovers":  leftovers,
@@ -44,6 +45,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"tinydisk":   tinyDisk,
 	"fill":       fill,
 	"unfill":     unfill,
+	"rootless":   rootless,
 }
 
 func TestScenarios(t *testing.T) {
@@ -146,6 +148,7 @@ func (w *world) run(t *testing.T, setup func(*testscript.Env) (*server, error)) 
 				return err
 			}
 			env.Values[serverKey{}] = s
+			env.Values[streamsKey{}] = streams{}
 			env.Vars = append(env.Vars, "SERVER="+filepath.Join(w.dir, "server"), "REGISTRY="+w.registry,
 				"PATH="+w.programs+string(filepath.ListSeparator)+os.Getenv("PATH"), "OFN_DATA_DIR="+s.data)
 			return nil
@@ -160,6 +163,8 @@ func condition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return os.Geteuid() == 0, nil
+	case "rootless":
+		return canBeRootless(), nil
 	case "git":
 		_, err := exec.LookPath("git")
 		return err == nil, nil

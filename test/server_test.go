@@ -32,6 +32,7 @@ const (
 type server struct {
 	program, data, registry, cache string
 
+	user    *syscall.Credential // nil is that of the test
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed after cmd.Wait
 	err     error         // of cmd.Wait
@@ -69,6 +70,7 @@ func (s *server) start(flags ...string) error {
 	s.cmd = exec.Command(s.program, args...)
 	s.cmd.Stderr, s.cmd.Stdout = s.log, s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	s.asUser(s.cmd)
 	s.ended = make(chan struct{})
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("starting ofn: %w", err)
@@ -149,7 +151,7 @@ func serverOf(ts *testscript.TestScript) *server { return ts.Value(serverKey{}).
 func up(ts *testscript.TestScript, neg bool, args []string) {
 	s := serverOf(ts)
 	if neg {
-		s = &server{program: s.program, data: s.data, registry: s.registry} // a second one, maybe beside the first
+		s = &server{program: s.program, data: s.data, registry: s.registry, user: s.user} // a second one, maybe beside the first
 	}
 	err := s.start(args...)
 	fmt.Fprint(ts.Stderr(), s.said())
