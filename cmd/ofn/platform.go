@@ -77,6 +77,9 @@ func open(ctx context.Context, s *settings, log *slog.Logger) (p *platform, err 
 	if err := p.listenAll(ctx); err != nil {
 		return p, err
 	}
+	if err := p.able(sandbox.Check(p.sandboxOptions())); err != nil {
+		return p, err
+	}
 	if p.registry, err = registry.Open(filepath.Join(s.dataDir, "registry"), registry.Options{Log: log}); err != nil {
 		return p, err
 	}
@@ -154,11 +157,7 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 // openSandbox makes the driver. What functions reach is the user's choice; without one it is the outside where the machine
 // allows that.
 func (p *platform) openSandbox() (*sandbox.Driver, error) {
-	o := sandbox.Options{StateDir: filepath.Join(p.settings.dataDir, "sandbox"), Log: p.log,
-		AllowUnlimited: p.settings.allowUnlimited, Egress: sandbox.Egress(p.settings.egress)}
-	if err := p.able(sandbox.Check(o)); err != nil {
-		return nil, err
-	}
+	o := p.sandboxOptions()
 	if o.Egress == "" && os.Geteuid() == 0 {
 		o.Egress = sandbox.EgressNAT
 		d, err := sandbox.New(o)
@@ -175,6 +174,11 @@ func (p *platform) openSandbox() (*sandbox.Driver, error) {
 		return nil, fmt.Errorf("preparing the sandbox: %w", err)
 	}
 	return d, nil
+}
+
+func (p *platform) sandboxOptions() sandbox.Options {
+	return sandbox.Options{StateDir: filepath.Join(p.settings.dataDir, "sandbox"), Log: p.log,
+		AllowUnlimited: p.settings.allowUnlimited, Egress: sandbox.Egress(p.settings.egress)}
 }
 
 // able refuses a machine that cannot run functions, and one that cannot limit them unless the user accepts that.
