@@ -9,6 +9,7 @@
 //		}
 //		conformance.Run(t, conformance.Target{
 //			Features: conformance.Features{ListenFD: true, Loads: true},
+//			Sources:  []string{"."},
 //			Command: func(t testing.TB, fixture string) conformance.Command {
 //				return conformance.Command{Args: []string{node, "cli.js"}, Env: []string{"FUNCTION_TARGET=" + fixture}}
 //			},
@@ -17,6 +18,10 @@
 package conformance
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -27,6 +32,9 @@ type Target struct {
 	Command func(t testing.TB, fixture string) Command
 	// Features are the optional parts of the contract that the framework has.
 	Features Features
+	// Sources are directories with all that the framework and its fixtures are made of. Go's test cache knows only of files that the
+	// test itself reads, so that without them it would repeat an old result.
+	Sources []string
 }
 
 // Command is how to start one fixture function.
@@ -83,6 +91,9 @@ type Features struct {
 // Run checks every sentence of the contract that the framework's features include, as subtests of t.
 func Run(t *testing.T, target Target) {
 	s := &suite{target}
+	for _, dir := range target.Sources {
+		touch(t, dir)
+	}
 	for _, group := range []struct {
 		name string
 		has  bool
@@ -117,3 +128,27 @@ func Run(t *testing.T, target Target) {
 }
 
 type suite struct{ Target }
+
+// touch opens every file below dir, hidden ones and installed packages left out.
+func touch(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && name != dir && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || d.Name() == "__pycache__" || d.Name() == "target") {
+			return filepath.SkipDir
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
+	if err != nil {
+		t.Fatal("looking at the sources: ", err)
+	}
+}

@@ -9,6 +9,9 @@ import (
 	"github.com/openfunction/ofn/framework/conformance"
 )
 
+// goModule is where the Go framework is.
+var goModule = filepath.Join("..", "go")
+
 // fixtures builds the fixtures of the Go framework.
 func fixtures(t *testing.T) string {
 	t.Helper()
@@ -17,8 +20,12 @@ func fixtures(t *testing.T) string {
 		t.Skip("needs the Go toolchain: ", err)
 	}
 	program := filepath.Join(t.TempDir(), "fixtures")
-	build := exec.Command(compiler, "build", "-o", program, "./testdata/conformance")
-	build.Dir = filepath.Join("..", "go")
+	args := []string{"build", "-o", program}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	build := exec.Command(compiler, append(args, "./testdata/conformance")...)
+	build.Dir = goModule
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the fixtures: %v\n%s", err, out)
 	}
@@ -27,13 +34,13 @@ func fixtures(t *testing.T) string {
 
 // goTarget runs the fixtures by one of the programs that a builder writes around functions.
 func goTarget(program, runner string, f conformance.Features) conformance.Target {
-	return conformance.Target{Features: f, Command: func(_ testing.TB, fixture string) conformance.Command {
-		c := conformance.Command{Args: []string{program, runner, fixture}}
+	return conformance.Target{Features: f, Sources: []string{goModule}, Command: func(_ testing.TB, fixture string) conformance.Command {
+		c := conformance.Command{Args: []string{program, runner, fixture}, Env: []string{"GORACE=halt_on_error=1"}}
 		switch {
 		case runner == "host" && !strings.HasPrefix(fixture, "http"):
 			c.Lacks = "package host serves http functions only"
 		case runner == "host" || fixture == "missing":
-			c.Env = []string{"FUNCTION_TARGET=" + fixture}
+			c.Env = append(c.Env, "FUNCTION_TARGET="+fixture)
 		}
 		return c
 	}}

@@ -63,9 +63,14 @@ func End(log *slog.Logger, err error) {
 
 // Run is Serve that the signals SIGTERM and SIGINT end too. A second signal ends the process at once.
 func Run(ctx context.Context, h http.Handler, c Config) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	signals, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	context.AfterFunc(ctx, stop) // from now on a signal has its default effect
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	context.AfterFunc(signals, func() {
+		stop() // before the drain begins: from now on a signal has its default effect
+		end()
+	})
 	return Serve(ctx, h, c)
 }
 

@@ -94,7 +94,8 @@ func TestHealth(t *testing.T) {
 		header []string
 		want   string
 	}{
-		{path: HealthPath, want: "ok"},
+		{path: HealthPath, want: "ok\n"},
+		{path: ReadyPath, want: "ok\n"},
 		{path: "/any", header: []string{ProbeHeader, "queue"}, want: "queue"},
 		{path: "/any", header: []string{ProbeHeader, "other"}, want: "function"},
 		{path: "/health", want: "function"},
@@ -291,31 +292,53 @@ func TestInherited(t *testing.T) {
 }
 
 func TestFromEnv(t *testing.T) {
+	plain := Config{MaxBody: DefaultMaxBody, Function: DefaultFunction}
+	with := func(change func(*Config)) Config {
+		c := plain
+		change(&c)
+		return c
+	}
+	onPort := func(port int) Config { return with(func(c *Config) { c.Port = port }) }
 	for name, tt := range map[string]struct {
 		env  map[string]string
 		want Config
 		err  string
 	}{
-		"nothing":      {},
-		"PORT":         {env: map[string]string{"PORT": "9000"}, want: Config{Port: 9000}},
-		"context wins": {env: map[string]string{"PORT": "9000", "FUNC_CONTEXT": `{"port":"9001"}`}, want: Config{Port: 9001}},
+		"nothing":      {want: plain},
+		"PORT":         {env: map[string]string{"PORT": "9000"}, want: onPort(9000)},
+		"context wins": {env: map[string]string{"PORT": "9000", "FUNC_CONTEXT": `{"port":"9001"}`}, want: onPort(9001)},
 		"v1beta2 wins": {env: map[string]string{"FUNC_CONTEXT": `{"port":"9001"}`, "FUNC_CONTEXT_V1BETA2": `{"triggers":{"http":{"port":9002}}}`},
-			want: Config{Port: 9002}},
+			want: onPort(9002)},
 		"v1beta2 without port": {env: map[string]string{"FUNC_CONTEXT": `{"port":"9001"}`, "FUNC_CONTEXT_V1BETA2": `{"triggers":{"http":{}}}`},
-			want: Config{Port: 9001}},
-		"grace":       {env: map[string]string{"OFN_GRACE": "2s"}, want: Config{Grace: 2 * time.Second}},
-		"bad port":    {env: map[string]string{"PORT": "http"}, err: `PORT is "http"`},
-		"large port":  {env: map[string]string{"PORT": "65536"}, err: "65535"},
-		"bad grace":   {env: map[string]string{"OFN_GRACE": "-1s"}, err: "OFN_GRACE"},
-		"bad context": {env: map[string]string{"FUNC_CONTEXT": `{`}, err: "reading FUNC_CONTEXT:"},
+			want: onPort(9001)},
+		"grace":         {env: map[string]string{"OFN_GRACE": "2s"}, want: with(func(c *Config) { c.Grace = 2 * time.Second })},
+		"body":          {env: map[string]string{"OFN_MAX_BODY": "7"}, want: with(func(c *Config) { c.MaxBody = 7 })},
+		"concurrency":   {env: map[string]string{"OFN_CONCURRENCY": "0"}, want: plain},
+		"level":         {env: map[string]string{"OFN_LOG_LEVEL": "warn"}, want: plain},
+		"service":       {env: map[string]string{"K_SERVICE": "s"}, want: with(func(c *Config) { c.Function = "s" })},
+		"name":          {env: map[string]string{"K_SERVICE": "s", "FUNC_CONTEXT": `{"name":"n"}`}, want: with(func(c *Config) { c.Function = "n" })},
+		"target":        {env: map[string]string{"FUNCTION_TARGET": "t", "FUNC_CONTEXT": `{"name":"n"}`}, want: with(func(c *Config) { c.Function = "t" })},
+		"bad port":      {env: map[string]string{"PORT": "http"}, err: `PORT is "http"`},
+		"large port":    {env: map[string]string{"PORT": "65536"}, err: "65535"},
+		"bad grace":     {env: map[string]string{"OFN_GRACE": "-1s"}, err: "OFN_GRACE"},
+		"bad level":     {env: map[string]string{"OFN_LOG_LEVEL": "loud"}, err: `OFN_LOG_LEVEL is "loud"`},
+		"bad context":   {env: map[string]string{"FUNC_CONTEXT": `{`}, err: "reading FUNC_CONTEXT:"},
+		"bad v1beta2":   {env: map[string]string{"FUNC_CONTEXT_V1BETA2": `[]`}, err: "reading FUNC_CONTEXT_V1BETA2:"},
+		"bad body":      {env: map[string]string{"OFN_MAX_BODY": "0"}, err: `OFN_MAX_BODY is "0"`},
+		"bad number":    {env: map[string]string{"OFN_CONCURRENCY": "-1"}, err: `OFN_CONCURRENCY is "-1"`},
+		"port of a map": {env: map[string]string{"FUNC_CONTEXT": `{"port":{}}`}, err: "reading FUNC_CONTEXT:"},
 	} {
 		got, err := FromEnv(func(k string) string { return tt.env[k] })
+		if got.Log == nil {
+			t.Errorf("%s: there is no log", name)
+		}
 		if tt.err != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("%s: error %v, want one with %q", name, err, tt.err)
 			}
 			continue
 		}
+		got.Log = nil
 		if err != nil || got != tt.want {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, tt.want)
 		}

@@ -172,11 +172,11 @@ func TestOpenFunctionAnswers(t *testing.T) {
 		"204": {func(ofctx.Context, []byte) (ofctx.Out, error) {
 			return ofctx.NewFunctionOut().WithCode(204).WithData([]byte("x")), nil
 		}, 204, "", "success", false},
-		"error": {func(ofctx.Context, []byte) (ofctx.Out, error) { return nil, boom }, 500, "Internal Server Error, id ", "error", true},
+		"error": {func(ofctx.Context, []byte) (ofctx.Out, error) { return nil, boom }, 500, "internal error, id ", "error", true},
 		"error 422": {func(ofctx.Context, []byte) (ofctx.Out, error) {
 			return ofctx.NewFunctionOut().WithCode(422).WithData([]byte("why")), boom
 		}, 422, "why", "error", true},
-		"error 200":   {func(c ofctx.Context, _ []byte) (ofctx.Out, error) { return c.ReturnOnSuccess(), boom }, 500, "Internal", "error", true},
+		"error 200":   {func(c ofctx.Context, _ []byte) (ofctx.Out, error) { return c.ReturnOnSuccess(), boom }, 500, "internal", "error", true},
 		"code 42":     {func(ofctx.Context, []byte) (ofctx.Out, error) { return ofctx.NewFunctionOut().WithCode(42), nil }, 500, "", "error", false},
 		"nil pointer": {func(ofctx.Context, []byte) (ofctx.Out, error) { var o *ofctx.FunctionOut; return o, nil }, 200, "", "success", false},
 		"own answer": {func(c ofctx.Context, _ []byte) (ofctx.Out, error) {
@@ -252,8 +252,8 @@ func TestCloudEvent(t *testing.T) {
 		"structured":  {"POST", structured("ok"), one, 200, "", []string{"ok"}},
 		"binary":      {"POST", "d", []string{"Ce-Specversion", "1.0", "Ce-Id", "ok", "Ce-Type", "t", "Ce-Source", "s"}, 200, "", []string{"ok"}},
 		"ack":         {"POST", structured("ack"), one, 200, "", []string{"ack"}},
-		"nack":        {"POST", structured("nack"), one, 500, "Internal Server Error, id ", []string{"nack"}},
-		"plain error": {"POST", structured("plain"), one, 500, "Internal Server Error, id ", []string{"plain"}},
+		"nack":        {"POST", structured("nack"), one, 500, "internal error, id ", []string{"nack"}},
+		"plain error": {"POST", structured("plain"), one, 500, "internal error, id ", []string{"plain"}},
 		"result":      {"POST", structured("teapot"), one, 418, "short and stout", []string{"teapot"}},
 		"batch":       {"POST", "[" + structured("ok") + "," + structured("ack") + "]", many, 200, "", []string{"ok", "ack"}},
 		"batch with a failure": {"POST", "[" + structured("ok") + "," + structured("teapot") + "," + structured("ack") + "]", many, 418, "short and stout",
@@ -262,7 +262,7 @@ func TestCloudEvent(t *testing.T) {
 		"invalid batch": {"POST", "[" + structured("ok") + `,{"specversion":"1.0","id":"x"}]`, many, 400, "", nil},
 		"no event":      {"POST", "hello", nil, 415, "the request is not a CloudEvent", nil},
 		"broken":        {"POST", "{", one, 400, "", nil},
-		"invalid":       {"POST", `{"specversion":"1.0","id":"x"}`, one, 400, "CloudEvent 1 of 1", nil},
+		"invalid":       {"POST", `{"specversion":"1.0","id":"x"}`, one, 400, "the CloudEvent lacks the attribute source", nil},
 		"method":        {"GET", "", nil, 405, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -98,6 +98,7 @@ func (c *caller) answer(w *ofctx.ResponseWriterWrapper, call *ofctx.FunctionCont
 		id = host.Failure{Function: f.Name, Cause: call.Error.Error()}.Log(c.log, call.SyncRequest.Request, "code", code)
 	}
 	if w.Written() {
+		_, _ = w.Write(data) // a client that has gone is told nothing
 		return
 	}
 	status := "success"
