@@ -1,0 +1,3 @@
+exports.brokenSyntax = (req, res) => {
+  res.send('x';
+};
