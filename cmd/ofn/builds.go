@@ -25,6 +25,7 @@ type builds struct {
 	strategies map[string]build.Strategy
 	heads      build.HeadResolver
 	logs       *build.Logs
+	warm       func(context.Context) error
 }
 
 // newBuilds makes the native strategy. A language whose tools the machine lacks says so when something of it is to be built,
@@ -35,15 +36,18 @@ func newBuilds(s *settings, img images, runner build.Runner) (*builds, error) {
 		return nil, err
 	}
 	fetcher := source.New(source.Options{Git: program("git"), SSH: program("ssh"), Bundles: img, AllowLocal: s.allowLocalGit, Env: proxyEnv()})
-	strategy, err := newNative(s, img, runner, fetcher)
+	native, err := newNative(s, img, runner, fetcher)
 	if err != nil {
 		return nil, err
 	}
-	strategy = logs.Record(build.Limit(strategy, s.builds))
-	return &builds{strategies: map[string]build.Strategy{"": strategy, "native": strategy}, heads: fetcher, logs: logs}, nil
+	strategy := build.WarmWhenIdle(logs.Record(build.Limit(native, s.builds)))
+	return &builds{
+		strategies: map[string]build.Strategy{"": strategy, "native": strategy}, heads: fetcher, logs: logs,
+		warm: func(ctx context.Context) error { return strategy.Warm(ctx, native) },
+	}, nil
 }
 
-func newNative(s *settings, img images, runner build.Runner, fetcher build.Fetcher) (build.Strategy, error) {
+func newNative(s *settings, img images, runner build.Runner, fetcher build.Fetcher) (*native.Strategy, error) {
 	certificates, err := assemble.HostCertificates()
 	if err != nil {
 		return nil, fmt.Errorf("reading this machine's certificate authorities: %w", err)

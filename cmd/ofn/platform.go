@@ -269,6 +269,9 @@ func (p *platform) serve(ctx context.Context, ready func()) error {
 			return nil
 		}
 	})
+	if p.settings.warm {
+		group.Go(func() error { p.warm(ctx, restored); return nil })
+	}
 	if p.metricsListener != nil {
 		group.Go(func() error { return serveHTTP(ctx, p.metricsListener, p.observability()) })
 	}
@@ -276,6 +279,18 @@ func (p *platform) serve(ctx context.Context, ready func()) error {
 		group.Go(func() error { return serveHTTP(ctx, p.registryListener, p.registry) })
 	}
 	return group.Wait()
+}
+
+// warm makes the first build quicker once the platform is up.
+func (p *platform) warm(ctx context.Context, up <-chan struct{}) {
+	select {
+	case <-up:
+	case <-ctx.Done():
+		return
+	}
+	if err := p.builds.warm(ctx); err != nil {
+		p.log.Debug("the first build will take longer", "err", err)
+	}
 }
 
 func (p *platform) observability() http.Handler {

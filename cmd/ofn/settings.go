@@ -31,6 +31,7 @@ type settings struct {
 	insecure       []string
 	allowUnlimited bool
 	allowLocalGit  bool
+	warm           bool
 	builds         int
 	startTimeout   time.Duration
 	requestTimeout time.Duration
@@ -53,6 +54,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.insecure, "insecure-registry", nil, "registry host that may be spoken to over plain HTTP; repeatable")
 	f.BoolVar(&s.allowUnlimited, "allow-unlimited", false, "run functions although this machine cannot enforce their limits")
 	f.BoolVar(&s.allowLocalGit, "allow-local-git", false, "accept file:// git URLs: whoever may create a function can then read every repository that ofn can")
+	f.BoolVar(&s.warm, "warm-builds", true, "compile Go's standard library in the background at the first start, while nothing is built")
 	f.IntVar(&s.builds, "parallel-builds", 2, "builds at the same time; more wait")
 	f.DurationVar(&s.startTimeout, "start-timeout", 30*time.Second, "how long a function may take to listen, unless serving.timeout says")
 	f.DurationVar(&s.requestTimeout, "request-timeout", 5*time.Minute, "how long a request may take, its wait included")
