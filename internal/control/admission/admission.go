@@ -65,12 +65,16 @@ func Handler(prefix string) http.Handler {
 
 func hook(f admission.HandlerFunc) http.Handler { return &admission.Webhook{Handler: f} }
 
-// mutate answers with the patch that apply makes of an object. Fields that the type does not have stay as they are.
+// mutate answers with the patch that apply makes of an object. Fields that the type does not have stay as they are, and an
+// object that the type cannot hold goes on to the check against the schema, which names the field and what it should be.
 func mutate[T any](apply func(*T) ([]string, error)) admission.HandlerFunc {
 	return func(_ context.Context, req admission.Request) admission.Response {
 		object := new(T)
 		before, err := read(req.Object.Raw, object)
-		if err != nil {
+		switch {
+		case err != nil && json.Valid(req.Object.Raw):
+			return admission.Allowed("")
+		case err != nil:
 			return admission.Errored(http.StatusBadRequest, err)
 		}
 		warnings, err := apply(object)
