@@ -65,7 +65,7 @@ var greeting = regexp.MustCompile(`functions +http://\S+:(\d+)/`)
 // start returns when functions can be deployed.
 func (s *server) start(flags ...string) error {
 	args := append([]string{"up", "--data-dir", s.data, "--api-port", "0", "--gateway-address", "127.0.0.1:0", "--metrics-address", "",
-		"--allow-local-git", "--insecure-registry", s.registry, "--log-format", "text"}, flags...)
+		"--allow-local-git", "--insecure-registry", s.registry, "--log-format", "text", "--warm-builds=false"}, flags...)
 	s.log = newJournal(greeting)
 	s.cmd = exec.Command(s.program, args...)
 	s.cmd.Stderr, s.cmd.Stdout = s.log, s.log
