@@ -104,7 +104,11 @@ func (p *platform) replicas() []telemetry.Replicas {
 		if !ok {
 			continue
 		}
-		out = append(out, telemetry.Replicas{Namespace: k.Namespace, Revision: k.Name, Desired: s.Desired, Ready: s.Ready, Starting: s.Starting})
+		r := telemetry.Replicas{Namespace: k.Namespace, Revision: k.Name, Desired: s.Desired, Ready: s.Ready, Starting: s.Starting}
+		if rev := p.node.Revision(k); rev != nil {
+			r.InFlight, r.Waiting = rev.Load()
+		}
+		out = append(out, r)
 	}
 	return out
 }

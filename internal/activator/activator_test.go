@@ -197,49 +197,6 @@ func TestFailEnds(t *testing.T) {
 	}
 }
 
-func TestDrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := New(Options{})
-		r.Add(target("a"))
-		_, release := hold(t, r)
-		drained := make(chan error, 1)
-		go func() { drained <- r.Drain(t.Context(), "a") }()
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := r.Do(ctx, nothing); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a draining copy took a request: %v", err)
-		}
-		select {
-		case err := <-drained:
-			t.Errorf("drained with a request inside: %v", err)
-		default:
-		}
-		release()
-		if err := <-drained; err != nil {
-			t.Errorf("Drain: %v", err)
-		}
-		if err := r.Drain(t.Context(), "a"); err != nil {
-			t.Errorf("draining again: %v", err)
-		}
-	})
-}
-
-func TestDrainGivesUp(t *testing.T) {
-	r := New(Options{})
-	r.Add(target("a"))
-	_, release := hold(t, r)
-	defer release()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := r.Drain(ctx, "a"); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	if len(r.byID) != 0 {
-		t.Error("the copy is still known")
-	}
-}
-
 func TestUnreachableRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(Options{Concurrency: 10})
@@ -294,64 +251,6 @@ func TestIdleConnections(t *testing.T) {
 type closer struct{ closed bool }
 
 func (c *closer) Close() error { c.closed = true; return nil }
-
-func TestStatsWeighTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := New(Options{})
-		r.Add(target("a"))
-		go r.Do(t.Context(), func(*Endpoint) error { time.Sleep(5 * time.Second); return nil })
-		go r.Do(t.Context(), func(*Endpoint) error { time.Sleep(2500 * time.Millisecond); return nil })
-		time.Sleep(10 * time.Second)
-		s := r.Stats(time.Now())
-		if s.AvgConcurrency != 0.75 || s.Requests != 2 || s.InFlight != 0 {
-			t.Errorf("got %+v", s)
-		}
-		if s := r.Stats(time.Now().Add(time.Second)); s.AvgConcurrency != 0 || s.Requests != 0 {
-			t.Errorf("the next period: %+v", s)
-		}
-	})
-}
-
-func TestBudgetIsFair(t *testing.T) {
-	b := NewBudget(100)
-	greedy, quiet := b.join("greedy"), b.join("quiet")
-	n := 0
-	for b.admit(greedy) {
-		n++
-	}
-	if n < 70 || n > 85 {
-		t.Errorf("one namespace alone got %d of 100", n)
-	}
-	if !b.admit(quiet) {
-		t.Error("a quiet namespace got nothing")
-	}
-	if b.InUse() != n+1 {
-		t.Errorf("in use: %d, want %d", b.InUse(), n+1)
-	}
-	for range n {
-		b.giveBack(greedy)
-	}
-	b.giveBack(quiet)
-	b.leave(greedy)
-	b.leave(quiet)
-	if b.InUse() != 0 || len(b.shares) != 0 {
-		t.Errorf("left behind: %d, %v", b.InUse(), b.shares)
-	}
-}
-
-func TestOverloadReachesTheCaller(t *testing.T) {
-	b := NewBudget(1)
-	r := New(Options{Namespace: "n", Budget: b})
-	r.Add(target("a"))
-	_, release := hold(t, r)
-	if err := r.Do(t.Context(), nothing); !errors.Is(err, ErrOverload) {
-		t.Errorf("got %v", err)
-	}
-	release()
-	if err := r.Do(t.Context(), nothing); err != nil {
-		t.Errorf("afterwards: %v", err)
-	}
-}
 
 func TestPanicGivesTheSlotBack(t *testing.T) {
 	r := New(Options{Concurrency: 1, Budget: NewBudget(10)})

@@ -156,6 +156,13 @@ func (r *Revision) Close() {
 	r.budget.leave(r.share)
 }
 
+// Load is the number of requests inside targets and of those that wait, now. Unlike Stats it changes nothing.
+func (r *Revision) Load() (inFlight, waiting int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.busy, r.queue.len
+}
+
 // Stats reports and begins a new period. It also closes connections idle for a minute, so it should be called regularly.
 func (r *Revision) Stats(now time.Time) Stats {
 	r.mu.Lock()

@@ -4,6 +4,7 @@ package telemetry
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Metrics is one registry and the instruments in it. Its methods are safe for concurrent use and cheap enough for the path
@@ -79,7 +81,16 @@ func New(version string) *Metrics {
 
 // Handler serves the registry in the Prometheus text or OpenMetrics format, whichever the client asks for.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+	return promhttp.HandlerFor(prometheus.GathererFunc(m.gather), promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
+
+// heapTwice is a gauge of the Go collector that OpenMetrics cannot tell from the counter go_memstats_alloc_bytes_total,
+// because it names a counter without _total. go_memstats_heap_alloc_bytes has the same value.
+const heapTwice = "go_memstats_alloc_bytes"
+
+func (m *Metrics) gather() ([]*dto.MetricFamily, error) {
+	all, err := m.registry.Gather()
+	return slices.DeleteFunc(all, func(f *dto.MetricFamily) bool { return f.GetName() == heapTwice }), err
 }
 
 // Request records one answered request of the revision "namespace/name": its status code, its whole duration and how long
