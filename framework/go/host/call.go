@@ -78,15 +78,22 @@ func traceID(v string) string {
 		return ""
 	}
 	version, trace, span, flags := v[:2], v[3:35], v[36:52], v[53:55]
-	for _, part := range []string{version, trace, span, flags} {
-		if strings.Trim(part, "0123456789abcdef") != "" {
-			return ""
-		}
+	if !isHex(version) || !isHex(trace) || !isHex(span) || !isHex(flags) {
+		return ""
 	}
 	if version == "ff" || trace == zeros || span == zeros[:16] {
 		return ""
 	}
 	return trace
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 type (
