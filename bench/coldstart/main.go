@@ -54,6 +54,7 @@ func run(ctx context.Context, n int) (err error) {
 	peer, err := newRunc(dir, root)
 	if err != nil {
 		fmt.Println("no comparison with runc:", err)
+		peer = nil
 	}
 	var ours, theirs, prepare, box []time.Duration
 	for i := range n {

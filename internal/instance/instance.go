@@ -33,6 +33,10 @@ type Spec struct {
 	Limits Limits
 	// Log receives standard output and standard error, in the order they were written. Never nil.
 	Log io.Writer
+	// Namespace is whose copy it is. Drivers that put several copies into one process do so within a namespace only.
+	Namespace string
+	// RequestTimeout bounds one request; 0 is none. Only drivers that see requests look at it.
+	RequestTimeout time.Duration
 }
 
 // Process is the command of a copy, already merged from image and template.

@@ -54,7 +54,7 @@ func Run(t *testing.T, o Options) {
 		run  func(*suite, *testing.T)
 	}{
 		{"life", (*suite).life}, {"refusals", (*suite).refusals}, {"surroundings", (*suite).surroundings},
-		{"isolation", (*suite).isolation}, {"limits", (*suite).limits}, {"many", (*suite).many}, {"close", (*suite).close},
+		{"isolation", (*suite).isolation}, {"limits", (*suite).limits}, {"exec", (*suite).execs}, {"many", (*suite).many}, {"close", (*suite).close},
 	} {
 		t.Run(g.name, func(t *testing.T) { g.run(s, t) })
 	}

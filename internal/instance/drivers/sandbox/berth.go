@@ -72,8 +72,13 @@ func (t *threads) run(ready chan<- error) {
 		return
 	}
 	var last *berth
+	var shown []view
 	for {
 		b, err := t.prepare()
+		if b != nil {
+			t.show(shown, b.group.views())
+			shown = b.group.views()
+		}
 		if last != nil {
 			close(last.left)
 		}
@@ -83,6 +88,10 @@ func (t *threads) run(ready chan<- error) {
 			if err != nil { // what was wrong a while ago may be right now
 				b, err = t.prepare()
 				last = b
+				if b != nil {
+					t.show(shown, b.group.views())
+					shown = b.group.views()
+				}
 			}
 			if err != nil {
 				j.result <- launched{err: err}
@@ -137,7 +146,10 @@ func (t *threads) settle() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("separating the driver's mounts from the host's: %w", err)
 	}
-	return makeDevices(filepath.Join(t.host.dir, deviceDir))
+	if err := makeDevices(filepath.Join(t.host.dir, deviceDir)); err != nil {
+		return err
+	}
+	return t.settleSys()
 }
 
 func makeDevices(dir string) error {
@@ -203,6 +215,9 @@ func (t *threads) give(b *berth, j *launch) launched {
 	if r.err = b.group.limit(j.limits, guests); r.err != nil {
 		r.err = fmt.Errorf("setting limits: %w", r.err)
 		return r
+	}
+	if t.host.rootless {
+		j.plan.views = b.group.views()
 	}
 	if r.prog, r.err = j.plan.compile(); r.err != nil {
 		return r

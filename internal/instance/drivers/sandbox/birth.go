@@ -144,17 +144,23 @@ func (p *process) reap() error {
 	return errors.Join(err, p.pidfd.Close(), p.berth.discard(ctx))
 }
 
+// ended is exit without what the group knows.
+func (p *process) ended() instance.Exit {
+	e := instance.Exit{Code: p.status.ExitStatus(), At: p.at}
+	if p.status.Signaled() {
+		e.Code, e.Signal = -1, p.status.Signal().String()
+	}
+	return e
+}
+
 // killedBySignal is what a shell adds to the number of the signal that ended its program.
 const killedBySignal = 128
 
 // exit says how it ended. Its group must still be there.
 func (p *process) exit() instance.Exit {
-	e := instance.Exit{Code: p.status.ExitStatus(), At: p.at, Strain: p.berth.group.strain()}
-	killed := e.Code == killedBySignal+int(unix.SIGKILL)
-	if p.status.Signaled() {
-		e.Code, e.Signal = -1, p.status.Signal().String()
-		killed = p.status.Signal() == unix.SIGKILL
-	}
+	e := p.ended()
+	e.Strain = p.berth.group.strain()
+	killed := e.Code == killedBySignal+int(unix.SIGKILL) || p.status.Signaled() && p.status.Signal() == unix.SIGKILL
 	e.OutOfMemory = killed && e.Strain.MemoryKills > 0
 	return e
 }

@@ -45,6 +45,10 @@ type group interface {
 	// limit sets the limits; guests threads of the platform are inside besides the copy.
 	limit(l instance.Limits, guests int64) error
 	usage() (instance.Usage, error)
+	// doors are the files into which a process writes 0 to enter the group.
+	doors() []string
+	// views are the parts of the group that its copy may see.
+	views() []view
 	// strain is what of its limits the copy met since it was born.
 	strain() instance.Strain
 	// close gives back what the platform holds of the group, but leaves the group.
@@ -234,6 +238,7 @@ type noGroup struct{}
 func (noGroup) enter() error                       { return nil }
 func (noGroup) fd() int                            { return -1 }
 func (noGroup) limit(instance.Limits, int64) error { return nil }
+func (noGroup) views() []view                      { return nil }
 func (noGroup) close()                             {}
 func (noGroup) strain() instance.Strain            { return instance.Strain{} }
 func (noGroup) remove(context.Context) error       { return nil }

@@ -22,13 +22,13 @@ import (
 // legacy is version 1: a tree for each controller. Moving a process into a group waits for an RCU grace period, 5 to
 // 15 ms for each tree; therefore a thread of the driver moves there beforehand and its child is born there.
 type legacy struct {
-	dirs    map[string]string // controller to the directory that holds our groups
+	dirs    map[string]string // controller to the directory that holds our groups, for pids and groupViews
 	missing map[string]string
 }
 
 func newLegacy(root, self, parent string) *legacy {
 	l := &legacy{dirs: map[string]string{}, missing: map[string]string{}}
-	for _, c := range []string{kindMemory, kindCPU, kindPIDs} {
+	for _, c := range slices.Concat([]string{kindPIDs}, groupViews[:]) {
 		tree := filepath.Join(root, c)
 		if _, err := os.Stat(filepath.Join(tree, "cgroup.procs")); err != nil {
 			l.missing[c] = "the " + c + " controller is not mounted at " + tree
@@ -43,9 +43,25 @@ func newLegacy(root, self, parent string) *legacy {
 			l.missing[c] = fmt.Sprintf("no group can be made in %s: %v", own, err)
 			continue
 		}
+		if c == "cpuset" && !inherit(own, dir) {
+			_ = unix.Rmdir(dir)
+			continue
+		}
 		l.dirs[c] = dir
 	}
 	return l
+}
+
+// inherit lets a group of the cpuset controller, which takes no process before it was told of processors and memory, have
+// all of its parent's, and so those made in it.
+func inherit(parent, dir string) bool {
+	for _, f := range []string{"cpuset.cpus", "cpuset.mems"} {
+		b, err := os.ReadFile(filepath.Join(parent, f))
+		if err != nil || putString(dir, f, strings.TrimSpace(string(b))) != nil {
+			return false
+		}
+	}
+	return putString(dir, "cgroup.clone_children", "1") == nil
 }
 
 func (l *legacy) lacks(kind string) string { return l.missing[kind] }
@@ -111,6 +127,16 @@ func (g *legacyGroup) limit(l instance.Limits, guests int64) error {
 		return put(dir, "pids.max", l.PIDs+guests)
 	}
 	return nil
+}
+
+func (g *legacyGroup) views() []view {
+	out := make([]view, 0, len(groupViews))
+	for _, c := range groupViews {
+		if dir, ok := g.dirs[c]; ok {
+			out = append(out, view{dir: dir, at: c})
+		}
+	}
+	return out
 }
 
 func (g *legacyGroup) strain() instance.Strain {

@@ -170,6 +170,8 @@ func (g *unifiedGroup) limit(l instance.Limits, _ int64) error {
 	return nil
 }
 
+func (g *unifiedGroup) views() []view { return []view{{dir: g.dir}} }
+
 func (g *unifiedGroup) strain() instance.Strain {
 	return instance.Strain{
 		MemoryKills:  getField(g.dir, "memory.events", "oom_kill"),

@@ -24,7 +24,8 @@ type Instance struct {
 	driver    *Driver
 	id        string
 	port      int
-	socket    string // activation socket, or empty
+	command   instance.Process // what others that run in it have in common with its own process
+	socket    string           // activation socket, or empty
 	process   *process
 	out       *stream
 	requested atomic.Bool
@@ -164,5 +165,6 @@ var (
 	_ instance.Strained   = (*Instance)(nil)
 	_ instance.Listening  = (*Instance)(nil)
 	_ instance.PortDialer = (*Instance)(nil)
+	_ instance.Executor   = (*Instance)(nil)
 	_ instance.Driver     = (*Driver)(nil)
 )

@@ -220,7 +220,7 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 	if err != nil {
 		return nil, err
 	}
-	in := &Instance{driver: d, id: s.ID, port: s.Listen.Port, out: out, done: make(chan struct{})}
+	in := &Instance{driver: d, id: s.ID, port: s.Listen.Port, command: s.Process, out: out, done: make(chan struct{})}
 	listen := -1
 	if s.Listen.Activation {
 		in.socket = filepath.Join(d.host.dir, socketDir, s.ID)

@@ -16,6 +16,7 @@ const (
 	scratchDir = "u"   // an empty directory where every copy mounts its own tmpfs
 	deviceDir  = "dev" // where a thread of the driver keeps /dev for its copies
 	socketDir  = "s"
+	sysDir     = "sys" // what copies see as /sys
 )
 
 // host is what the driver found out about the machine once, and what all copies share.
@@ -49,6 +50,9 @@ func newHost(o Options) (*host, error) {
 		}
 	}
 	h := &host{dir: dir, uid: os.Geteuid(), gid: os.Getegid(), base: o.IDBase, userns: -1, null: -1}
+	if err := h.makeSys(); err != nil {
+		return nil, err
+	}
 	h.rootless = !privileged()
 	h.idmap = !h.rootless && kernelAtLeast(5, 19)
 	h.lastCap = lastCapability()

@@ -51,8 +51,10 @@ type plan struct {
 	listen                int // -1 without activation
 	fail                  int
 
-	proc, tmp, shm, dev uintptr   // where the program keeps its mounts
-	bindSlots           []uintptr // the same for binds
+	views []view // of the group it is born in, when it must mount them itself
+
+	proc, tmp, shm, dev, sys uintptr   // where the program keeps its mounts
+	bindSlots, viewSlots     []uintptr // the same for binds and views
 }
 
 // compile writes the plan down. The order matters: what needs the host's files comes before the change of root, what
@@ -102,6 +104,9 @@ func (pl *plan) size() int {
 	}
 	for _, b := range pl.binds {
 		n += len(b.Host) + len(b.Path)*(2+strings.Count(b.Path, "/")) + 256
+	}
+	for _, v := range pl.views {
+		n += len(v.dir) + len(v.at) + 256
 	}
 	return n + 8*len(pl.host.filter)
 }

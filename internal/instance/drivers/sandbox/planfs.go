@@ -88,6 +88,7 @@ func (pl *plan) detach(p *program) {
 	if pl.host.rootless { // the nodes are mounts of their own, and not concerned
 		pl.setAttr(p, pl.dev, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, false)
 	}
+	pl.detachSys(p)
 	for _, b := range pl.binds {
 		p.doing("binding " + b.Host)
 		slot := pl.openTree(p, b.Host, 0)
@@ -119,6 +120,8 @@ func (pl *plan) pivot(p *program) {
 	dot := p.str(".")
 	p.call(unix.SYS_CHDIR, p.str("root"))
 	p.call(unix.SYS_PIVOT_ROOT, dot, dot)
+	pl.attachSys(p)
+	p.doing("changing the root")
 	p.call(unix.SYS_UMOUNT2, dot, unix.MNT_DETACH)
 	p.call(unix.SYS_CHDIR, p.str("/"))
 }

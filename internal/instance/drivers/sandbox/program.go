@@ -23,10 +23,13 @@ type header struct {
 type step struct {
 	nr     uintptr
 	args   [6]uintptr
-	ignore uintptr // the error number that does not end the program, anyError for all
+	ignore uintptr // the error number that does not end the program, anyError for all; where to go on, with branches
 	out    uintptr // where to store the result, 0 for nowhere
-	deref  uintptr // bit i: args[i] is the address of the value (i < 2)
+	deref  uintptr // bit i: args[i] is the address of the value (i < 2); branches
 }
+
+// branches is set in deref when a result other than 0 leads to the step at ignore.
+const branches = 1 << 2
 
 const (
 	anyError  = ^uintptr(0)
@@ -53,12 +56,17 @@ type program struct {
 }
 
 // newProgram makes a program with room for data bytes of strings and the like.
-func newProgram(data int) (*program, error) {
+func newProgram(data int) (*program, error) { return mapProgram(data, unix.MAP_PRIVATE) }
+
+// newSharedProgram makes one whose memory a child that has a copy of the platform's memory shares all the same.
+func newSharedProgram(data int) (*program, error) { return mapProgram(data, unix.MAP_SHARED) }
+
+func mapProgram(data, how int) (*program, error) {
 	size := (baseSize + data + 4095) &^ 4095
 	if size > maxProgram {
 		return nil, errProgramTooLarge
 	}
-	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, how|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, fmt.Errorf("reserving memory for the start: %w", err)
 	}
@@ -144,6 +152,24 @@ func (s *step) from(i int, slot uintptr) *step {
 	return s
 }
 
+// fork adds a step after which only the new child goes on; the program that made it goes on where land is called with the
+// result. The child has the flags of args besides its own.
+func (p *program) fork(args cloneArgs) int {
+	size := int(unsafe.Sizeof(args))
+	off := p.reserve(size)
+	if p.err == nil {
+		*(*cloneArgs)(unsafe.Pointer(&p.mem[off])) = args
+	}
+	s := p.call(unix.SYS_CLONE3, p.addr(off), uintptr(size))
+	s.deref |= branches
+	return len(p.steps) - 1
+}
+
+// land is where the parent of a fork goes on.
+func (p *program) land(fork int) {
+	p.steps[fork].ignore = p.addr(int(unsafe.Sizeof(header{})) + len(p.steps)*int(unsafe.Sizeof(step{})))
+}
+
 // seal puts the steps where the child reads them. A program that runs to its end exits with 0.
 func (p *program) seal() error {
 	p.doing("ending")
@@ -196,9 +222,14 @@ func (p *program) runShared() error {
 	return errors.Join(err, p.failure())
 }
 
-// clone starts a child that runs the sealed program, and returns its process id and descriptor. It must be called on
-// a thread that lives as long as the child when the program asks for a parent-death signal.
+// clone starts a child that shares the platform's memory and runs the sealed program, and returns its process id and
+// descriptor. It must be called on a thread that lives as long as the child when the program asks for a parent-death signal.
 func (p *program) clone(flags uint64, cgroupFD int) (pid, pidfd int, err error) {
+	return p.cloneAs(flags|unix.CLONE_VM, cgroupFD)
+}
+
+// cloneAs is clone for a child that has a copy of the platform's memory unless the flags say otherwise.
+func (p *program) cloneAs(flags uint64, cgroupFD int) (pid, pidfd int, err error) {
 	size := unsafe.Sizeof(cloneArgs{})
 	off := p.reserve(int(size))
 	if p.err != nil {
@@ -206,7 +237,7 @@ func (p *program) clone(flags uint64, cgroupFD int) (pid, pidfd int, err error) 
 	}
 	a := (*cloneArgs)(unsafe.Pointer(&p.mem[off]))
 	*a = cloneArgs{
-		flags:      flags | unix.CLONE_VM | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_PIDFD,
+		flags:      flags | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_PIDFD,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&p.header().pidfd))),
 		exitSignal: uint64(unix.SIGCHLD),
 		stack:      uint64(p.addr(baseSize - stackSize)),

@@ -45,6 +45,39 @@ func run(t *testing.T, p *program) error {
 	return p.runShared()
 }
 
+// TestProgramForks has a grandchild that is the test's own child write, while its parent goes on elsewhere.
+func TestProgramForks(t *testing.T) {
+	p, err := newSharedProgram(4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.free)
+	child, parent, made := p.words(0), p.words(0), p.words(0)
+	fork := p.fork(cloneArgs{flags: unix.CLONE_PARENT | unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PARENT_SETTID, parentTID: uint64(made)})
+	p.call(unix.SYS_GETPID).into(child)
+	p.call(unix.SYS_EXIT_GROUP, 7)
+	p.land(fork)
+	p.call(unix.SYS_GETPID).into(parent)
+	if err := p.seal(); err != nil {
+		t.Fatal(err)
+	}
+	pid, pidfd, err := p.cloneAs(0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(pidfd)
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, unix.WALL, nil); err != nil || status.ExitStatus() != 0 || p.failure() != nil {
+		t.Fatalf("the parent: %v, %v, %v", status, err, p.failure())
+	}
+	if _, err := unix.Wait4(int(p.word(made)), &status, unix.WALL, nil); err != nil || status.ExitStatus() != 7 {
+		t.Errorf("the child: %v, %v", status, err)
+	}
+	if p.word(parent) != uint64(pid) || p.word(child) != p.word(made) {
+		t.Errorf("parent %d, want %d; child %d, want %d", p.word(parent), pid, p.word(child), p.word(made))
+	}
+}
+
 func TestProgramPassesResultsOn(t *testing.T) {
 	p := newTestProgram(t, 4096)
 	fd, pid := p.words(0), p.words(0)

@@ -79,7 +79,7 @@ func TestRun(t *testing.T) {
 		c := probe("do", "list", "/")
 		c.Layers, c.Binds = nil, []sandbox.Bind{{Host: filepath.Join(layer, "bin"), Path: "/usr/bin", ReadOnly: true}}
 		c.Links = map[string]string{"/bin": "usr/bin"}
-		if exit, err := d.Run(t.Context(), c); err != nil || exit.Code != 0 || out.String() != "bin\ndev\netc\nproc\ntmp\nusr" {
+		if exit, err := d.Run(t.Context(), c); err != nil || exit.Code != 0 || out.String() != "bin\ndev\netc\nproc\nsys\ntmp\nusr" {
 			t.Errorf("Run = %+v, %v: %q %s", exit, err, out.String(), errs.String())
 		}
 	})

@@ -46,8 +46,16 @@ call:
 	JCC  failed
 	MOVQ 64(R12), CX          // where the result goes
 	TESTQ CX, CX
-	JZ   advance
+	JZ   branch
 	MOVQ AX, (CX)
+
+branch:
+	TESTQ $4, BX              // whether a result other than 0 leads elsewhere
+	JZ   advance
+	TESTQ AX, AX
+	JZ   advance
+	MOVQ 56(R12), R12
+	JMP  next
 
 advance:
 	ADDQ $80, R12

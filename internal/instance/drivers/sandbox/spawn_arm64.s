@@ -42,8 +42,15 @@ call:
 	CMN  $4095, R0
 	BCS  failed               // at or above -4095, unsigned
 	MOVD 64(R19), R9          // where the result goes
-	CBZ  R9, advance
+	CBZ  R9, branch
 	MOVD R0, (R9)
+
+branch:
+	MOVD 72(R19), R9
+	TBZ  $2, R9, advance      // whether a result other than 0 leads elsewhere
+	CBZ  R0, advance
+	MOVD 56(R19), R19
+	B    next
 
 advance:
 	ADD  $80, R19, R19
