@@ -1,0 +1,185 @@
+"""The process: reads the environment, loads the function, listens, serves, drains, ends."""
+import os
+import signal
+import sys
+
+from functions_framework import _log
+from functions_framework._errors import StartError
+
+
+def main():
+    """Serves until the process is told to end. It never returns."""
+    try:
+        code = Process(os.environ).run()
+    except StartError as e:
+        _log.line(40, "function server ended", error=str(e), stack=e.trace or None)
+        code = 1
+    except OSError as e:
+        _log.line(40, "function server ended", error="listening: %s" % e)
+        code = 1
+    leave(code)
+
+
+def leave(code):
+    """Ends the process without waiting for threads whose calls were cut off."""
+    import atexit
+
+    if not code:
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+    os._exit(code)
+
+
+class Process:
+    def __init__(self, environ):
+        from functions_framework._config import Config
+        from functions_framework._server.reactor import inherited
+
+        self.environ = environ
+        self._socket = inherited(environ)
+        self.config = Config(environ)
+        _log.set_level(self.config.level)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.reconfigure(line_buffering=True)
+        self._signals = 0
+        self._workers = []
+        self._reactor = None
+
+    def run(self):
+        """Returns the exit code."""
+        if self.config.generic:
+            from functions_framework._specialise import Waiting
+
+            return self._serve(Waiting(self), True)
+        app, threaded = self.load()
+        self._listener()
+        code = self._fork()
+        return self._serve(app, threaded) if code is None else code
+
+    def load(self, specialise=None):
+        """The application, and whether it has async functions."""
+        from functions_framework import _load
+        from functions_framework._app import App
+        from functions_framework.context.function_context import FunctionContext, read
+
+        has_context = self.environ.get("FUNC_CONTEXT") or self.environ.get("FUNC_CONTEXT_V1BETA2")
+        context = read(self.environ) if has_context else FunctionContext()
+        self._of_context = context.port
+        app = App(self.config, context, specialise)
+        self.config.port(context.port)
+        functions, targeted = _load.functions(self.config)
+        _log.install()
+        return app, app.serve(functions, targeted)
+
+    def _listener(self):
+        if self._socket is None:
+            from functions_framework._server.reactor import listen
+
+            self._socket = listen(self.config.port(getattr(self, "_of_context", "")))
+        return self._socket
+
+    def _serve(self, app, threaded):
+        """Serves app. threaded leaves the main thread to the asyncio loop, or to what app does with it."""
+        from functions_framework._server.reactor import Reactor
+        from functions_framework._server.threads import Threads
+
+        app.threads = Threads(self.config.threads)
+        reactor = self._reactor = app.reactor = Reactor(self._listener(), app.dispatch, self.config.grace)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._told)
+        if not threaded:
+            cut = reactor.run()
+        else:
+            cut = self._beside(app, reactor)
+        if cut:
+            _log.line(40, "function server ended", error="%d calls were cut off at the end of the grace period of %g s" % (cut, self.config.grace))
+        return 1 if cut else 0
+
+    def _beside(self, app, reactor):
+        """Runs the reactor in a thread of its own."""
+        import threading
+
+        result = []
+
+        def run(stop):
+            try:
+                result.append(reactor.run())
+            finally:
+                stop()
+
+        if hasattr(app, "main_thread"):
+            return app.main_thread(run, result)
+        from functions_framework._server.loop import Loop
+
+        app.loop = Loop()
+        loop = app.loop.loop
+        for endpoint in app.applications:
+            loop.run_until_complete(self._startup(endpoint))
+        threading.Thread(target=run, args=(lambda: loop.call_soon_threadsafe(loop.stop),), daemon=True, name="reactor").start()
+        loop.run_forever()
+        for endpoint in app.applications:
+            loop.run_until_complete(endpoint.lifespan.shutdown())
+        return result[0] if result else 1
+
+    @staticmethod
+    async def _startup(endpoint):
+        try:
+            await endpoint.lifespan.startup()
+        except RuntimeError as e:
+            raise StartError(str(e)) from None
+
+    def _told(self, number, _):
+        """A signal: the first one drains, the second one ends."""
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(128 + number)
+        if self._reactor is not None:
+            self._reactor.stop()
+        for pid in self._workers:
+            _kill(pid)
+
+    def _fork(self):
+        """Makes the workers. Returns None in each of them, and the exit code of all in their parent."""
+        if self.config.workers < 2:
+            return None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._told)
+        for _ in range(self.config.workers):
+            pid = os.fork()
+            if pid == 0:
+                self._workers = []
+                return None
+            self._workers.append(pid)
+        if self._signals:
+            for pid in self._workers:
+                _kill(pid)
+        return self._wait()
+
+    def _wait(self):
+        """Waits for the workers. One that ends unasked ends them all."""
+        code = 0
+        while self._workers:
+            pid, status = os.wait()
+            if pid not in self._workers:
+                continue
+            self._workers.remove(pid)
+            ended = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+            if not self._signals:
+                ended = ended or 1
+                self._signals = 1
+                for other in self._workers:
+                    _kill(other)
+            code = code or ended
+        return code
+
+
+def _kill(pid):
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass

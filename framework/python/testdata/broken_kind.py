@@ -1,0 +1,5 @@
+brokenKind = 42
+
+
+def other(request):
+    return ""

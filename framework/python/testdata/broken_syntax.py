@@ -1,0 +1,2 @@
+def brokenSyntax(request:
+    return "never"
