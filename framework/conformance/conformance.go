@@ -74,6 +74,8 @@ type Features struct {
 	Plugins bool
 	// Events: has Dapr's app channel over HTTP (ofEcho, ofEvent, ofRetry with inputs).
 	Events bool
+	// Send: openfunction functions can send to outputs (ofSend).
+	Send bool
 	// Legacy: maps background events of Google Cloud to CloudEvents.
 	Legacy bool
 	// Multi: serves several functions in one application (multi).
@@ -111,6 +113,7 @@ func Run(t *testing.T, target Target) {
 		{"Typed", target.Features.Typed, s.typed},
 		{"OpenFunction", target.Features.OpenFunction, s.openFunction},
 		{"Plugins", target.Features.Plugins, s.plugins},
+		{"Send", target.Features.Send, s.send},
 		{"Dapr", target.Features.Events, s.dapr},
 		{"Multi", target.Features.Multi, s.multi},
 		{"Log", true, s.log},

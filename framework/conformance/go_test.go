@@ -52,7 +52,7 @@ func TestGo(t *testing.T) {
 	serve := http
 	serve.Typed, serve.Replies, serve.OpenFunction, serve.Plugins, serve.Legacy, serve.Multi = true, true, true, true, true, true
 	whole := serve
-	whole.Events = true
+	whole.Events, whole.Send = true, true
 	for runner, features := range map[string]conformance.Features{"host": http, "serve": serve, "framework": whole} {
 		t.Run(runner, func(t *testing.T) { conformance.Run(t, goTarget(program, runner, features)) })
 	}

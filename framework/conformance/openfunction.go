@@ -110,6 +110,29 @@ func (s *suite) plugins(t *testing.T) {
 	})
 }
 
+// send is rule 4 of section 8: what sending does that needs no Dapr runtime.
+func (s *suite) send(t *testing.T) {
+	const outputs = `FUNC_CONTEXT={"name":"f","runtime":"Knative","outputs":{` +
+		`"first":{"uri":"t","componentName":"bus","componentType":"pubsub.redis"},` +
+		`"second":{"componentName":"store","componentType":"bindings.redis","operation":"create"}}}`
+	to := func(output string) request {
+		return request{method: "POST", body: `{"output":"` + output + `","data":"x"}`, header: []string{"Content-Type", "application/json"}}
+	}
+	p := s.ready(t, "ofSend", outputs, "TEST_MODE=on")
+	sent := want{body: "sent\n", header: []string{statusHeader, "success"}}
+	p.all(t, []exchange{{"topic", to("first"), sent}, {"binding", to("second"), sent}})
+	t.Run("unknown output", func(t *testing.T) {
+		a := p.do(t, to("nowhere"))
+		a.check(t, failure(a.header.Get(statusHeader)))
+		e := p.stderr.entry(t, "id", a.header.Get(errorIDHeader))
+		for _, name := range []string{"nowhere", "first", "second"} {
+			if !strings.Contains(e.text("error"), name) {
+				t.Errorf("error is %q, want it to name %s", e.text("error"), name)
+			}
+		}
+	})
+}
+
 // dapr is the part of section 8 about events from Dapr over HTTP.
 func (s *suite) dapr(t *testing.T) {
 	const inputs = `FUNC_CONTEXT={"name":"f","runtime":"Async","inputs":{` +

@@ -96,3 +96,17 @@ func ofRetry(ctx ofctx.Context, data []byte) (ofctx.Out, error) {
 	}
 	return out, nil
 }
+
+func ofSend(ctx ofctx.Context, data []byte) (ofctx.Out, error) {
+	var in struct {
+		Output string `json:"output"`
+		Data   string `json:"data"`
+	}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return nil, err
+	}
+	if _, err := ctx.Send(in.Output, []byte(in.Data)); err != nil {
+		return nil, err
+	}
+	return ctx.ReturnOnSuccess().WithData([]byte("sent\n")), nil
+}

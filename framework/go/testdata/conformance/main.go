@@ -60,7 +60,7 @@ func declare(fixture string) {
 		several()
 	default:
 		fn := map[string]func(ofctx.Context, []byte) (ofctx.Out, error){
-			"ofEcho": ofEcho, "ofCode": ofCode, "ofRaise": ofRaise, "ofEvent": ofEvent, "ofPlugins": ofPlugins, "ofRetry": ofRetry,
+			"ofEcho": ofEcho, "ofCode": ofCode, "ofRaise": ofRaise, "ofEvent": ofEvent, "ofPlugins": ofPlugins, "ofRetry": ofRetry, "ofSend": ofSend,
 		}[fixture]
 		if fn == nil {
 			log.Fatalf("there is no fixture %q", fixture)
