@@ -11,7 +11,7 @@ func (c *call) fields(give func(name, value string)) {
 	seen := seenFields{}
 	connection := c.r.Header["Connection"]
 	for name, values := range c.r.Header {
-		if id := identify([]byte(name)); id != other && !c.passes(id, values, &seen) {
+		if id := identify([]byte(name)); id != other && !c.passes(id, &seen) {
 			continue
 		}
 		if len(connection) > 0 && listed(connection, name) || !f.keepsName(name) {
@@ -34,7 +34,7 @@ func (c *call) fields(give func(name, value string)) {
 }
 
 // passes decides about the fields that mean something to the gateway, as that of conn does. net/http answers expectations.
-func (c *call) passes(id fieldID, values []string, seen *seenFields) bool {
+func (c *call) passes(id fieldID, seen *seenFields) bool {
 	trust := c.h.s.g.opt.TrustForwarded
 	switch id {
 	case hForwarded, hForwardedFor:
@@ -46,12 +46,19 @@ func (c *call) passes(id fieldID, values []string, seen *seenFields) bool {
 		seen.host = trust
 		return trust
 	case hTraceparent:
-		seen.trace = len(values) == 1 && validTraceparent([]byte(values[0]))
-		return seen.trace
+		return c.traced()
+	case hTracestate:
+		return keepsTracestate(len(c.r.Header["Traceparent"]), c.traced(), c.h.s.g.opt.NoTrace)
 	case hDate, hIdempotencyKey:
 		return true
 	}
 	return false
+}
+
+// traced reports whether the client sent one valid traceparent.
+func (c *call) traced() bool {
+	parents := c.r.Header["Traceparent"]
+	return len(parents) == 1 && validTraceparent([]byte(parents[0]))
 }
 
 // forwarded tells the copy who asked, and under which name.
@@ -65,7 +72,7 @@ func (c *call) forwarded(give func(name, value string), seen *seenFields) {
 	}
 	var room [128]byte
 	give("Forwarded", string(appendForwardedElement(room[:0], &c.client.peer, c.r.Host)))
-	if !seen.trace && !c.h.s.g.opt.NoTrace {
+	if !c.traced() && !c.h.s.g.opt.NoTrace {
 		give("Traceparent", string(appendTraceparent(room[:0])))
 	}
 }

@@ -20,6 +20,7 @@ const (
 	hForwardedHost
 	hForwardedProto
 	hTraceparent
+	hTracestate
 	hDate
 	hIdempotencyKey
 )
@@ -36,7 +37,7 @@ var knownFields = [20][]knownField{
 	6:  {{"expect", hExpect}},
 	7:  {{"upgrade", hUpgrade}},
 	9:  {{"forwarded", hForwarded}},
-	10: {{"connection", hConnection}, {"keep-alive", hHopByHop}},
+	10: {{"connection", hConnection}, {"keep-alive", hHopByHop}, {"tracestate", hTracestate}},
 	11: {{"traceparent", hTraceparent}},
 	14: {{"content-length", hContentLength}, {"http2-settings", hHopByHop}},
 	15: {{"x-forwarded-for", hForwardedFor}, {"idempotency-key", hIdempotencyKey}},

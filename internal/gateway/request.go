@@ -28,6 +28,8 @@ type request struct {
 	safe     bool   // may be sent twice
 
 	hosts, lengths, encodings int
+	traces                    int  // Traceparent lines
+	traced                    bool // there is one, and it is valid
 	keepAlive, wantsUpgrade   bool
 	connection                [][]byte // what Connection names beyond the usual
 }
@@ -162,6 +164,9 @@ func (q *request) field(f *field) error {
 		eachToken(v, func(t []byte) { q.trailers = q.trailers || equalFold(t, "trailers") })
 	case hIdempotencyKey:
 		q.safe = true
+	case hTraceparent:
+		q.traces++
+		q.traced = q.traces == 1 && validTraceparent(v)
 	}
 	return nil
 }

@@ -21,6 +21,11 @@ func appendTraceparent(out []byte) []byte {
 	return append(out, "-00"...)
 }
 
+// keepsTracestate reports whether a tracestate goes on: it means nothing beside a traceparent that is not the client's.
+func keepsTracestate(parents int, valid, noTrace bool) bool {
+	return valid || parents == 0 && noTrace
+}
+
 // validTraceparent checks the form of version 00, and that later versions begin with it.
 func validTraceparent(v []byte) bool {
 	if len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' {

@@ -61,7 +61,7 @@ func bodyExpected(method string) bool {
 }
 
 // seenFields notes what the client sent of what the gateway may add.
-type seenFields struct{ proto, host, trace bool }
+type seenFields struct{ proto, host bool }
 
 // passes decides about the fields that mean something to the gateway.
 func (c *conn) passes(f *field, seen *seenFields) bool {
@@ -76,8 +76,9 @@ func (c *conn) passes(f *field, seen *seenFields) bool {
 		seen.host = trust
 		return trust
 	case hTraceparent:
-		seen.trace = validTraceparent(c.req.content(f))
-		return seen.trace
+		return c.req.traced
+	case hTracestate:
+		return keepsTracestate(c.req.traces, c.req.traced, c.s.g.opt.NoTrace)
 	case hExpect:
 		return c.req.expect
 	case hDate, hIdempotencyKey:
@@ -98,7 +99,7 @@ func (c *conn) appendForwarded(out []byte, seen *seenFields) []byte {
 	out = append(out, "Forwarded: "...)
 	out = appendForwardedElement(out, &c.peer, str(c.req.host))
 	out = append(out, "\r\n"...)
-	if !seen.trace && !c.s.g.opt.NoTrace {
+	if !c.req.traced && !c.s.g.opt.NoTrace {
 		out = append(out, "Traceparent: "...)
 		out = appendTraceparent(out)
 		out = append(out, "\r\n"...)
