@@ -58,6 +58,8 @@ func planFor(r run.Revision, root Root) (plan, error) {
 		},
 		Listen: instance.Listen{Port: portOf(r.Port, img.ExposedPorts), Activation: root.Activation},
 		Limits: instance.Limits{MemoryBytes: c.Memory, CPUMillis: c.CPU, PIDs: c.PIDs},
+
+		Namespace: r.Namespace, RequestTimeout: r.Timeout,
 	}
 	if c.WorkingDir != "" {
 		s.Process.Dir = c.WorkingDir

@@ -225,10 +225,34 @@ func TestWrongPortInSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := eventually(t, n, func(s run.Status) bool { return s.Phase == run.Failed })
-	if s.Reason != "NotListening" || !strings.Contains(s.Message, "nothing listens on port 8080") {
+	if s.Reason != "NotListening" || !strings.Contains(s.Message, "nothing listens on port 8080") || !strings.Contains(s.Message, "listens on 127.0.0.1:3000") {
 		t.Errorf("got %s: %s", s.Reason, s.Message)
 	}
 	t.Log(s.Message)
+}
+
+func TestProbesInSandbox(t *testing.T) {
+	n, logs, _ := inSandbox(t, true)
+	r := revision("min-scale", "1")
+	r.Image = "good"
+	r.Container.Startup = &run.Probe{Exec: []string{"/program", "check"}}
+	r.Container.Probe = &run.Probe{HTTPPath: "/", Period: 50 * time.Millisecond}
+	r.Container.Liveness = &run.Probe{Exec: []string{"/program", "check"}, Period: 100 * time.Millisecond, FailureThreshold: 2, Grace: 10 * time.Millisecond}
+	if err := n.Apply(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	s := eventually(t, n, func(s run.Status) bool { return s.Phase == run.Ready && s.Ready == 1 && s.Restarts > 0 })
+	if s.Reason != run.ReasonNotLive || !strings.Contains(s.Message, "/program exited with code 1: I am ill") {
+		t.Errorf("got %s: %s", s.Reason, s.Message)
+	}
+	log, err := logs.Read(t.Context(), copylog.Query{Namespace: "ns", Function: "fn"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if b, err := io.ReadAll(log); err != nil || !strings.Contains(string(b), "ofn: this copy does not pass its liveness probe and is ended") {
+		t.Errorf("the log is %q, %v", b, err)
+	}
 }
 
 // BenchmarkColdStart is a request to a revision without copies: the start in the sandbox and the answer.

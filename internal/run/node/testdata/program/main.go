@@ -25,6 +25,14 @@ func main() {
 			}
 			all = append(all, b)
 		}
+	case "check": // is well the first time it is asked in a copy, and never again
+		if _, err := os.Stat("/tmp/checked"); err == nil {
+			fmt.Println("I am ill")
+			os.Exit(1)
+		}
+		if err := os.WriteFile("/tmp/checked", nil, 0o600); err != nil {
+			panic(err)
+		}
 	case "elsewhere":
 		serve("127.0.0.1:3000")
 	default:
