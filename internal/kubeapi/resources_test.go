@@ -270,10 +270,18 @@ func TestKubectl(t *testing.T) {
 		{"", "explain configmap.data", "map[string]string"},
 		{"", "api-resources", "widgets"},
 		{"", "label widgets by-kubectl a=b", "labeled"},
+		{"", "annotate widgets by-kubectl a=b", "annotated"},
+		{"", "describe widgets by-kubectl", "Color:"},
+		{"", `patch widgets by-kubectl --type=merge -p {"spec":{"size":2}}`, "patched"},
+		{"", `patch widgets by-kubectl --subresource=status --type=merge -p {"status":{"ready":true}}`, "patched"},
+		{"", "get widgets -l a=b -o name", "widget.test.example.com/by-kubectl"},
+		{"", "get widgets --field-selector metadata.name=by-kubectl -o wide", "by-kubectl"},
+		{"", "get widgets --watch --request-timeout=1s", "by-kubectl"},
 		{"", "wait --for=jsonpath={.spec.color}=green widget/by-kubectl", "condition met"},
 		{"", "create token default", "ey"},
 		{"", "auth can-i create widgets", "yes"},
-		{"", "delete widget by-kubectl", "deleted"},
+		{"", "delete widget by-kubectl --cascade=foreground", "deleted"},
+		{"", "delete widget typo --cascade=orphan", "deleted"},
 	} {
 		cmd := exec.CommandContext(t.Context(), kubectl, append([]string{"--kubeconfig", server.KubeconfigPath(), "--cache-dir", cache}, strings.Fields(step.args)...)...)
 		cmd.Stdin = strings.NewReader(step.input)
