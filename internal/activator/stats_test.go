@@ -25,7 +25,6 @@ func TestStatsWeighTime(t *testing.T) {
 	})
 }
 
-
 func TestLoadIsThatOfTheMoment(t *testing.T) {
 	r := New(Options{Concurrency: 1})
 	want := func(inFlight, waiting int) {

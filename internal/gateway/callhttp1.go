@@ -182,12 +182,11 @@ func (c *call) writeHead(code int) {
 func (c *call) copyBody(u *upstream, buf []byte) error {
 	b := &u.body
 	b.begin(&u.in, u.nc, u.resp.length)
-	for held := true; ; { // the head, or data
-		if held && !b.ready() {
+	for {
+		if !b.ready() { // there is something to show: the head, or data
 			if err := c.flush(); err != nil {
 				return err
 			}
-			held = false
 		}
 		n, err := b.read(buf)
 		switch {
@@ -195,7 +194,6 @@ func (c *call) copyBody(u *upstream, buf []byte) error {
 			if _, err := c.w.Write(buf[:n]); err != nil {
 				return errClientGone
 			}
-			held = true
 		case errors.Is(err, io.EOF):
 			u.usable = !u.resp.close && u.in.len() == 0
 			return c.trailers(&b.tail)
