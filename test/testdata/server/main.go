@@ -7,10 +7,14 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "--probe" {
+		log.Fatal("I was not asked this before")
+	}
 	switch os.Getenv("MODE") {
 	case "silent":
 		log.Print("I never listen")
@@ -43,6 +47,21 @@ func main() {
 		}
 		log.Print("the client has gone")
 	})
+	var ill, busy atomic.Bool
+	http.HandleFunc("/sicken", func(http.ResponseWriter, *http.Request) { ill.Store(true) })
+	http.HandleFunc("/occupy", func(w http.ResponseWriter, r *http.Request) {
+		busy.Store(true)
+		time.AfterFunc(4*time.Second, func() { busy.Store(false) })
+	})
+	answer := func(no *atomic.Bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			if no.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}
+	}
+	http.HandleFunc("/live", answer(&ill))
+	http.HandleFunc("/ready", answer(&busy))
 	http.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
