@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/openfunction/ofn/internal/activator"
+	"golang.org/x/net/http2"
 )
 
 func TestHTTP2(t *testing.T) {
@@ -40,4 +43,49 @@ func TestHTTP2(t *testing.T) {
 			tr.CloseIdleConnections()
 		}
 	}
+}
+
+// TestPingAfterGoAway asks for a sign of life after the gateway has said all: the client still gets the answer it has not
+// read, and no reset.
+func TestPingAfterGoAway(t *testing.T) {
+	inside, release := make(chan struct{}), make(chan struct{})
+	g := single(t, Options{DrainTimeout: 10 * time.Second}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(inside)
+		<-release
+		io.WriteString(w, strings.Repeat("x", 10000))
+	}))
+	c := g.dial(t)
+	io.WriteString(c, http2.ClientPreface)
+	f := http2.NewFramer(c, c)
+	f.WriteSettings()
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndStream: true, EndHeaders: true,
+		BlockFragment: []byte{0x82, 0x86, 0x84, 0x41, 1, 'a'}}) // GET http / to a
+	<-inside
+	g.stop()
+	got := 0
+	for released := false; ; {
+		frame, err := f.ReadFrame()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", got, err)
+		}
+		switch frame := frame.(type) {
+		case *http2.GoAwayFrame:
+			if !released {
+				close(release)
+				released = true
+			}
+		case *http2.DataFrame:
+			got += len(frame.Data())
+			f.WritePing(false, [8]byte{1})
+		}
+	}
+	if got != 10000 {
+		t.Errorf("got %d bytes", got)
+	}
+	c.Close()
+	<-g.done
+	g.done <- nil
 }
