@@ -115,7 +115,7 @@ func exceeded(r build.Resource, l Limits) *build.Failure {
 	case build.Memory:
 		return Failure("OutOfMemory", "the build needed more than %d MiB of memory and was stopped: make the package smaller (large literals and generated code cost most)", l.MemoryBytes>>20)
 	case build.Processes:
-		return Failure("TooManyProcesses", "the build started more than %d processes and was stopped", l.PIDs)
+		return Failure("TooManyProcesses", "the build needed more than its limit of %d processes and threads at the same time: let its tools and install scripts start fewer at once (such as make -j 4)", l.PIDs)
 	}
 	return Failure("DiskFull", "the build wrote a file larger than %d MiB and was stopped: look for large embedded or generated data", l.DiskBytes>>20)
 }
