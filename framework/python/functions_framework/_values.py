@@ -59,10 +59,8 @@ class Headers:
             pairs = pairs.items()
         self._pairs = []
         for name, value in pairs or ():
-            if isinstance(value, (list, tuple)):
-                self._pairs.extend((name, str(v)) for v in value)
-            else:
-                self._pairs.append((name, value if isinstance(value, str) else _text(value)))
+            for v in value if isinstance(value, (list, tuple)) else (value,):
+                self._pairs.append((_text(name), _text(v)))
 
     def get(self, name, default=None, type=None):
         name = name.lower()

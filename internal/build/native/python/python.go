@@ -1,0 +1,160 @@
+// Package python builds functions and applications for Python: it installs their dependencies with pip, by the lock file of uv, Poetry or
+// Pipenv where there is one, loads the function once to see that it is there, compiles everything to bytecode, and lays interpreter,
+// framework, dependencies and source into layers.
+//
+// What one build may do to another. Builds run code of the user: source distributions that are built, and the module of the function when it
+// is checked. All of it runs inside the runner's sandbox and can write to the work directory of its own build and the download cache of its own
+// namespace. Installed dependencies are kept for the namespace that installed them only, and put there by this program after the commands
+// that made them have ended.
+package python
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/build/native/lang"
+)
+
+// oldest is the first version of Python that the framework runs on.
+var oldest = version{3, 9}
+
+// Options say what to build with. Tools, Find, Framework and Requirements must be set.
+type Options struct {
+	lang.Tools
+	// Find returns the absolute path of a program of this machine such as "python3" or "uv"; empty when it has none.
+	Find func(name string) string
+	// Framework is the text of the package functions_framework by slash-separated path, and Requirements the pinned requirements of its server.
+	Framework        map[string][]byte
+	Requirements     []byte
+	FrameworkVersion string
+	// Root is the root of the machine whose interpreter goes into images; empty is "/".
+	Root string
+}
+
+// Python builds Python.
+type Python struct {
+	opts   Options
+	fwHash string
+
+	mu    sync.Mutex
+	known map[string]interpreter // by path and change of the program
+	// making keeps builds from making the same shared directory at the same time.
+	making sync.Mutex
+}
+
+var _ lang.Language = (*Python)(nil)
+
+// New prepares the caches and forgets what nobody used for long.
+func New(o Options) (*Python, error) {
+	o.Limits = o.Limits.Complete()
+	if o.Root == "" {
+		o.Root = "/"
+	}
+	p := &Python{opts: o, known: map[string]interpreter{}}
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(o.Framework)) {
+		fmt.Fprintf(h, "%q %d\n%s", name, len(o.Framework[name]), o.Framework[name])
+	}
+	h.Write(o.Requirements)
+	p.fwHash = fmt.Sprintf("%x", h.Sum(nil)[:12])
+	for _, dir := range []string{"packages", "downloads", "interpreters", "frameworks"} {
+		if err := os.MkdirAll(filepath.Join(o.Cache, dir), 0o755); err != nil {
+			return nil, fmt.Errorf("preparing the caches of Python: %w", err)
+		}
+	}
+	return p, lang.Sweep(o.Cache, time.Now(), "packages/*", "downloads/*", "interpreters/*", "frameworks/*")
+}
+
+// Identity implements lang.Language.
+func (p *Python) Identity(ctx context.Context) (string, error) {
+	i, err := p.interpreter(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	return i.Full + " " + i.Program + " " + p.fwHash + " 1", nil
+}
+
+// projectFiles tell a Python project where a build begins.
+var projectFiles = []string{"requirements.txt", "pyproject.toml", "Pipfile", "Pipfile.lock", "poetry.lock", "uv.lock", "setup.py", "setup.cfg"}
+
+// Detect implements lang.Language: there is a file of Python, or of its package managers, where the build begins.
+func (p *Python) Detect(t *lang.Tree, e lang.Env) bool {
+	return slices.ContainsFunc(t.Files, func(f lang.File) bool {
+		rel, in := lang.Below(t.Sub, f.Path)
+		if !in {
+			return false
+		}
+		if e.Source != "" && (rel == e.Source || strings.HasPrefix(rel, e.Source+"/")) && strings.HasSuffix(rel, ".py") {
+			return true
+		}
+		return !strings.Contains(rel, "/") && (strings.HasSuffix(rel, ".py") || slices.Contains(projectFiles, rel))
+	})
+}
+
+// job is one build of a Python source.
+type job struct {
+	*lang.Job
+	python interpreter
+	dir    string // where the build begins, on this machine
+	stdlib string // of this machine's directories: standard library, framework, dependencies (empty without)
+	frame  string
+	deps   dependencies
+	found  found
+}
+
+// Compile implements lang.Language.
+func (p *Python) Compile(ctx context.Context, common *lang.Job) (lang.Program, error) {
+	i, err := p.interpreter(ctx, common.Env.RuntimeVersion)
+	if err != nil {
+		return lang.Program{}, err
+	}
+	if err := checkEnv(common, i); err != nil {
+		return lang.Program{}, err
+	}
+	j := &job{Job: common, python: i, dir: common.Tree.Abs(common.Tree.Sub)}
+	fmt.Fprintf(j.Log, "building with Python %s\n", i.Full)
+	for _, step := range []func(context.Context, *job) error{p.standardLibrary, p.framework, p.install, p.check, p.precompile} {
+		if err := step(ctx, j); err != nil {
+			return lang.Program{}, err
+		}
+	}
+	return p.program(j)
+}
+
+// made returns a directory below the cache, which make fills the first time, in the work directory of a job. A directory that exists
+// is whole, because it gets its name last.
+func (p *Python) made(j *job, name string, fill func(dir string) error) (string, error) {
+	p.making.Lock()
+	defer p.making.Unlock()
+	dir := filepath.Join(p.opts.Cache, filepath.FromSlash(name))
+	if _, err := os.Stat(dir); err == nil {
+		lang.Touch(dir)
+		return dir, nil
+	}
+	tmp := filepath.Join(j.Work, "made", filepath.Base(dir))
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return "", fmt.Errorf("preparing %s: %w", name, err)
+	}
+	if err := fill(tmp); err != nil {
+		return "", err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		return "", fmt.Errorf("keeping %s: %w", name, err)
+	}
+	return dir, nil
+}
+
+// namespace is the part of a build's ID that says whose it is.
+func namespace(r build.Request) string {
+	ns, _, _ := strings.Cut(r.ID, "/")
+	return ns
+}
