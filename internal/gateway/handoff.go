@@ -59,7 +59,6 @@ type handedConn struct {
 	once sync.Once
 	// linger says that the client may still be sending a body that nobody reads.
 	linger atomic.Bool
-	ended  atomic.Bool // by leave
 }
 
 // Read gives what was read before first.
@@ -71,12 +70,8 @@ func (c *handedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes to the client. After the end, what HTTP/2 still has to say (the answer to a ping) is dropped: an error would
-// make net/http close a connection from which the client has not read everything.
+// Write writes to the client.
 func (c *handedConn) Write(p []byte) (int, error) {
-	if c.ended.Load() {
-		return len(p), nil
-	}
 	n, err := c.Conn.Write(p)
 	if c.h2 != nil && c.h2.written(p[:n]) {
 		c.leave()
@@ -85,10 +80,7 @@ func (c *handedConn) Write(p []byte) (int, error) {
 }
 
 // leave lets the client see the end, so that it closes the connection; net/http does so itself a second later.
-func (c *handedConn) leave() {
-	c.ended.Store(true)
-	_ = closeWrite(c.Conn)
-}
+func (c *handedConn) leave() { _ = closeWrite(c.Conn) }
 
 func (c *handedConn) read(p []byte) (int, error) {
 	if c.in.len() == 0 {

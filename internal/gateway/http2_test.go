@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -78,8 +79,11 @@ func TestPingAfterGoAway(t *testing.T) {
 				released = true
 			}
 		case *http2.DataFrame:
+			for i := 0; got == 0 && i < 500; i++ { // before it reads on
+				f.WritePing(false, [8]byte{1})
+				runtime.Gosched()
+			}
 			got += len(frame.Data())
-			f.WritePing(false, [8]byte{1})
 		}
 	}
 	if got != 10000 {
