@@ -19,7 +19,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -54,6 +56,26 @@ func push(ts *testscript.TestScript, neg bool, args []string) {
 	img, err = mutate.ConfigFile(img, config)
 	ts.Check(err)
 	ref, err := name.ParseReference(ts.Getenv("REGISTRY")+"/"+f.Arg(0), name.Insecure)
+	ts.Check(err)
+	ts.Check(remote.Write(ref, img))
+}
+
+// pushModule puts a WebAssembly module into the other registry as an artifact of its own kind: pushmodule NAME FILE.
+func pushModule(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: pushmodule NAME FILE")
+	}
+	code, err := os.ReadFile(ts.MkAbs(args[1]))
+	ts.Check(err)
+	layer := static.NewLayer(code, "application/wasm")
+	img, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), "application/vnd.wasm.config.v0+json"), mutate.Addendum{Layer: layer})
+	ts.Check(err)
+	config, err := img.ConfigFile()
+	ts.Check(err)
+	config.OS, config.Architecture = "wasip1", "wasm"
+	img, err = mutate.ConfigFile(img, config)
+	ts.Check(err)
+	ref, err := name.ParseReference(ts.Getenv("REGISTRY")+"/"+args[0], name.Insecure)
 	ts.Check(err)
 	ts.Check(remote.Write(ref, img))
 }

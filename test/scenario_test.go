@@ -36,6 +36,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"eventually": eventually,
 	"load":       load,
 	"push":       push,
+	"pushmodule": pushModule,
 	"hang":       hang,
 	"stream":     streamCommand,
 	"kubeget":    kubeGet,

@@ -19,7 +19,12 @@ var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs a variable
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := root().ExecuteContext(ctx)
+	var err error
+	if len(os.Args) == 2 && os.Args[1] == wasmWorker { // which needs none of the commands
+		err = serveWasm(ctx)
+	} else {
+		err = root().ExecuteContext(ctx)
+	}
 	stop()
 	if err == nil {
 		return

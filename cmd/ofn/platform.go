@@ -24,8 +24,8 @@ import (
 	"github.com/openfunction/ofn/internal/image"
 	"github.com/openfunction/ofn/internal/image/assemble"
 	"github.com/openfunction/ofn/internal/image/registry"
-	"github.com/openfunction/ofn/internal/instance"
 	"github.com/openfunction/ofn/internal/instance/drivers/sandbox"
+	"github.com/openfunction/ofn/internal/instance/drivers/wasm"
 	"github.com/openfunction/ofn/internal/kubeapi"
 	"github.com/openfunction/ofn/internal/nodeapi"
 	"github.com/openfunction/ofn/internal/route/embedded"
@@ -47,6 +47,7 @@ type platform struct {
 	registry *registry.Registry
 	store    *image.Store
 	driver   *sandbox.Driver
+	wasm     *wasm.Driver
 	builds   *builds
 	copies   *copylog.Store
 	node     *node.Node
@@ -132,6 +133,9 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if err = p.driver.Clean(ctx); err != nil {
 		return fmt.Errorf("cleaning up after an earlier run: %w", err)
 	}
+	if p.wasm, err = p.openWasm(); err != nil {
+		return err
+	}
 	img := images{store: p.store}
 	if img.layers, err = assemble.OpenCache(filepath.Join(s.dataDir, "build", "layers"), time.Now()); err != nil {
 		return err
@@ -142,7 +146,7 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if p.copies, err = copylog.Open(filepath.Join(s.dataDir, "logs"), copylog.Options{Log: p.log}); err != nil {
 		return err
 	}
-	p.node, err = node.New(node.Options{Drivers: map[string]instance.Driver{"": p.driver}, Images: img, Logs: p.copies, Metrics: p.metrics,
+	p.node, err = node.New(node.Options{Drivers: p.runtimes(), Images: img, Logs: p.copies, Metrics: p.metrics,
 		Log: p.log, Timeout: s.requestTimeout, StartTimeout: s.startTimeout, Grace: s.drain})
 	if err != nil {
 		return err
@@ -327,6 +331,9 @@ func (p *platform) close(ctx context.Context) error {
 			p.log.Warn("not every copy ended in time", "err", err)
 		}
 		cancel()
+	}
+	if p.wasm != nil { // its workers run in the sandbox
+		errs = append(errs, p.wasm.Close())
 	}
 	if p.driver != nil {
 		errs = append(errs, p.driver.Close())

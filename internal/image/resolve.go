@@ -62,6 +62,9 @@ func (r record) runConfig() (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	if m, err := r.manifest(); err == nil && isModule(m) {
+		return Config{Entrypoint: []string{"/" + moduleFile}}, nil
+	}
 	out := Config{
 		Entrypoint: f.Config.Entrypoint, Cmd: f.Config.Cmd, Env: f.Config.Env, WorkingDir: f.Config.WorkingDir,
 		User: f.Config.User, Labels: f.Config.Labels, StopSignal: f.Config.StopSignal,
@@ -134,6 +137,7 @@ func (s *Store) pick(r Ref, desc *remote.Descriptor) (v1.Image, error) {
 		return nil, err
 	}
 	var offers []string
+	var module v1.Hash // runs on every machine
 	for _, d := range m.Manifests {
 		if d.Platform == nil || d.Platform.OS == "unknown" { // attestations
 			continue
@@ -141,7 +145,13 @@ func (s *Store) pick(r Ref, desc *remote.Descriptor) (v1.Image, error) {
 		if d.Platform.OS == s.o.OS && d.Platform.Architecture == s.o.Arch && d.MediaType.IsImage() {
 			return index.Image(d.Digest)
 		}
+		if forWasm(d.Platform.Architecture) && d.MediaType.IsImage() {
+			module = d.Digest
+		}
 		offers = append(offers, d.Platform.String())
+	}
+	if module.Hex != "" {
+		return index.Image(module)
 	}
 	return nil, s.mismatch(r, offers)
 }
@@ -194,9 +204,15 @@ func (s *Store) check(r Ref, rec record) error {
 	if err != nil {
 		return err
 	}
+	if isModule(m) {
+		return nil
+	}
 	if len(m.Layers) != len(f.RootFS.DiffIDs) {
 		return &Failure{Reason: InvalidImage, Ref: r.String(), Message: fmt.Sprintf(
 			"%s is not a container image: its manifest has %d layers, its config %d", r, len(m.Layers), len(f.RootFS.DiffIDs))}
+	}
+	if forWasm(f.Architecture) {
+		return nil
 	}
 	if f.OS != "" && f.OS != s.o.OS || f.Architecture != "" && f.Architecture != s.o.Arch {
 		return s.mismatch(r, []string{f.Platform().String()})

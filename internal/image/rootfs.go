@@ -39,7 +39,11 @@ func (s *Store) Root(ctx context.Context, p Pinned, c Credentials) (Rootfs, func
 	if err != nil {
 		return Rootfs{}, nil, err
 	}
-	job := &rooting{s: s, p: p, c: c, diffs: f.RootFS.DiffIDs, dirs: s.layerDirs(f.RootFS.DiffIDs)}
+	job := &rooting{s: s, p: p, c: c, diffs: f.RootFS.DiffIDs}
+	if m, err := rec.manifest(); err == nil && isModule(m) {
+		job.module, job.diffs = true, []v1.Hash{m.Layers[0].Digest}
+	}
+	job.dirs = s.layerDirs(job.diffs)
 	release := s.hold(append(job.dirs, s.flatDir(job.diffs)))
 	layers, err := job.layers(ctx)
 	if err != nil {
@@ -74,6 +78,8 @@ type rooting struct {
 	diffs []v1.Hash
 	dirs  []string
 	img   v1.Image // opened when the first layer is missing
+	// module is whether it is the artifact of a WebAssembly module.
+	module bool
 }
 
 func (j *rooting) layers(ctx context.Context) ([]string, error) {
@@ -157,6 +163,9 @@ func (j *rooting) try(ctx context.Context, dir string, i int, w unpack.Whiteouts
 		return err
 	}
 	defer r.Close()
+	if j.module {
+		return writeModule(dir, r, j.s.o.Limits.Bytes)
+	}
 	if err := j.s.extract(ctx, dir, r, j.diffs[i], w); err != nil {
 		var refused *unpack.Error
 		if errors.As(err, &refused) {

@@ -38,6 +38,8 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 	}
 	if pod.RuntimeClassName != nil {
 		r.RuntimeClass = *pod.RuntimeClassName
+	} else if _, ok := s.Spec.Annotations[v1beta2.AnnotationWasmVariant]; ok {
+		r.RuntimeClass = v1beta2.WasmRuntimeClass
 	}
 	for _, p := range user.Ports {
 		r.H2C = r.H2C || p.Name == "h2c"

@@ -1,0 +1,3 @@
+module github.com/openfunction/ofn/framework/wasm/go
+
+go 1.24

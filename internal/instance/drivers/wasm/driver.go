@@ -1,0 +1,339 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/openfunction/ofn/internal/instance"
+	"github.com/openfunction/ofn/internal/instance/drivers/wasm/wire"
+)
+
+const (
+	programName    = "ofn"
+	compileTimeout = 5 * time.Minute
+	// format changes when what is kept of a module does.
+	format = "1"
+)
+
+// Driver runs WebAssembly modules. It implements instance.Driver.
+type Driver struct {
+	opt      Options
+	modules  *modules
+	cache    cache
+	workers  *workers
+	compiles singleflight.Group
+	ctx      context.Context //nolint:containedctx // ends what no caller waits for, when the driver is closed
+	cancel   context.CancelFunc
+
+	mu      sync.Mutex
+	closed  bool
+	live    map[string]*Instance // nil while starting
+	running sync.WaitGroup       // copies, starts and compilations
+}
+
+var _ instance.Driver = (*Driver)(nil)
+
+// New makes a driver. Workers start when they are needed.
+func New(o Options) (*Driver, error) {
+	o = o.withDefaults()
+	dir, err := filepath.Abs(o.StateDir)
+	if err != nil || o.StateDir == "" || o.Host == nil || o.Program == "" {
+		return nil, errors.Join(errors.New("making a wasm driver: it needs a state directory, a host and a program"), err)
+	}
+	layer, cached := filepath.Join(dir, "worker"), filepath.Join(dir, "compiled")
+	for _, d := range []string{layer, cached} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("making the state directory of the wasm driver: %w", err)
+		}
+	}
+	if err := install(o.Program, filepath.Join(layer, programName)); err != nil {
+		return nil, fmt.Errorf("preparing the worker process: %w", err)
+	}
+	d := &Driver{
+		opt: o, modules: &modules{most: o.ModuleBytes}, cache: cache{dir: cached, tag: compilerTag(), most: o.CacheBytes},
+		workers: &workers{opt: o, layer: layer, live: map[string]*birth{}}, live: map[string]*Instance{},
+	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	return d, nil
+}
+
+// compilerTag names what compiles modules: what another version compiled is of no use.
+func compilerTag() string {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			if dep.Path == "github.com/tetratelabs/wazero" {
+				version = dep.Version
+			}
+		}
+	}
+	return format + "-" + version + "-" + runtime.GOARCH
+}
+
+// install makes the program appear at path: as another name of the same file where that can be, else as a copy.
+func install(program, path string) error {
+	program, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		return err
+	}
+	have, err1 := os.Stat(program)
+	there, err2 := os.Stat(path)
+	if err1 != nil {
+		return err1
+	}
+	if err2 == nil && os.SameFile(have, there) {
+		return nil
+	}
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if have.Mode()&0o005 != 0o005 || os.Link(program, fresh) != nil {
+		if err := copyFile(program, fresh); err != nil {
+			return err
+		}
+	}
+	return os.Rename(fresh, path)
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// Start implements instance.Driver. Errors about the module are an *Error.
+func (d *Driver) Start(ctx context.Context, s instance.Spec) (instance.Instance, error) {
+	began := time.Now()
+	if err := check(s); err != nil {
+		return nil, fmt.Errorf("instance %s: %w", s.ID, err)
+	}
+	if err := d.admit(s.ID); err != nil {
+		return nil, fmt.Errorf("instance %s: %w", s.ID, err)
+	}
+	in, err := d.start(ctx, s, began)
+	if err != nil {
+		d.release(s.ID)
+		return nil, err
+	}
+	d.mu.Lock()
+	d.live[s.ID] = in
+	closed := d.closed
+	d.mu.Unlock()
+	if closed {
+		in.Stop(0)
+	}
+	return in, nil
+}
+
+func check(s instance.Spec) error {
+	ok := len(s.ID) > 0 && len(s.ID) <= 63
+	for _, c := range []byte(s.ID) {
+		ok = ok && (c == '-' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9')
+	}
+	switch {
+	case !ok:
+		return fmt.Errorf("instance id %q: must be 1 to 63 characters of a-z, 0-9 and -", s.ID)
+	case len(s.Layers) == 0:
+		return errors.New("no layers to look for the module in")
+	case s.Limits.MemoryBytes < 0 || s.Limits.CPUMillis < 0 || s.Limits.PIDs < 0:
+		return errors.New("a limit is negative")
+	}
+	return nil
+}
+
+// admit reserves an id.
+func (d *Driver) admit(id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return instance.ErrClosed
+	}
+	if _, taken := d.live[id]; taken {
+		return errors.New("this id is taken by one that runs")
+	}
+	d.live[id] = nil
+	d.running.Add(1)
+	return nil
+}
+
+// release makes an id free again.
+func (d *Driver) release(id string) {
+	d.mu.Lock()
+	delete(d.live, id)
+	d.mu.Unlock()
+	d.running.Done()
+}
+
+func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*Instance, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	m, err := d.modules.find(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.ensure(ctx, m); err != nil {
+		return nil, err
+	}
+	key, limits, idle := d.place(s)
+	p, err := d.workers.enlist(ctx, key, limits)
+	if err != nil {
+		return nil, err
+	}
+	err = p.load(ctx, m.digest, func() ([]byte, compiled, error) { return d.fetch(m) })
+	var in *Instance
+	if err == nil {
+		in, err = d.begin(ctx, p, m, s)
+	}
+	if err != nil {
+		p.leave(idle)
+		return nil, err
+	}
+	in.idle, in.timing = idle, instance.Timing{Prepare: in.asked.Sub(began), Sandbox: time.Since(in.asked)}
+	go in.live()
+	return in, nil
+}
+
+// place says which worker a copy belongs into, what that is limited to, and how long it stays when the copy is gone.
+func (d *Driver) place(s instance.Spec) (key string, l instance.Limits, idle time.Duration) {
+	l = instance.Limits{MemoryBytes: d.opt.WorkerMemory, PIDs: workerPIDs}
+	if s.Limits.CPUMillis == 0 && s.Limits.MemoryBytes <= d.opt.WorkerMemory/2 {
+		return "namespace " + s.Namespace, l, d.opt.Idle
+	}
+	l.CPUMillis = s.Limits.CPUMillis
+	if s.Limits.MemoryBytes > 0 {
+		l.MemoryBytes = s.Limits.MemoryBytes + workerOverhead
+	}
+	return "copy " + s.ID, l, 0
+}
+
+// ensure makes sure that a module is compiled. The compilation goes on when the caller gives up.
+func (d *Driver) ensure(ctx context.Context, m module) error {
+	if _, err := os.Stat(d.cache.path(m.digest)); err == nil {
+		return nil
+	}
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return instance.ErrClosed
+	}
+	d.running.Add(1)
+	d.mu.Unlock()
+	result := d.compiles.DoChan(m.digest, func() (any, error) { return nil, d.compile(m) })
+	done := make(chan error, 1)
+	go func() {
+		defer d.running.Done()
+		done <- (<-result).Err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("compiling the module: %w", context.Cause(ctx))
+	}
+}
+
+func (d *Driver) compile(m module) error {
+	ctx, cancel := context.WithTimeout(d.ctx, compileTimeout)
+	defer cancel()
+	code, err := m.read()
+	if err != nil {
+		return err
+	}
+	c, err := d.workers.compile(ctx, code)
+	if err != nil {
+		return err
+	}
+	return d.cache.put(m.digest, c)
+}
+
+// fetch reads a module and what it was compiled to. When that is damaged it is dropped, and compiled anew at the next start.
+func (d *Driver) fetch(m module) ([]byte, compiled, error) {
+	c, ok := d.cache.get(m.digest)
+	if !ok {
+		return nil, c, errors.Join(errors.New("the compiled module is gone or damaged"), os.Remove(d.cache.path(m.digest)))
+	}
+	code, err := m.read()
+	return code, c, err
+}
+
+// begin has a worker make the copy.
+func (d *Driver) begin(ctx context.Context, p *process, m module, s instance.Spec) (*Instance, error) {
+	start := wire.Start{
+		Module: m.digest, Args: s.Process.Args, Env: withListen(s), Memory: s.Limits.MemoryBytes, Timeout: s.RequestTimeout,
+		Output: d.opt.OutputBytes, Log: d.opt.LogBytes,
+	}
+	for _, f := range s.Files {
+		start.Files = append(start.Files, wire.File{Path: f.Path, Data: f.Data})
+	}
+	body, err := json.Marshal(start)
+	if err != nil {
+		return nil, err
+	}
+	in := &Instance{driver: d, id: s.ID, process: p, log: s.Log, done: make(chan struct{}), asked: time.Now()}
+	life, end := context.WithCancelCause(context.Background())
+	stop := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
+	in.answer, err = p.do(life, "PUT", wire.PathCopies+s.ID, body, nil)
+	if err == nil && !stop() {
+		_ = in.answer.Body.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		end(nil)
+		return nil, err
+	}
+	in.end = end
+	return in, nil
+}
+
+// withListen is the environment with what tells a module about the socket that it is given.
+func withListen(s instance.Spec) []string {
+	env := make([]string, 0, len(s.Process.Env)+1)
+	for _, kv := range s.Process.Env {
+		if !bytes.HasPrefix([]byte(kv), []byte("LISTEN_FDS=")) && !bytes.HasPrefix([]byte(kv), []byte("LISTEN_PID=")) {
+			env = append(env, kv)
+		}
+	}
+	return append(env, "LISTEN_FDS="+strconv.Itoa(1))
+}
+
+// Clean implements instance.Driver. Workers die with the platform; what may remain is a file that was being written.
+func (d *Driver) Clean(context.Context) error { return d.cache.clean() }
+
+// Close implements instance.Driver.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	for _, in := range d.live {
+		if in != nil {
+			in.Stop(0)
+		}
+	}
+	d.mu.Unlock()
+	d.cancel()
+	d.workers.close()
+	d.running.Wait()
+	return nil
+}

@@ -1,0 +1,216 @@
+package guest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// Surroundings are what the instances of one copy have in common.
+type Surroundings struct {
+	Args   []string
+	Env    []string  // "KEY=value"
+	Root   string    // a directory that is the root of its files, to be read only; empty: it has none
+	Log    io.Writer // takes standard error, and standard output where nobody else does; safe for concurrent use
+	Budget *Budget
+	// Share is equal for copies whose instances are initialised to the same: those with equal arguments, environments and files.
+	Share string
+}
+
+// Maker makes instances of a program for one copy. The first instance of a handler is initialised; those after it, of this copy and
+// of others with the same Share, begin with what its memory was then, where that can be.
+type Maker struct {
+	program *Program
+	s       Surroundings
+	config  wazero.ModuleConfig
+	sockets int32 // the first socket descriptor: files come before it
+	shared  *shared
+}
+
+// NewMaker prepares what is the same for all instances.
+func (p *Program) NewMaker(s Surroundings) *Maker {
+	m := &Maker{program: p, s: s, sockets: 3, shared: p.share(s.Share)}
+	m.config = wazero.NewModuleConfig().WithName("").WithArgs(s.Args...).WithStartFunctions().WithStdout(s.Log).WithStderr(s.Log).
+		WithSysWalltime().WithNanotime(p.runtime.nanotime, sys.ClockResolution(1000)).WithOsyield(runtime.Gosched).WithRandSource(rand.Reader)
+	for _, kv := range s.Env {
+		if k, v, ok := strings.Cut(kv, "="); ok && k != "" && !strings.Contains(kv, "\x00") {
+			m.config = m.config.WithEnv(k, v)
+		}
+	}
+	if s.Root != "" {
+		m.config = m.config.WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(s.Root, "/"))
+		m.sockets++
+	}
+	return m
+}
+
+// ErrNoRoom says that the budget does not allow another instance now.
+var ErrNoRoom = errors.New("the memory limit does not allow another instance")
+
+// TrapError says that an instance did what ends it.
+type TrapError struct {
+	// OutOfMemory is set when a growth of its memory was refused before.
+	OutOfMemory bool
+	Cause       error
+}
+
+func (e *TrapError) Error() string {
+	msg := strings.TrimSuffix(e.Cause.Error(), " (recovered by wazero)")
+	if e.OutOfMemory {
+		return "out of memory: its memory may not grow beyond its limit; then: " + msg
+	}
+	return msg
+}
+
+// Unwrap gives the engine's error.
+func (e *TrapError) Unwrap() error { return e.Cause }
+
+// ExitError says that an instance ended itself with a code that is not 0.
+type ExitError struct{ Code uint32 }
+
+func (e *ExitError) Error() string { return fmt.Sprintf("it exited with code %d", e.Code) }
+
+// Instance is one instance of a program. It is used by one goroutine at a time.
+type Instance struct {
+	maker    *Maker
+	module   api.Module
+	memory   *memory
+	sockets  *sockets
+	handle   api.Function
+	exchange *Exchange // of the request that a handler handles
+	open     int       // files it opened and did not close
+}
+
+type instanceKey struct{}
+
+// of is the instance a host function was called by.
+func of(ctx context.Context) *Instance {
+	i, _ := ctx.Value(instanceKey{}).(*Instance)
+	return i
+}
+
+// IO is what a command reads and writes, beyond what its copy gives to all.
+type IO struct {
+	Stdin  io.Reader
+	Stdout io.Writer
+	Env    [][2]string
+}
+
+// Command makes an instance and runs it to its end.
+func (m *Maker) Command(ctx context.Context, io IO) error {
+	config := m.config.WithStdin(io.Stdin).WithStdout(io.Stdout)
+	for _, kv := range io.Env {
+		config = config.WithEnv(kv[0], kv[1])
+	}
+	i, err := m.instantiate(ctx, config, m.program.initial, nil)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	return i.call(ctx, exportStart)
+}
+
+// Serve makes an instance and runs it until it ends, or ctx does. Connections reach it through the listener.
+func (m *Maker) Serve(ctx context.Context, l *Listener) error {
+	i, err := m.instantiate(ctx, m.config, m.program.initial, l)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	return i.call(ctx, exportStart)
+}
+
+// instantiate makes an instance whose memory begins as image says.
+func (m *Maker) instantiate(ctx context.Context, config wazero.ModuleConfig, image *Image, listener *Listener) (i *Instance, err error) {
+	i = &Instance{maker: m, memory: &memory{image: image, budget: m.s.Budget}}
+	i.sockets = newSockets(listener)
+	if listener != nil && m.program.wasiAccept {
+		i.sockets.give(m.sockets)
+	}
+	if need := m.needs(image); need > m.s.Budget.Limit() {
+		return nil, &TooLargeError{Needs: need, Limit: m.s.Budget.Limit()}
+	}
+	ctx = i.context(ctx)
+	ctx = experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(func(_, most uint64) experimental.LinearMemory {
+		if err := i.memory.reserve(most); err != nil {
+			i.memory.base = nil
+		}
+		return i.memory
+	}))
+	ctx = experimental.WithImportResolver(ctx, func(name string) api.Module { return m.program.hosts[name] })
+	defer func() {
+		if problem := recover(); problem != nil { // the engine cannot be told that there is no memory
+			i.memory.Free()
+			if !i.memory.denied {
+				panic(problem)
+			}
+			i, err = nil, ErrNoRoom
+		}
+	}()
+	i.module, err = m.program.runtime.rt.InstantiateModule(ctx, m.program.compiled, config)
+	if err != nil {
+		i.memory.Free()
+		return nil, i.explain(err)
+	}
+	if m.program.Kind == Handler {
+		i.handle = i.module.ExportedFunction(exportHandle)
+		if m.program.httpWasm {
+			i.handle = i.module.ExportedFunction(exportHTTPWasm)
+		}
+	}
+	return i, nil
+}
+
+func (m *Maker) needs(image *Image) int64 {
+	if image == nil {
+		return m.program.Min
+	}
+	return max(m.program.Min, int64(image.size))
+}
+
+// context lets host functions find their instance.
+func (i *Instance) context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, instanceKey{}, i)
+}
+
+// call calls an exported function without parameters and results.
+func (i *Instance) call(ctx context.Context, name string) error {
+	_, err := i.module.ExportedFunction(name).Call(i.context(ctx))
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), i.explain(err))
+	}
+	return i.explain(err)
+}
+
+// explain makes our errors of the engine's.
+func (i *Instance) explain(err error) error {
+	var exit *sys.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit) && exit.ExitCode() == 0:
+		return nil
+	case errors.As(err, &exit):
+		return &ExitError{exit.ExitCode()}
+	}
+	return &TrapError{OutOfMemory: i.memory.denied, Cause: err}
+}
+
+// MemoryDenied is whether the instance was ever refused memory.
+func (i *Instance) MemoryDenied() bool { return i.memory.denied }
+
+// Close ends the instance.
+func (i *Instance) Close() {
+	i.sockets.close()
+	_ = i.module.Close(context.Background())
+	i.memory.Free() // the module did it already unless the instance was ended from outside
+}

@@ -1,0 +1,340 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/openfunction/ofn/internal/instance/drivers/wasm/guest"
+	"github.com/openfunction/ofn/internal/instance/drivers/wasm/wire"
+)
+
+// abortCode is the exit code of a copy that trapped, as a shell tells an aborted process.
+const abortCode = 134
+
+// errStopped is the cause of what ends because its copy does.
+var errStopped = errors.New("the copy is stopped")
+
+// copyOf is one copy of a function.
+type copyOf struct {
+	id       string
+	spec     wire.Start
+	program  *guest.Program
+	maker    *guest.Maker
+	budget   *guest.Budget
+	log      *copyLog
+	root     string // directory of its files; may be empty
+	owner    *worker
+	listener *guest.Listener // of a server
+	pool     *pool           // of the others
+
+	ctx      context.Context //nolint:containedctx // the life of the copy, which no call is
+	cancel   context.CancelCauseFunc
+	stopping chan time.Duration // the grace; holds the shortest asked for
+	busy     atomic.Int64       // nanoseconds that requests ran
+	calls    sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  map[*copyConn]struct{}
+	active int
+	idle   chan struct{} // closed when active is 0 after leaving began
+	ending bool
+}
+
+// newCopy makes a copy and, of a handler, its first instance.
+func (w *worker) newCopy(ctx context.Context, id string, s wire.Start, log *copyLog) (*copyOf, error) {
+	w.mu.Lock()
+	m := w.modules[s.Module]
+	w.mu.Unlock()
+	if m == nil {
+		return nil, fmt.Errorf("module %s was not loaded", s.Module)
+	}
+	c := &copyOf{id: id, spec: s, program: m.program, log: log, owner: w, budget: guest.NewBudget(s.Memory),
+		stopping: make(chan time.Duration, 1), conns: map[*copyConn]struct{}{}, idle: make(chan struct{})}
+	if c.budget.Limit() < m.program.Min {
+		return nil, &guest.TooLargeError{Needs: m.program.Min, Limit: c.budget.Limit()}
+	}
+	if err := c.writeFiles(); err != nil {
+		return nil, errors.Join(err, c.removeFiles())
+	}
+	if m.program.Kind == guest.Handler {
+		s.Env = lasting(s.Env)
+	}
+	c.maker = m.program.NewMaker(guest.Surroundings{Args: s.Args, Env: s.Env, Root: c.root, Log: log, Budget: c.budget, Share: share(s)})
+	if m.program.Kind == guest.Server {
+		c.listener = guest.NewListener()
+	} else {
+		c.pool = newPool()
+	}
+	if m.program.Kind == guest.Handler {
+		if err := c.first(ctx); err != nil {
+			return nil, errors.Join(err, c.removeFiles())
+		}
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.copies[id] != nil {
+		c.pool.close()
+		return nil, errors.Join(fmt.Errorf("copy %s is there already", id), c.removeFiles())
+	}
+	w.copies[id] = c
+	return c, nil
+}
+
+// lasting is the environment without what differs between copies of one function: a handler's memory may come from another copy.
+func lasting(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		return strings.HasPrefix(kv, "HOSTNAME=") || strings.HasPrefix(kv, "POD_NAME=")
+	})
+}
+
+// share identifies what an initialised instance depends on.
+func share(s wire.Start) string {
+	h := sha256.New()
+	_ = json.NewEncoder(h).Encode([]any{s.Args, s.Env, s.Files}) // a hash takes everything
+	return string(h.Sum(nil))
+}
+
+// first makes the instance that proves that the module can be initialised.
+func (c *copyOf) first(ctx context.Context) error {
+	i, err := c.maker.Handler(ctx)
+	if err != nil {
+		return err
+	}
+	c.pool.total++
+	c.pool.put(i, true)
+	return nil
+}
+
+// live is the copy's life. It returns when nothing of it runs.
+func (c *copyOf) live(driver context.Context) wire.Exit {
+	served := make(chan error, 1)
+	if c.listener != nil {
+		c.calls.Go(func() { served <- c.maker.Serve(c.ctx, c.listener) })
+	}
+	var exit wire.Exit
+	select {
+	case <-driver.Done():
+		exit = wire.Exit{Code: -1, Signal: "killed"}
+	case grace := <-c.stopping:
+		exit = c.drain(driver, grace)
+	case err := <-served:
+		exit = c.exit(err)
+	}
+	c.cancel(errStopped)
+	c.cut()
+	c.calls.Wait()
+	c.pool.close()
+	if err := c.removeFiles(); err != nil {
+		c.owner.log.Error("giving back what a copy used", "copy", c.id, "error", err)
+	}
+	return exit
+}
+
+// drain waits for the requests inside. A module that listens cannot be told to end, so that it is ended at once.
+func (c *copyOf) drain(driver context.Context, grace time.Duration) wire.Exit {
+	killed := wire.Exit{Code: -1, Signal: "killed"}
+	if c.listener != nil || grace <= 0 {
+		return killed
+	}
+	idle := c.leave()
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	for {
+		select {
+		case <-idle:
+			return wire.Exit{}
+		case grace = <-c.stopping:
+			t.Reset(grace)
+		case <-t.C:
+			return killed
+		case <-driver.Done():
+			return killed
+		}
+	}
+}
+
+// exit says how a server ended by itself.
+func (c *copyOf) exit(err error) wire.Exit {
+	if err == nil {
+		c.log.line("the module ended by itself")
+		return wire.Exit{}
+	}
+	if e, ok := errors.AsType[*guest.ExitError](err); ok {
+		return wire.Exit{Code: int(e.Code)}
+	}
+	c.log.line("the module trapped: %v", err)
+	e := wire.Exit{Code: abortCode}
+	if trap, ok := errors.AsType[*guest.TrapError](err); ok {
+		e.OutOfMemory = trap.OutOfMemory
+	}
+	return e
+}
+
+// stop asks for the end. A second call can only shorten the grace.
+func (c *copyOf) stop(grace time.Duration) {
+	for {
+		select {
+		case c.stopping <- grace:
+			return
+		default:
+		}
+		select {
+		case earlier := <-c.stopping:
+			grace = min(grace, earlier)
+		default:
+		}
+	}
+}
+
+// leave refuses new requests; the channel is closed when none is left.
+func (c *copyOf) leave() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending = true
+	if c.active == 0 {
+		close(c.idle)
+	}
+	return c.idle
+}
+
+// enter begins a request; false when the copy ends.
+func (c *copyOf) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending {
+		return false
+	}
+	c.active++
+	c.calls.Add(1)
+	return true
+}
+
+func (c *copyOf) exitRequest() {
+	c.mu.Lock()
+	c.active--
+	if c.ending && c.active == 0 {
+		select {
+		case <-c.idle:
+		default:
+			close(c.idle)
+		}
+	}
+	c.mu.Unlock()
+	c.calls.Done()
+}
+
+// cut closes all connections, so that nothing waits for what they bring.
+func (c *copyOf) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending = true
+	for conn := range c.conns {
+		_ = conn.Close()
+	}
+}
+
+func (c *copyOf) tidy() {
+	if c.pool != nil {
+		c.pool.tidy()
+	}
+}
+
+func (c *copyOf) usage() wire.Usage {
+	return wire.Usage{Memory: c.budget.Used(), CPU: time.Duration(c.busy.Load())}
+}
+
+// connect takes a connection over; false when the copy takes none, and it stays the caller's.
+func (c *copyOf) connect(conn net.Conn) bool {
+	if c.listener != nil && !c.listener.Listening() {
+		return false
+	}
+	if wire.Answer(conn, true) != nil || conn.SetDeadline(time.Time{}) != nil {
+		_ = conn.Close()
+		return true
+	}
+	if c.listener != nil {
+		if !c.listener.Deliver(conn) {
+			_ = conn.Close()
+		}
+		return true
+	}
+	own := &copyConn{Conn: conn, to: c}
+	c.mu.Lock()
+	ending := c.ending
+	if !ending {
+		c.conns[own] = struct{}{}
+	}
+	c.mu.Unlock()
+	if ending || !c.owner.toCopy.give(own) {
+		own.gone()
+		_ = conn.Close()
+	}
+	return true
+}
+
+// copyConn is a connection to a copy that we speak HTTP for.
+type copyConn struct {
+	net.Conn
+	to *copyOf
+}
+
+// state is told by the server.
+func (c *copyConn) state(s http.ConnState) {
+	if s == http.StateClosed || s == http.StateHijacked {
+		c.gone()
+	}
+}
+
+func (c *copyConn) gone() {
+	c.to.mu.Lock()
+	defer c.to.mu.Unlock()
+	delete(c.to.conns, c)
+}
+
+// writeFiles puts the files of the copy where the engine can show them to it.
+func (c *copyOf) writeFiles() error {
+	if len(c.spec.Files) == 0 {
+		return nil
+	}
+	dir, err := os.MkdirTemp(c.owner.opt.TempDir, "files-")
+	if err != nil {
+		return fmt.Errorf("making files: %w", err)
+	}
+	c.root = dir
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("making files: %w", err)
+	}
+	defer root.Close()
+	for _, f := range c.spec.Files {
+		name := filepath.FromSlash(path.Clean("/" + f.Path)[1:])
+		if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return fmt.Errorf("making file %s: %w", f.Path, err)
+		}
+		if err := root.WriteFile(name, f.Data, 0o444); err != nil {
+			return fmt.Errorf("making file %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+func (c *copyOf) removeFiles() error {
+	if c.root == "" {
+		return nil
+	}
+	return os.RemoveAll(c.root)
+}
