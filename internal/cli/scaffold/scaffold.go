@@ -28,6 +28,10 @@ func Templates() []Template {
 		{"go-cloudevent", "a Go function that takes CloudEvents"},
 		{"go-openfunction", "a Go function with the OpenFunction context: requests, events and outputs"},
 		{"go-main", "a complete Go program, served as it is"},
+		{"python-http", "a Python function of a request, in the manner of Flask"},
+		{"python-async", "a Python coroutine function of a request"},
+		{"python-cloudevent", "a Python function that takes CloudEvents"},
+		{"python-openfunction", "a Python function with the OpenFunction context: requests, events and outputs"},
 	}
 }
 
