@@ -138,8 +138,9 @@ type PortDialer interface {
 // Executor is implemented by instances in which another command can be run.
 type Executor interface {
 	// Exec runs a command with the environment, directory, user, rights and limits of the instance's own process, and returns
-	// when it has ended; when ctx ends before, it is killed and its error returned. Output, in which standard output and
-	// standard error meet, may be nil.
+	// when it has ended; when ctx ends before, it is killed and its error returned. A command that cannot be executed ends with
+	// code 126 or 127, as in a shell, and why is in its output. Every other error is the platform's and says nothing about the
+	// instance. Output, in which standard output and standard error meet, may be nil.
 	Exec(ctx context.Context, args []string, output io.Writer) (Exit, error)
 }
 

@@ -72,8 +72,11 @@ func (s *suite) execs(t *testing.T) {
 		if exit, _ := run("exit", "9"); exit.Code != 9 {
 			t.Errorf("Exec = %+v", exit)
 		}
-		if _, err := x.Exec(t.Context(), []string{"/no/such"}, nil); err == nil || !strings.Contains(err.Error(), "no such file") {
-			t.Errorf("Exec of nothing: %v", err)
+		for command, want := range map[string]int{"/no/such": 127, "/data/file": 126} {
+			var out buffer
+			if exit, err := x.Exec(t.Context(), []string{command}, &out); err != nil || exit.Code != want || !strings.Contains(out.String(), command) {
+				t.Errorf("Exec of %s = %+v, %v: %q", command, exit, err, out.String())
+			}
 		}
 		if _, err := x.Exec(t.Context(), nil, nil); err == nil {
 			t.Error("Exec without a command")

@@ -183,6 +183,9 @@ func checkHealth(ctx context.Context, dial dialer, service string) error {
 // mostSaid is how much of what a command said goes into a message, in bytes.
 const mostSaid = 1024
 
+// errNotAsked is wrapped by answers that say nothing about the copy, because the platform could not ask it.
+var errNotAsked = errors.New("the probe could not be carried out")
+
 // executes is content when a command inside the copy exits with code 0.
 func executes(args []string) question {
 	return func(ctx context.Context, inst instance.Instance) error {
@@ -193,8 +196,10 @@ func executes(args []string) question {
 		var said bytes.Buffer
 		exit, err := x.Exec(ctx, args, &limitedWriter{to: &said, left: mostSaid})
 		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("%s did not end within the timeout of the probe", args[0])
 		case err != nil:
-			return err
+			return fmt.Errorf("%w: %w", errNotAsked, err)
 		case exit.Code != 0:
 			return fmt.Errorf("%s exited with code %d: %s", args[0], exit.Code, strings.ToValidUTF8(strings.TrimSpace(said.String()), "\uFFFD"))
 		}

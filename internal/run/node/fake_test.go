@@ -167,6 +167,9 @@ func (c *fakeCopy) DialPort(ctx context.Context, port int) (net.Conn, error) {
 
 func (c *fakeCopy) Exec(_ context.Context, args []string, out io.Writer) (instance.Exit, error) {
 	fmt.Fprintln(out, "asked", args[0])
+	if args[0] == "impossible" {
+		return instance.Exit{}, errors.New("no memory for another process")
+	}
 	if c.sick != nil && c.sick.Load() {
 		return instance.Exit{Code: 9}, nil
 	}

@@ -137,6 +137,9 @@ func (p *prober) follow(ctx context.Context, inst instance.Instance, tell func(e
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errNotAsked) {
+			continue // as a kubelet does: it must not be the copy that suffers
+		}
 		if (err == nil) == well {
 			streak = 0
 			continue

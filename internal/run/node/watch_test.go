@@ -70,6 +70,19 @@ func TestLiveness(t *testing.T) {
 	}
 }
 
+func TestProbeThatThePlatformCannotAsk(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.apply(probed(func(c *run.Container) {
+			c.Liveness = &run.Probe{Exec: []string{"impossible"}, Period: time.Second, FailureThreshold: 1}
+		}))
+		time.Sleep(time.Minute)
+		w.expect(run.Ready, 1)
+		if n, _, _ := w.driver.counts(); n != 1 {
+			t.Errorf("%d starts: a copy was ended that nobody could ask", n)
+		}
+	})
+}
+
 func TestLivenessWaitsForItsDelay(t *testing.T) {
 	var sick atomic.Bool
 	bubble(t, func(n int) behaviour {

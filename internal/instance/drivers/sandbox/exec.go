@@ -9,10 +9,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/openfunction/ofn/internal/instance"
+)
+
+// What a shell says of a command that is not a program, or not there.
+const (
+	notExecutable = 126
+	notFound      = 127
 )
 
 const (
@@ -31,6 +38,13 @@ func (i *Instance) Exec(ctx context.Context, args []string, output io.Writer) (i
 		return instance.Exit{}, errors.New("no command to run")
 	}
 	exit, err := i.exec(ctx, args, writer(output))
+	if refused, ok := errors.AsType[*StartError](err); ok && refused.executing() {
+		_, _ = io.WriteString(writer(output), refused.Error()+"\n")
+		if refused.Err == unix.ENOENT {
+			return instance.Exit{Code: notFound, At: time.Now()}, nil
+		}
+		return instance.Exit{Code: notExecutable, At: time.Now()}, nil
+	}
 	if err != nil {
 		return exit, fmt.Errorf("running %s in instance %s: %w", args[0], i.id, err)
 	}

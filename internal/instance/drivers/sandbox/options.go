@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -142,9 +143,11 @@ func (e *StartError) Error() string { return e.Doing + ": " + e.Err.Error() + e.
 // Unwrap gives the error number.
 func (e *StartError) Unwrap() error { return e.Err }
 
+// executing is whether everything went well but for the program itself.
+func (e *StartError) executing() bool { return strings.HasPrefix(e.Doing, "executing") }
+
 func (e *StartError) hint() string {
-	const exec = "executing"
-	if len(e.Doing) < len(exec) || e.Doing[:len(exec)] != exec {
+	if !e.executing() {
 		return ""
 	}
 	switch e.Err {
