@@ -20,7 +20,7 @@ function registrationErrors() {
 }
 
 function register(signature, name, declared, handler) {
-  if (typeof declared === 'function') {
+  if (handler === undefined && (typeof declared !== 'object' || declared === null)) {
     [declared, handler] = [{}, declared];
   } else if (typeof declared === 'string') {
     declared = {path: declared};
