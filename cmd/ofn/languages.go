@@ -7,8 +7,10 @@ import (
 
 	functionsframework "github.com/OpenFunction/functions-framework-go"
 
+	"github.com/openfunction/ofn/framework/nodejs"
 	"github.com/openfunction/ofn/internal/build/native/golang"
 	"github.com/openfunction/ofn/internal/build/native/lang"
+	"github.com/openfunction/ofn/internal/build/native/node"
 )
 
 // languages are what the native builder builds, in the order in which they are asked whether a source is theirs. Each has a
@@ -18,8 +20,13 @@ func languages(tools lang.Tools, goRoot string) ([]lang.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Go: %w", err)
 	}
+	n, err := node.New(node.Options{Tools: within(tools, "node"), Find: program, Framework: nodejs.Files(), FrameworkVersion: version})
+	if err != nil {
+		return nil, fmt.Errorf("preparing to build Node.js: %w", err)
+	}
 	return []lang.Entry{
 		{Name: "Go", Runtimes: []string{"go", "golang"}, Language: g},
+		{Name: "Node.js", Runtimes: []string{"node", "nodejs", "javascript", "typescript"}, Language: n},
 	}, nil
 }
 
