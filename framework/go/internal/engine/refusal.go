@@ -1,9 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 )
@@ -23,20 +23,20 @@ func badRequest(format string, args ...any) *refusal {
 // detail is an error on one line, as the end of a refusal.
 func detail(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// readBody reads the whole body, which the length that the client declared, or the limit, bounds.
+// trusted is how much memory a declared length is given before the bytes arrive.
+const trusted = 256 << 10
+
+// readBody reads the whole body, up to the limit.
 func (c *caller) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	tooLarge := &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request body is larger than %d bytes", c.maxBody)}
 	if r.ContentLength > c.maxBody {
 		return nil, tooLarge
 	}
+	var body bytes.Buffer
 	if r.ContentLength > 0 {
-		body := make([]byte, r.ContentLength)
-		if _, err := io.ReadFull(r.Body, body); err != nil {
-			return nil, badRequest("the request body cannot be read: %s", detail(err))
-		}
-		return body, nil
+		body.Grow(int(min(r.ContentLength, trusted)) + bytes.MinRead)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, c.maxBody))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, c.maxBody))
 	var limit *http.MaxBytesError
 	if errors.As(err, &limit) {
 		return nil, tooLarge
@@ -44,5 +44,5 @@ func (c *caller) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refu
 	if err != nil {
 		return nil, badRequest("the request body cannot be read: %s", detail(err))
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
