@@ -30,11 +30,11 @@ func (i *Instance) Listening() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking where instance %s listens: %w", i.id, err)
 	}
-	four, err := proc.NetTCP() //nolint:staticcheck // asking by netlink needs a socket inside the copy; this needs nothing
+	four, err := proc.NetTCP() // asking by netlink would need a socket inside the copy
 	if err != nil {
 		return nil, fmt.Errorf("looking where instance %s listens: %w", i.id, err)
 	}
-	six, err := proc.NetTCP6() //nolint:staticcheck // as above
+	six, err := proc.NetTCP6()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("looking where instance %s listens: %w", i.id, err)
 	}
