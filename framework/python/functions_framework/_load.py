@@ -70,9 +70,7 @@ def load(file, config):
     except StartError:
         raise
     except BaseException as e:  # a module may also call sys.exit
-        import traceback
-
-        said = "".join(traceback.format_exception_only(type(e), e)).strip()
+        said = "%s: %s" % (type(e).__name__, e)
         raise StartError("%s cannot be loaded: %s" % (os.path.basename(file), said), trace(e)) from None
     return module
 

@@ -77,9 +77,9 @@ func (j *job) judge(said *diagnostics) error {
 	if f := j.found; f.Error != "" {
 		text := f.Error
 		if f.Trace != "" {
-			text += "\n" + strings.TrimSpace(said.rewrite.Replace(f.Trace))
+			text += "\n" + strings.TrimSpace(f.Trace)
 		}
-		return lang.Failure(f.Reason, "%s", text)
+		return lang.Failure(f.Reason, "%s", said.rewrite.Replace(text))
 	}
 	for _, f := range j.found.Functions {
 		where := ""
