@@ -15,7 +15,7 @@ func (a *app) initCommand() *cobra.Command {
 	templates := scaffold.Templates()
 	var list strings.Builder
 	for _, t := range templates {
-		fmt.Fprintf(&list, "\n  %-16s %s", t.Name, t.Summary)
+		fmt.Fprintf(&list, "\n  %-20s %s", t.Name, t.Summary)
 	}
 	var template, name string
 	cmd := &cobra.Command{
