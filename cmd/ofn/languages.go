@@ -8,9 +8,11 @@ import (
 	functionsframework "github.com/OpenFunction/functions-framework-go"
 
 	"github.com/openfunction/ofn/framework/nodejs"
+	pythonframework "github.com/openfunction/ofn/framework/python"
 	"github.com/openfunction/ofn/internal/build/native/golang"
 	"github.com/openfunction/ofn/internal/build/native/lang"
 	"github.com/openfunction/ofn/internal/build/native/node"
+	"github.com/openfunction/ofn/internal/build/native/python"
 )
 
 // languages are what the native builder builds, in the order in which they are asked whether a source is theirs. Each has a
@@ -24,9 +26,15 @@ func languages(tools lang.Tools, goRoot string) ([]lang.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Node.js: %w", err)
 	}
+	p, err := python.New(python.Options{Tools: within(tools, "python"), Find: program, Framework: pythonframework.Source(),
+		Requirements: pythonframework.Requirements(), FrameworkVersion: version})
+	if err != nil {
+		return nil, fmt.Errorf("preparing to build Python: %w", err)
+	}
 	return []lang.Entry{
 		{Name: "Go", Runtimes: []string{"go", "golang"}, Language: g},
 		{Name: "Node.js", Runtimes: []string{"node", "nodejs", "javascript", "typescript"}, Language: n},
+		{Name: "Python", Runtimes: []string{"python"}, Language: p},
 	}, nil
 }
 
