@@ -169,6 +169,8 @@ func condition(name string) (bool, error) {
 	case "git":
 		_, err := exec.LookPath("git")
 		return err == nil, nil
+	case "npm": // its registry answers
+		return exec.Command("npm", "ping").Run() == nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }

@@ -124,7 +124,7 @@ func (w *words) line(s string) {
 	}
 }
 
-var noise = regexp.MustCompile(`(?m)^.*(A complete log of this run|npm (warn|WARN|notice)|npm (error|ERR!)\s*$|/_logs/|npm (error|ERR!) gyp info).*\n?`)
+var noise = regexp.MustCompile(`(?m)^.*(A complete log of this run|npm (warn|WARN|notice)|npm (error|ERR!)\s*$|/_logs/|npm (error|ERR!) (gyp info|Log files)|gyp (info|http) ).*\n?`)
 
 // explainInstall says why dependencies could not be had. Package managers have no exit codes for it, so the reason goes by their words, which
 // are shown in any case.
