@@ -13,24 +13,25 @@ import (
 
 // call is one request that net/http received; the counterpart of exchange.
 type call struct {
-	h       *httpSide
-	w       http.ResponseWriter
-	r       *http.Request
-	ctx     context.Context // ends with the client or at the deadline
-	client  *client
-	path    string // escaped
-	body    *watchedBody
-	upgrade string // the protocol an HTTP/1.1 client wants to change to
-	pump    callPump
-	entry   *entry
-	backend *backend
-	h2c     bool
-	queued  time.Duration
-	cold    bool
-	retry   bool // a copy broke off before it answered, and another may be asked
-	broken  int  // copies that broke off
-	code    int
-	begun   bool // the client may have seen a part of the answer
+	h        *httpSide
+	w        http.ResponseWriter
+	r        *http.Request
+	ctx      context.Context // ends with the client or at the deadline
+	client   *client
+	path     string // escaped
+	body     *watchedBody
+	upgrade  string // the protocol an HTTP/1.1 client wants to change to
+	pump     callPump
+	entry    *entry
+	backend  *backend
+	h2c      bool
+	queued   time.Duration
+	function string // that answered, as the copy says
+	cold     bool
+	retry    bool // a copy broke off before it answered, and another may be asked
+	broken   int  // copies that broke off
+	code     int
+	begun    bool // the client may have seen a part of the answer
 }
 
 type httpHeader http.Header
@@ -62,6 +63,10 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d := e.rule.filters.Redirect; d != nil {
 		w.Header().Set("Location", e.location(d, from.scheme, a.host, a.path, a.query))
 		w.WriteHeader(d.code())
+		return
+	}
+	if e.reserved(a.path) {
+		h.refuse(w, errReserved)
 		return
 	}
 	b := e.rule.pick()
@@ -119,7 +124,11 @@ func (c *call) run() (brokeOff bool) {
 	c.body = watchBody(c.w, c.r)
 	c.upgrade = upgradeOf(c.r)
 	defer func() {
-		c.h.s.g.opt.Metrics.Request(c.backend.label, c.code, time.Since(started), c.queued, c.cold)
+		took := time.Since(started)
+		c.h.s.g.opt.Metrics.Request(c.backend.label, c.code, took, c.queued, c.cold)
+		if c.function != "" {
+			c.h.s.g.opt.Metrics.Function(c.backend.label, c.function, c.code, took)
+		}
 	}()
 	err := c.attempts()
 	if c.r.ProtoMajor == 1 && c.body.unfinished() {

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // fields gives each header field of the request as the copy gets it, but for those that frame the message.
@@ -49,6 +51,8 @@ func (c *call) passes(id fieldID, seen *seenFields) bool {
 		return c.traced()
 	case hTracestate:
 		return keepsTracestate(len(c.r.Header["Traceparent"]), c.traced(), c.h.s.g.opt.NoTrace)
+	case hTimeoutMs:
+		seen.timeout = parseTimeout([]byte(c.r.Header.Get(timeoutField)))
 	case hDate, hIdempotencyKey:
 		return true
 	}
@@ -69,6 +73,10 @@ func (c *call) forwarded(give func(name, value string), seen *seenFields) {
 	}
 	if !seen.host {
 		give("X-Forwarded-Host", c.r.Host)
+	}
+	deadline, _ := c.ctx.Deadline()
+	if left := timeLeft(deadline, time.Now(), seen.timeout); left > 0 {
+		give(timeoutField, strconv.FormatInt(left, 10))
 	}
 	var room [128]byte
 	give("Forwarded", string(appendForwardedElement(room[:0], &c.client.peer, c.r.Host)))

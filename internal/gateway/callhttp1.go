@@ -125,6 +125,7 @@ func (c *call) answerHead(u *upstream) error {
 			return badAnswer("it switches protocols without having been asked to")
 		case p.code >= 200 || p.code == http.StatusSwitchingProtocols:
 			u.in.skip(len(p.raw))
+			c.function = p.function()
 			return nil
 		case p.code != http.StatusContinue && c.r.ProtoAtLeast(1, 1):
 			h := c.w.Header()

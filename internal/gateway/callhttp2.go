@@ -26,6 +26,7 @@ func (c *call) overHTTP2(ep *activator.Endpoint) error {
 		return err
 	}
 	defer resp.Body.Close()
+	c.function = resp.Header.Get(functionField)
 	h := c.w.Header()
 	for name, values := range resp.Header {
 		if id := identify([]byte(name)); id == other || !hopByHop(id) || id == hContentLength && c.keepsLength(resp) {

@@ -48,6 +48,9 @@ var (
 	errExpect        = &problem{code: http.StatusExpectationFailed, text: "the only expectation known here is 100-continue", reason: "malformed"}
 )
 
+// errReserved hides the paths that a framework keeps for the platform.
+var errReserved = &problem{code: http.StatusNotFound, text: "not found", reason: "reserved"}
+
 // Why a connection was interrupted.
 var (
 	errIdle       = errors.New("the connection was idle too long")

@@ -24,6 +24,8 @@ type exchange struct {
 	entry    *entry
 	backend  *backend
 	started  time.Time
+	deadline time.Time // zero is none
+	function string    // that answered, as the copy says
 	queued   time.Duration
 	cold     bool
 	small    []byte // the whole request body, when it came with the head
@@ -49,6 +51,9 @@ func (c *conn) serveRequest() bool {
 	if d := e.rule.filters.Redirect; d != nil {
 		c.in.skip(len(q.raw))
 		return c.redirect(d.code(), e.location(d, c.peer.scheme, a.host, a.path, a.query))
+	}
+	if e.reserved(a.path) {
+		return c.refuse(errReserved)
 	}
 	b := e.rule.pick()
 	if b == nil {
@@ -78,7 +83,11 @@ func (c *conn) forward(e *entry, b *backend, timeout time.Duration) bool {
 		c.x.small = c.in.bytes()[:q.length]
 	}
 	c.phase.Store(int32(phaseRequest))
-	c.set(alarmPhase, c.s.g.timeout(e.rule.timeout, timeout))
+	timeout = c.s.g.timeout(e.rule.timeout, timeout)
+	if timeout > 0 {
+		c.x.deadline = c.x.started.Add(timeout)
+	}
+	c.set(alarmPhase, timeout)
 	c.watch.Store(c.s.clock.in(0))
 	pooled := writeBuffers.Get().(*[]byte)
 	c.out = (*pooled)[:0]
@@ -214,6 +223,7 @@ func (c *conn) answerHead(u *upstream) error {
 		}
 		if p.code >= 200 || p.code == http.StatusSwitchingProtocols {
 			u.in.skip(len(p.raw))
+			c.x.function = p.function()
 			return nil
 		}
 		if c.req.minor == 1 && (p.code != http.StatusContinue || c.req.expect) {
@@ -249,7 +259,11 @@ func (c *conn) conclude(err error) bool {
 		c.s.g.opt.Log.Debug("a request failed", "revision", x.backend.label, "code", p.code, "error", err)
 		keep = c.answerAfterBody(p)
 	}
-	c.s.g.opt.Metrics.Request(x.backend.label, x.code, time.Since(x.started), x.queued, x.cold)
+	took := time.Since(x.started)
+	c.s.g.opt.Metrics.Request(x.backend.label, x.code, took, x.queued, x.cold)
+	if x.function != "" {
+		c.s.g.opt.Metrics.Function(x.backend.label, x.function, x.code, took)
+	}
 	return keep
 }
 

@@ -23,6 +23,8 @@ const (
 	hTracestate
 	hDate
 	hIdempotencyKey
+	hTimeoutMs // how long the caller waits: see timeoutField
+	hFunction  // which function of an application answered
 )
 
 type knownField struct {
@@ -31,7 +33,7 @@ type knownField struct {
 }
 
 // knownFields is indexed by the length of the name.
-var knownFields = [20][]knownField{
+var knownFields = [26][]knownField{
 	2:  {{"te", hTE}},
 	4:  {{"host", hHost}, {"date", hDate}},
 	6:  {{"expect", hExpect}},
@@ -45,6 +47,8 @@ var knownFields = [20][]knownField{
 	17: {{"transfer-encoding", hTransferEncoding}, {"x-forwarded-proto", hForwardedProto}, {"x-idempotency-key", hIdempotencyKey}},
 	18: {{"proxy-authenticate", hHopByHop}},
 	19: {{"proxy-authorization", hHopByHop}},
+	23: {{"x-openfunction-function", hFunction}},
+	25: {{"x-openfunction-timeout-ms", hTimeoutMs}},
 }
 
 func identify(name []byte) fieldID {

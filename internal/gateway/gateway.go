@@ -59,7 +59,9 @@ type Metrics interface {
 	// Request is called at the end of each request that reached a revision ("namespace/name"). code is what the client got,
 	// 499 when it left before; took is the whole time, queued the part spent waiting for a copy, cold whether there was none.
 	Request(revision string, code int, took, queued time.Duration, cold bool)
-	// Refused is called for requests that reached no revision; reason is one word: malformed, slow, no-route, no-backend.
+	// Function is called beside Request where the copy said which of its functions answered. The name is the copy's own, of any form.
+	Function(revision, function string, code int, took time.Duration)
+	// Refused is called for requests that reached no revision; reason is one word: malformed, slow, no-route, no-backend, reserved.
 	Refused(reason string, code int)
 	// Connections is called with 1 and -1 as client connections come and go.
 	Connections(delta int)
@@ -68,6 +70,7 @@ type Metrics interface {
 type noMetrics struct{}
 
 func (noMetrics) Request(string, int, time.Duration, time.Duration, bool) {}
+func (noMetrics) Function(string, string, int, time.Duration)             {}
 func (noMetrics) Refused(string, int)                                     {}
 func (noMetrics) Connections(int)                                         {}
 

@@ -168,11 +168,12 @@ func (r *running) url(path string) string { return "http://" + r.addr + path }
 
 // recorder is a Metrics that remembers.
 type recorder struct {
-	mu       sync.Mutex
-	requests []string
-	refused  []string
-	cold     int
-	open     int
+	mu        sync.Mutex
+	requests  []string
+	refused   []string
+	functions []string
+	cold      int
+	open      int
 }
 
 func (m *recorder) Request(rev string, code int, _, _ time.Duration, cold bool) {
@@ -182,6 +183,12 @@ func (m *recorder) Request(rev string, code int, _, _ time.Duration, cold bool) 
 	if cold {
 		m.cold++
 	}
+}
+
+func (m *recorder) Function(rev, function string, code int, _ time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.functions = append(m.functions, rev+" "+function+" "+strconv.Itoa(code))
 }
 
 func (m *recorder) Refused(reason string, code int) {

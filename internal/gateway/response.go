@@ -105,6 +105,16 @@ func (p *response) field(f *field) error {
 	return nil
 }
 
+// function is the name of the function that answered, where the copy gives one.
+func (p *response) function() string {
+	for i := range p.fields {
+		if p.fields[i].id == hFunction {
+			return string(p.content(&p.fields[i]))
+		}
+	}
+	return ""
+}
+
 func (p *response) option(t []byte) {
 	switch {
 	case equalFold(t, "close"):

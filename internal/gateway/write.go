@@ -61,7 +61,10 @@ func bodyExpected(method string) bool {
 }
 
 // seenFields notes what the client sent of what the gateway may add.
-type seenFields struct{ proto, host bool }
+type seenFields struct {
+	proto, host bool
+	timeout     int64 // milliseconds; 0 is none
+}
 
 // passes decides about the fields that mean something to the gateway.
 func (c *conn) passes(f *field, seen *seenFields) bool {
@@ -81,13 +84,16 @@ func (c *conn) passes(f *field, seen *seenFields) bool {
 		return keepsTracestate(c.req.traces, c.req.traced, c.s.g.opt.NoTrace)
 	case hExpect:
 		return c.req.expect
+	case hTimeoutMs:
+		seen.timeout = parseTimeout(c.req.content(f))
+		return false
 	case hDate, hIdempotencyKey:
 		return true
 	}
 	return false
 }
 
-// appendForwarded tells the copy who asked, and under which name.
+// appendForwarded tells the copy who asked, under which name, and how long the answer is waited for.
 func (c *conn) appendForwarded(out []byte, seen *seenFields) []byte {
 	out = appendField(out, "X-Forwarded-For", c.peer.ip)
 	if !seen.proto {
@@ -95,6 +101,10 @@ func (c *conn) appendForwarded(out []byte, seen *seenFields) []byte {
 	}
 	if !seen.host {
 		out = appendField(out, "X-Forwarded-Host", str(c.req.host))
+	}
+	if left := timeLeft(c.x.deadline, time.Now(), seen.timeout); left > 0 {
+		out = append(out, timeoutField+": "...)
+		out = append(strconv.AppendInt(out, left, 10), "\r\n"...)
 	}
 	out = append(out, "Forwarded: "...)
 	out = appendForwardedElement(out, &c.peer, str(c.req.host))
@@ -197,7 +207,7 @@ func (p *response) appendUpgrade(out []byte) []byte {
 // hopByHop tells the fields that concern one connection only, or are written anew.
 func hopByHop(id fieldID) bool {
 	switch id {
-	case hContentLength, hTransferEncoding, hConnection, hUpgrade, hTE, hHopByHop:
+	case hContentLength, hTransferEncoding, hConnection, hUpgrade, hTE, hHopByHop, hFunction:
 		return true
 	}
 	return false

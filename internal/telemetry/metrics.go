@@ -29,6 +29,7 @@ type Metrics struct {
 	exits     *prometheus.CounterVec
 	builds    *prometheus.CounterVec
 	buildTime prometheus.Histogram
+	functions functions
 
 	refused     *prometheus.CounterVec
 	connections prometheus.Gauge
@@ -41,6 +42,7 @@ type revision struct {
 	namespace, name  string
 	duration, queued prometheus.Observer
 	codes            sync.Map // status code -> prometheus.Counter
+	names            names
 }
 
 // fine are histogram bounds in seconds from 100 µs to 60 s.
@@ -68,13 +70,15 @@ func New(version string) *Metrics {
 		buildTime: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ofn_build_duration_seconds",
 			Help: "How long builds took.", Buckets: []float64{.1, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}}),
 	}
+	m.functions = newFunctions()
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ofn_gateway_refused_requests_total",
-		Help: "Requests that reached no revision: malformed, slow, no-route, no-backend."}, []string{"reason", "code"})
+		Help: "Requests that reached no revision: malformed, slow, no-route, no-backend, reserved."}, []string{"reason", "code"})
 	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{Name: "ofn_gateway_connections", Help: "Client connections open."})
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "ofn_build_info", Help: "1, with the version of this binary.",
 		ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.queued, m.starts, m.phases, m.exits, m.builds, m.buildTime, m.refused, m.connections, info,
+		m.functions.requests, m.functions.duration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -141,7 +145,7 @@ func (m *Metrics) Forget(rev string) {
 	m.revisions.Delete(rev)
 	namespace, name, _ := strings.Cut(rev, "/")
 	labels := prometheus.Labels{"namespace": namespace, "revision": name}
-	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{m.requests, m.duration, m.queued, m.starts, m.phases, m.exits} {
+	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{m.requests, m.duration, m.queued, m.starts, m.phases, m.exits, m.functions.requests, m.functions.duration} {
 		v.DeletePartialMatch(labels)
 	}
 }
