@@ -72,6 +72,11 @@ func TestContract(t *testing.T) {
 						t.Errorf("the client says %q: the copy sees %q, want at most %d", said, body, most)
 					}
 				}
+				g.stop() // what was answered is counted before the end
+				if err := <-g.done; err != nil {
+					t.Error(err)
+				}
+				g.done <- nil
 				m.mu.Lock()
 				defer m.mu.Unlock()
 				if len(m.functions) != 7 || slices.ContainsFunc(m.functions, func(s string) bool { return s != "default/rev orders 200" }) {
