@@ -1,6 +1,6 @@
 'use strict';
 
-const {randomBytes} = require('node:crypto');
+const {randomHex} = require('./random');
 
 const tracePattern = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/;
 
@@ -47,7 +47,7 @@ class Call {
   get requestId() {
     if (this.#requestId === undefined) {
       const given = this.req.headers['x-request-id'];
-      this.#requestId = given && /^[\x21-\x7e]{1,128}$/.test(given) ? given : this.traceId ?? randomBytes(16).toString('hex');
+      this.#requestId = given && /^[\x21-\x7e]{1,128}$/.test(given) ? given : this.traceId ?? randomHex(16);
     }
     return this.#requestId;
   }

@@ -1,6 +1,6 @@
 'use strict';
 
-const {randomUUID} = require('node:crypto');
+const {randomUUID} = require('./random');
 const {BodyError, readBody} = require('./body');
 const {CloudEvent, modeOf, parseOne, fromBatch, toBinary, toJSON, isObject} = require('./cloudevent');
 const {HttpError, answer, logFailure, named, errorIdHeader, statusHeader} = require('./failure');

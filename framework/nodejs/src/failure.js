@@ -1,6 +1,6 @@
 'use strict';
 
-const {randomBytes} = require('node:crypto');
+const {randomHex} = require('./random');
 const {write, callFields} = require('./log');
 
 const errorIdHeader = 'X-OpenFunction-Error-Id';
@@ -59,7 +59,7 @@ function describe(cause) {
 
 /** Log a failure of a call and return its id. kind is "crash" or "error"; the latter is logged without a stack. */
 function logFailure(call, cause, kind) {
-  const id = randomBytes(8).toString('hex');
+  const id = randomHex(8);
   const fields = {id, ...callFields(call)};
   if (call.method) {
     fields.method = call.method;
