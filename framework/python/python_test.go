@@ -109,7 +109,7 @@ func TestConformance(t *testing.T) {
 			}
 			conformance.Run(t, conformance.Target{
 				Features: conformance.Features{ListenFD: true, Deadline: true, Logger: true, Typed: true, Replies: true, OpenFunction: true, Plugins: true,
-					Events: true, Legacy: true, Multi: true, Loads: true, Specialise: true, Source: target},
+					Send: true, Events: true, Legacy: true, Multi: true, Loads: true, Specialise: true, Source: target},
 				Command: func(_ testing.TB, fixture string) conformance.Command {
 					c := conformance.Command{Args: []string{python, "-m", "functions_framework"}, Env: []string{"PYTHONPATH=" + path, "PYTHONPYCACHEPREFIX=" + compiled}}
 					if fixture == "generic" {

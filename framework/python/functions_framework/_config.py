@@ -22,6 +22,8 @@ class Config:
         self.grace = self._grace()
         self.level = self._level()
         self.max_body = self._number("OFN_MAX_BODY", 64 << 20)
+        if self.max_body == 0:
+            raise StartError("OFN_MAX_BODY is '0': it must be a number of bytes, 1 or more")
         self.concurrency = self._number("OFN_CONCURRENCY", 0)
         self.workers = self._number("OFN_WORKERS", 1) or 1
         self.threads = self._number("OFN_THREADS", 0) or min(self.concurrency or 40, 256)
@@ -31,7 +33,7 @@ class Config:
     def port(self, of_context):
         """The TCP port; of_context is what the function's context says, or empty."""
         text = of_context or self.environ.get("PORT") or "8080"
-        if not re.fullmatch("[0-9]{1,5}", text) or not 0 <= int(text) < 65536:
+        if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
             raise StartError("PORT is %r: it must be a number from 1 to 65535" % text)
         return int(text)
 
@@ -44,7 +46,7 @@ class Config:
     def _grace(self):
         text = self.environ.get("OFN_GRACE") or "30s"
         match = re.fullmatch("([0-9]{1,9})(ms|s|m)", text)
-        if match is None:
+        if match is None or int(match.group(1)) == 0:
             raise StartError("OFN_GRACE is %r: it must be digits and a unit, such as 25s, 500ms or 1m" % text)
         return int(match.group(1)) * _UNITS[match.group(2)]
 

@@ -60,10 +60,13 @@ def _batch(body):
     values = _loads(body, "the batch is not a JSON array of CloudEvents: %s")
     if not isinstance(values, list):
         raise EventError(400, "the batch is not a JSON array of CloudEvents: it is %s" % _type(values))
+    events = []
     for i, value in enumerate(values, 1):
+        subject = "CloudEvent %d of %d" % (i, len(values))
         if not isinstance(value, dict):
-            raise EventError(400, "CloudEvent %d of %d is not a JSON object: it is %s" % (i, len(values), _type(value)))
-    return [_from_json(value, "CloudEvent %d of %d" % (i, len(values))) for i, value in enumerate(values, 1)]
+            raise EventError(400, "%s is not a JSON object: it is %s" % (subject, _type(value)))
+        events.append(_from_json(value, subject))
+    return events
 
 
 def _loads(body, text):
@@ -102,10 +105,12 @@ def _unescape(value):
 def _from_json(value, subject):
     attributes = {k: v for k, v in value.items() if k not in ("data", "data_base64") and v is not None}
     _check(attributes, subject)
-    content_type = attributes.get("datacontenttype")
     if "data_base64" not in value:
         data = value.get("data")
+        if data is not None:
+            attributes.setdefault("datacontenttype", "application/json")
         return CloudEvent(attributes, data)
+    content_type = attributes.get("datacontenttype")
     import base64
 
     text = value["data_base64"]

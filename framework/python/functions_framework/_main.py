@@ -96,35 +96,31 @@ class Process:
             cut = reactor.run()
         else:
             cut = self._beside(app, reactor)
-        if cut:
-            _log.line(40, "function server ended", error="%d calls were cut off at the end of the grace period of %g s" % (cut, self.config.grace))
+        self._told_of_cut(cut)
         return 1 if cut else 0
 
     def _beside(self, app, reactor):
-        """Runs the reactor in a thread of its own."""
-        import threading
-
-        result = []
-
-        def run(stop):
-            try:
-                result.append(reactor.run())
-            finally:
-                stop()
-
+        """Serves an application that needs the main thread."""
         if hasattr(app, "main_thread"):
-            return app.main_thread(run, result)
+            return app.main_thread(reactor)
         from functions_framework._server.loop import Loop
 
         app.loop = Loop()
         loop = app.loop.loop
         for endpoint in app.applications:
             loop.run_until_complete(self._startup(endpoint))
-        threading.Thread(target=run, args=(lambda: loop.call_soon_threadsafe(loop.stop),), daemon=True, name="reactor").start()
-        loop.run_forever()
+        cut = app.loop.serve(reactor, self._leave)
         for endpoint in app.applications:
             loop.run_until_complete(endpoint.lifespan.shutdown())
-        return result[0] if result else 1
+        return cut
+
+    def _leave(self, cut):
+        self._told_of_cut(cut)
+        leave(1)
+
+    def _told_of_cut(self, cut):
+        if cut:
+            _log.line(40, "function server ended", error="%d calls were cut off at the end of the grace period of %g s" % (cut, self.config.grace))
 
     @staticmethod
     async def _startup(endpoint):

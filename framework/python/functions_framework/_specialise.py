@@ -28,8 +28,17 @@ class Waiting(App):
         ex.endpoint = self._door
         self.threads.submit(ex)
 
-    def main_thread(self, run, result):
-        threading.Thread(target=run, args=(lambda: self._jobs.put(None),), daemon=True, name="reactor").start()
+    def main_thread(self, reactor):
+        """Serves by a reactor in a thread of its own. Returns the number of calls that were cut off."""
+        result = []
+
+        def run():
+            try:
+                result.append(reactor.run())
+            finally:
+                self._jobs.put(None)
+
+        threading.Thread(target=run, daemon=True, name="reactor").start()
         job = self._jobs.get()
         if job is None:
             return result[0] if result else 1

@@ -14,14 +14,14 @@ class BadRequest(Exception):
 class Request:
     """One request. Everything but method, path and headers is worked out when it is asked for."""
 
-    __slots__ = ("method", "raw_path", "_target", "_raw", "view_args", "_body", "_headers", "_cache", "remote_addr", "scheme", "call")
+    __slots__ = ("method", "raw_path", "_target", "_raw", "view_args", "_body", "_headers", "_cache", "remote_addr", "scheme", "call", "pieces")
 
     def __init__(self, method="GET", target="/", headers=(), body=b"", view_args=None):
         """body is bytes, or a function that returns a file to read from. headers are pairs of bytes or text."""
         self.method, self._target, self._raw, self._body = method, target, headers, body
         self.raw_path = target.split("?", 1)[0]
         self.view_args = view_args or {}
-        self._headers, self._cache, self.call = None, None, None
+        self._headers, self._cache, self.call, self.pieces = None, None, None, None
         self.remote_addr, self.scheme = None, "http"
 
     @property
@@ -114,6 +114,14 @@ class Request:
         if "data" in (self._cache or ()) or isinstance(self._body, bytes):
             return self._once("stream", lambda: io.BytesIO(self.get_data()))
         return self._once("stream", self._body)
+
+    async def iterate(self):
+        """The body in pieces, for coroutine functions: the only way to one that is larger than a function takes into memory."""
+        if self.pieces is None:
+            yield self.get_data()
+            return
+        async for piece in self.pieces:
+            yield piece
 
     def get_data(self, cache=True, as_text=False, parse_form_data=False):
         data = self._once("data", lambda: self._body if isinstance(self._body, bytes) else self.stream.read())

@@ -56,7 +56,10 @@ async def httpSlow(request):
 
 
 async def httpSize(request):
-    return "%d\n" % len(request.data)
+    size = 0
+    async for piece in request.iterate():
+        size += len(piece)
+    return "%d\n" % size
 
 
 async def httpRaise(request):
@@ -105,7 +108,7 @@ async def eventEcho(event):
 
 
 async def eventMake(event):
-    return CloudEvent({"type": "made", "source": '/made/é %"', "id": event["id"], "note": "a b", "datacontenttype": "application/json"},
+    return CloudEvent({"type": "made", "source": "/made", "subject": 'é %"', "id": event["id"], "note": "a b", "datacontenttype": "application/json"},
                       {"z": 1, "a": "<é>"})
 
 
@@ -117,8 +120,8 @@ async def eventRaise(event):
 
 @dataclass
 class Greeting:
-    name: str
-    count: int
+    name: str = ""
+    count: int = 0
 
 
 async def typed(value: Greeting):
@@ -175,3 +178,11 @@ class Two(Printing):
 
 async def ofRetry(ctx, data):
     return FunctionOut(500, None, None, {"retry": "true"} if b"again" in data else {})
+
+
+async def ofSend(ctx, data):
+    import json
+
+    value = json.loads(data)
+    ctx.send(value["output"], value["data"])
+    return "sent\n"

@@ -109,7 +109,7 @@ def eventEcho(event):
 
 
 def eventMake(event):
-    return CloudEvent({"type": "made", "source": '/made/é %"', "id": event["id"], "note": "a b", "datacontenttype": "application/json"},
+    return CloudEvent({"type": "made", "source": "/made", "subject": 'é %"', "id": event["id"], "note": "a b", "datacontenttype": "application/json"},
                       {"z": 1, "a": "<é>"})
 
 
@@ -121,8 +121,8 @@ def eventRaise(event):
 
 @dataclass
 class Greeting:
-    name: str
-    count: int
+    name: str = ""
+    count: int = 0
 
 
 def typed(value: Greeting):
@@ -179,3 +179,11 @@ class Two(Printing):
 
 def ofRetry(ctx, data):
     return FunctionOut(500, None, None, {"retry": "true"} if b"again" in data else {})
+
+
+def ofSend(ctx, data):
+    import json
+
+    value = json.loads(data)
+    ctx.send(value["output"], value["data"])
+    return "sent\n"

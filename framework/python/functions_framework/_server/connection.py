@@ -33,6 +33,7 @@ class Exchange:
         self.length, self.chunked, self.probe, self.expects = 0, False, None, False
         self.chunks, self.buffered, self.complete = [], 0, False
         self.keep_alive, self.old = True, False
+        self.method = None  # until the header is complete
         self.started = self.ended = self.streaming = self.bodiless = False
         self.endpoint = self.view_args = self.call = self.on_gone = None
 
@@ -87,14 +88,14 @@ class Exchange:
 class Connection:
     """A client's connection. Its methods on_* are called by the parser."""
 
-    __slots__ = ("reactor", "sock", "fd", "parser", "building", "ready", "current", "busy", "parked", "gone", "closing", "deadline", "head_size", "peer")
+    __slots__ = ("reactor", "sock", "fd", "parser", "building", "ready", "current", "busy", "parked", "gone", "closing", "deadline", "head_size", "unfinished", "peer")
 
     def __init__(self, reactor, sock, peer):
         self.reactor, self.sock, self.fd, self.peer = reactor, sock, sock.fileno(), peer
         self.parser = HttpRequestParser(self)
         self.building, self.ready, self.current = None, deque(), None
         self.busy = self.parked = self.gone = self.closing = False
-        self.deadline, self.head_size = 0.0, 0
+        self.deadline, self.head_size, self.unfinished = 0.0, 0, 0
 
     # -- parsing
 
@@ -110,7 +111,7 @@ class Connection:
                     return None
 
     def on_message_begin(self):
-        self.building, self.head_size = Exchange(self), 0
+        self.building, self.head_size, self.unfinished = Exchange(self), 0, 0
 
     def on_url(self, url):
         self.building.raw_target += url

@@ -24,7 +24,7 @@ class Reactor:
     def __init__(self, listener, dispatch, grace):
         """dispatch(ex) is called for each request that no reserved path answers; it gives ex to a runner or answers it by reply."""
         self.listener, self.dispatch, self.grace = listener, dispatch, grace
-        self.draining, self.cut = False, 0
+        self.draining, self._sweeps = False, 0.0
         self.connections = {}
         self._epoll = select.epoll()
         self._wake, self._waker = socket.socketpair()
@@ -59,28 +59,44 @@ class Reactor:
 
     def run(self):
         """Serves. Returns the number of calls that were cut off."""
+        self.begin()
+        while not self.over():
+            self.step(self._patience())
+        return self.cut()
+
+    def begin(self):
         self._wake.setblocking(False)
         self.listener.setblocking(False)
         self._epoll.register(self._wake.fileno(), READ)
         if not self.draining:
             self._listen(True)
-        sweep = time.monotonic() + SWEEP
-        while self._end is None or (self.connections and time.monotonic() < self._end):
-            events = self._epoll.poll(self._patience())
-            now = time.monotonic()
-            for fd, _ in events:
-                conn = self.connections.get(fd)
-                if conn is not None:
-                    self._readable(conn, now)
-                elif fd == self._wake.fileno():
-                    self._run_calls()
-                elif self._listening:
-                    self._accept(now)
-            if now >= sweep:
-                self._sweep(now)
-                sweep = now + SWEEP
-        self.cut = sum(1 for c in self.connections.values() if c.busy)
-        return self.cut
+        self._sweeps = time.monotonic() + SWEEP
+
+    def fileno(self):
+        """A descriptor that is readable when step has something to do."""
+        return self._epoll.fileno()
+
+    def over(self):
+        return self._end is not None and not (self.connections and time.monotonic() < self._end)
+
+    def cut(self):
+        return sum(1 for c in self.connections.values() if c.busy)
+
+    def step(self, timeout):
+        """Waits at most timeout seconds, -1 without end, and does what there is to do."""
+        events = self._epoll.poll(timeout)
+        now = time.monotonic()
+        for fd, _ in events:
+            conn = self.connections.get(fd)
+            if conn is not None:
+                self._readable(conn, now)
+            elif fd == self._wake.fileno():
+                self._run_calls()
+            elif self._listening:
+                self._accept(now)
+        if now >= self._sweeps:
+            self._sweep(now)
+            self._sweeps = now + SWEEP
 
     def _patience(self):
         if self._end is not None:
@@ -154,6 +170,10 @@ class Reactor:
             conn.feed(data)
         except HttpParserError as e:
             return self._refuse(conn, e)
+        if conn.building is not None and conn.building.method is None:
+            conn.unfinished += len(data)  # the parser tells of whole fields only
+            if conn.unfinished > MAX_HEAD:
+                return self._refuse(conn, None)
         return self._next(conn, now)
 
     def _peek(self, conn):
@@ -218,7 +238,7 @@ class Reactor:
         ex.conn.finish(ex)
 
     def _refuse(self, conn, why):
-        large = conn.head_size > MAX_HEAD
+        large = max(conn.head_size, conn.unfinished) > MAX_HEAD
         headers, body = plain("the header is larger than %d bytes" % MAX_HEAD if large else "the request is not HTTP: %s" % why)
         ex = conn.building
         if ex is None or ex.started:
