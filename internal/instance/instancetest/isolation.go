@@ -16,6 +16,10 @@ import (
 )
 
 func (s *suite) surroundings(t *testing.T) {
+	if s.Module {
+		s.moduleSurroundings(t)
+		return
+	}
 	secret := "s3cret\x00binary"
 	upper := t.TempDir()
 	if err := os.WriteFile(filepath.Join(upper, "top"), []byte("upper layer"), 0o644); err != nil {
@@ -67,6 +71,36 @@ func (s *suite) surroundings(t *testing.T) {
 		if own != "" && own != "/" && strings.Contains(env, own) {
 			t.Errorf("the platform's environment leaks: %q", env)
 		}
+	}
+}
+
+// moduleSurroundings are what a module has: its environment and the files it was given, which it cannot change.
+func (s *suite) moduleSurroundings(t *testing.T) {
+	secret := "s3cret\x00binary"
+	in := s.serve(t, func(sp *instance.Spec) {
+		sp.Process.Env = append(sp.Process.Env, "GREETING=good day")
+		sp.Files = []instance.File{{Path: "/etc/secret/key", Data: []byte(secret)}, {Path: "/etc/empty"}}
+	})
+	until(t, func() error {
+		c, err := in.Dial(t.Context())
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	if got := must(t, in, "read", "/etc/secret/key"); got != secret {
+		t.Errorf("the file is %q", got)
+	}
+	if env := "\n" + must(t, in, "env") + "\n"; !strings.Contains(env, "\nGREETING=good day\n") {
+		t.Errorf("the environment is %q", env)
+	}
+	refused(t, in, "write", "/etc/secret/key", "x")
+	refused(t, in, "write", "/x", "x")
+	if got := must(t, in, "list", "/"); got != "etc" {
+		t.Errorf("the root has %q", got)
+	}
+	for _, f := range []string{"/etc/passwd", "/proc/self/environ", "/../../../etc/passwd", "/data/file"} {
+		refused(t, in, "read", f)
 	}
 }
 
@@ -227,6 +261,28 @@ func (s *suite) privileges(t *testing.T) {
 	}
 }
 
+// moduleLimits: a module that may not grow ends itself, and is told as out of memory.
+func (s *suite) moduleLimits(t *testing.T) {
+	limit := func(sp *instance.Spec) { sp.Limits.MemoryBytes = 32 << 20 }
+	in := s.serve(t, limit)
+	until(t, func() error { _, err := ask(t, in, "alloc", "4"); return err })
+	u, err := in.Usage()
+	if err != nil || u.MemoryBytes < 4<<20 || u.MemoryBytes > 32<<20 {
+		t.Errorf("Usage = %+v, %v", u, err)
+	}
+	if _, err := ask(t, in, "alloc", "64"); err == nil {
+		t.Error("64 MiB were allocated within a limit of 32")
+	}
+	if e := ended(t, in); !e.OutOfMemory || e.Requested {
+		t.Errorf("Exit = %+v, want out of memory", e)
+	}
+	spec := s.spec("serve")
+	spec.Limits.MemoryBytes = 64 << 10
+	if _, err := s.driver.Start(t.Context(), spec); err == nil {
+		t.Error("a module started with less memory than it needs")
+	}
+}
+
 func (s *suite) limits(t *testing.T) {
 	if s.Unlimited {
 		_, err := s.driver.Start(t.Context(), func() instance.Spec {
@@ -240,6 +296,10 @@ func (s *suite) limits(t *testing.T) {
 		return
 	}
 	with := func(l instance.Limits) func(*instance.Spec) { return func(sp *instance.Spec) { sp.Limits = l } }
+	if s.Module {
+		s.moduleLimits(t)
+		return
+	}
 	t.Run("memory", func(t *testing.T) {
 		in := s.serve(t, with(instance.Limits{MemoryBytes: 32 << 20}))
 		if _, err := ask(t, in, "alloc", "64"); err == nil {

@@ -98,6 +98,7 @@ func (s *suite) life(t *testing.T) {
 }
 
 func (s *suite) stops(t *testing.T) {
+	s.notOfModules(t, true)
 	t.Run("graceful", func(t *testing.T) {
 		spec, log := s.spec("graceful"), &buffer{}
 		spec.Log = log
@@ -154,6 +155,7 @@ func (s *suite) refusals(t *testing.T) {
 		"a directory as file": func(sp *instance.Spec) { sp.Files = []instance.File{{Path: "/data/file/x", Data: []byte("x")}} },
 	} {
 		t.Run(name, func(t *testing.T) {
+			s.notOfModules(t, name == "a file over a dir" || name == "a directory as file")
 			spec := s.spec("serve")
 			change(&spec)
 			in, err := s.driver.Start(t.Context(), spec)

@@ -29,6 +29,9 @@ type Options struct {
 	Unlimited bool
 	// OneUser is set where a copy can only run as one user and cannot give files to others.
 	OneUser bool
+	// Module is set where what runs is a WebAssembly module: it has no processes, users and signals, and no files but those it is
+	// given. Layer must then have a probe of its kind.
+	Module bool
 	// Layer is what BuildProbe made; empty has it made.
 	Layer string
 }
@@ -56,7 +59,18 @@ func Run(t *testing.T, o Options) {
 		{"life", (*suite).life}, {"refusals", (*suite).refusals}, {"surroundings", (*suite).surroundings},
 		{"isolation", (*suite).isolation}, {"limits", (*suite).limits}, {"exec", (*suite).execs}, {"many", (*suite).many}, {"close", (*suite).close},
 	} {
-		t.Run(g.name, func(t *testing.T) { g.run(s, t) })
+		t.Run(g.name, func(t *testing.T) {
+			s.notOfModules(t, g.name == "isolation" || g.name == "exec")
+			g.run(s, t)
+		})
+	}
+}
+
+// notOfModules skips what a WebAssembly module does not have.
+func (s *suite) notOfModules(t *testing.T, it bool) {
+	t.Helper()
+	if s.Module && it {
+		t.Skip("a WebAssembly module has nothing of the kind")
 	}
 }
 

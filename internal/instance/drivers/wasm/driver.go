@@ -282,7 +282,7 @@ func (d *Driver) fetch(m module) ([]byte, compiled, error) {
 // begin has a worker make the copy.
 func (d *Driver) begin(ctx context.Context, p *process, m module, s instance.Spec) (*Instance, error) {
 	start := wire.Start{
-		Module: m.digest, Args: s.Process.Args, Env: withListen(s), Memory: s.Limits.MemoryBytes, Timeout: s.RequestTimeout,
+		Module: m.digest, Args: s.Process.Args, Env: withListen(s), Memory: s.Limits.MemoryBytes, Timeout: s.RequestTimeout, Early: s.Listen.Activation,
 		Output: d.opt.OutputBytes, Log: d.opt.LogBytes,
 	}
 	for _, f := range s.Files {

@@ -93,7 +93,7 @@ func (i *hosted) Stop(time.Duration) {
 func newDriver(t testing.TB, change func(*wasm.Options)) (*wasm.Driver, *host) {
 	t.Helper()
 	h := &host{t: t, dir: t.TempDir()}
-	o := wasm.Options{StateDir: t.TempDir(), Host: h, Program: "/proc/self/exe"}
+	o := wasm.Options{StateDir: guests.state, Host: h, Program: "/proc/self/exe"}
 	if change != nil {
 		change(&o)
 	}

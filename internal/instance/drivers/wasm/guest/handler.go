@@ -31,10 +31,21 @@ type Exchange struct {
 	web    webState
 }
 
-// HandlerError is a handler's own word that it failed.
-type HandlerError struct{ Code int32 }
+// HandlerError is a failure after which the instance can be used again: the handler's own word, or what is wrong with its response.
+type HandlerError struct {
+	Code int32
+	Err  error // what is wrong with the response; may be nil
+}
 
-func (e *HandlerError) Error() string { return fmt.Sprintf("the handler failed with code %d", e.Code) }
+func (e *HandlerError) Error() string {
+	if e.Err != nil {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("the handler failed with code %d", e.Code)
+}
+
+// Unwrap gives what is wrong with the response.
+func (e *HandlerError) Unwrap() error { return e.Err }
 
 // Handle has one request handled. After an error other than *HandlerError the instance must not be used again.
 func (i *Instance) Handle(ctx context.Context, x *Exchange) error {
@@ -47,10 +58,11 @@ func (i *Instance) Handle(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return i.failure(ctx, err)
 	}
-	if len(results) > 0 && int32(results[0]) != 0 {
-		return &HandlerError{int32(results[0])}
+	var code int32
+	if len(results) > 0 {
+		code = int32(results[0])
 	}
-	return x.finish()
+	return x.finish(code)
 }
 
 // failure explains an error of a call, with the context's cause when that ended it.
@@ -59,17 +71,20 @@ func (i *Instance) failure(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), i.explain(err))
 	}
 	if err = i.explain(err); err == nil {
-		err = &ExitError{0} // an instance that has exited cannot be called again
+		err = &ExitError{} // an instance that has exited cannot be called again
 	}
 	return err
 }
 
-// finish begins an empty response when the handler has not.
-func (x *Exchange) finish() error {
+// finish begins an empty response when the handler has not, unless it failed.
+func (x *Exchange) finish(code int32) error {
+	if code != 0 || x.failed != nil {
+		return &HandlerError{code, x.failed}
+	}
 	if !x.Answered {
 		x.begin(http.StatusOK)
 	}
-	return x.failed
+	return nil
 }
 
 func (x *Exchange) begin(code int) {
@@ -119,9 +134,7 @@ func requestHead(x *Exchange, mem api.Memory, s []uint64) int32 {
 func headOf(r *http.Request) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.URL.RequestURI(), r.Host)
-	if r.ContentLength > 0 {
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", r.ContentLength)
-	} else if r.ContentLength < 0 {
+	if r.ContentLength < 0 {
 		b.WriteString("Transfer-Encoding: chunked\r\n") // says that there is a body; what is read of it is plain
 	}
 	_ = r.Header.Write(&b)

@@ -33,10 +33,10 @@ func (i *Instance) handleHTTPWasm(ctx context.Context, x *Exchange) error {
 		http.NotFound(x.Writer, x.Request)
 		x.Answered = true
 	}
-	if !x.Answered {
+	if !x.Answered && x.failed == nil {
 		x.begin(x.web.status)
 	}
-	return x.failed
+	return x.finish(0)
 }
 
 // webLong is a call that returns an i64, webVoid one that returns nothing.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -32,6 +34,7 @@ type Maker struct {
 	program *Program
 	s       Surroundings
 	config  wazero.ModuleConfig
+	env     []string
 	sockets int32 // the first socket descriptor: files come before it
 	shared  *shared
 }
@@ -42,15 +45,29 @@ func (p *Program) NewMaker(s Surroundings) *Maker {
 	m.config = wazero.NewModuleConfig().WithName("").WithArgs(s.Args...).WithStartFunctions().WithStdout(s.Log).WithStderr(s.Log).
 		WithSysWalltime().WithNanotime(p.runtime.nanotime, sys.ClockResolution(1000)).WithOsyield(runtime.Gosched).WithRandSource(rand.Reader)
 	for _, kv := range s.Env {
-		if k, v, ok := strings.Cut(kv, "="); ok && k != "" && !strings.Contains(kv, "\x00") {
-			m.config = m.config.WithEnv(k, v)
+		if k, _, ok := strings.Cut(kv, "="); ok && k != "" && !strings.Contains(kv, "\x00") {
+			m.env = append(m.env, kv)
 		}
 	}
+	m.env = slices.Clip(m.env)
+	files := wazero.NewFSConfig()
 	if s.Root != "" {
-		m.config = m.config.WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(s.Root, "/"))
+		files = files.WithReadOnlyDirMount(s.Root, "/")
 		m.sockets++
 	}
+	if p.Kind == Server && p.wasiAccept { // the engine must not give the descriptor of the socket to a file
+		files = files.WithFSMount(noFiles{}, "/dev/listener")
+	}
+	m.config = m.config.WithFSConfig(files)
 	return m
+}
+
+// noFiles is a file system without files.
+type noFiles struct{}
+
+// Open implements fs.FS.
+func (noFiles) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
 // ErrNoRoom says that the budget does not allow another instance now.
@@ -75,9 +92,18 @@ func (e *TrapError) Error() string {
 func (e *TrapError) Unwrap() error { return e.Cause }
 
 // ExitError says that an instance ended itself with a code that is not 0.
-type ExitError struct{ Code uint32 }
+type ExitError struct {
+	Code uint32
+	// OutOfMemory is set when a growth of its memory was refused before.
+	OutOfMemory bool
+}
 
-func (e *ExitError) Error() string { return fmt.Sprintf("it exited with code %d", e.Code) }
+func (e *ExitError) Error() string {
+	if e.OutOfMemory {
+		return fmt.Sprintf("out of memory: its memory may not grow beyond its limit; then it exited with code %d", e.Code)
+	}
+	return fmt.Sprintf("it exited with code %d", e.Code)
+}
 
 // Instance is one instance of a program. It is used by one goroutine at a time.
 type Instance struct {
@@ -85,6 +111,7 @@ type Instance struct {
 	module   api.Module
 	memory   *memory
 	sockets  *sockets
+	env      []string
 	handle   api.Function
 	exchange *Exchange // of the request that a handler handles
 	open     int       // files it opened and did not close
@@ -102,20 +129,18 @@ func of(ctx context.Context) *Instance {
 type IO struct {
 	Stdin  io.Reader
 	Stdout io.Writer
-	Env    [][2]string
+	Env    []string // "KEY=value"
 }
 
 // Command makes an instance and runs it to its end.
 func (m *Maker) Command(ctx context.Context, io IO) error {
 	config := m.config.WithStdin(io.Stdin).WithStdout(io.Stdout)
-	for _, kv := range io.Env {
-		config = config.WithEnv(kv[0], kv[1])
-	}
 	i, err := m.instantiate(ctx, config, m.program.initial, nil)
 	if err != nil {
 		return err
 	}
 	defer i.Close()
+	i.env = append(m.env, io.Env...) // m.env has no room of its own
 	return i.call(ctx, exportStart)
 }
 
@@ -131,7 +156,7 @@ func (m *Maker) Serve(ctx context.Context, l *Listener) error {
 
 // instantiate makes an instance whose memory begins as image says.
 func (m *Maker) instantiate(ctx context.Context, config wazero.ModuleConfig, image *Image, listener *Listener) (i *Instance, err error) {
-	i = &Instance{maker: m, memory: &memory{image: image, budget: m.s.Budget}}
+	i = &Instance{maker: m, env: m.env, memory: &memory{image: image, budget: m.s.Budget}}
 	i.sockets = newSockets(listener)
 	if listener != nil && m.program.wasiAccept {
 		i.sockets.give(m.sockets)
@@ -200,13 +225,17 @@ func (i *Instance) explain(err error) error {
 	case errors.As(err, &exit) && exit.ExitCode() == 0:
 		return nil
 	case errors.As(err, &exit):
-		return &ExitError{exit.ExitCode()}
+		return &ExitError{exit.ExitCode(), i.memory.denied}
 	}
 	return &TrapError{OutOfMemory: i.memory.denied, Cause: err}
 }
 
-// MemoryDenied is whether the instance was ever refused memory.
-func (i *Instance) MemoryDenied() bool { return i.memory.denied }
+// OutOfMemory is whether an error is that of an instance that was refused memory.
+func OutOfMemory(err error) bool {
+	trap, trapped := errors.AsType[*TrapError](err)
+	exit, exited := errors.AsType[*ExitError](err)
+	return trapped && trap.OutOfMemory || exited && exit.OutOfMemory
+}
 
 // Close ends the instance.
 func (i *Instance) Close() {

@@ -93,7 +93,7 @@ func (m *Maker) initError(err error) error {
 		return err
 	}
 	reason := ReasonInit
-	if trap, ok := errors.AsType[*TrapError](err); ok && trap.OutOfMemory {
+	if OutOfMemory(err) {
 		reason = ReasonMemory
 	}
 	return &ModuleError{reason, fmt.Sprintf("the module failed while it was initialised (%s): %v", exportInitialize, err)}

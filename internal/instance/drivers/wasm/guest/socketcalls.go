@@ -137,6 +137,7 @@ func accept(ctx context.Context, i *Instance, mem api.Memory, s []uint64) errno 
 }
 
 func (i *Instance) accept(ctx context.Context, now, nonblocking bool) (int32, errno) {
+	i.sockets.listener.listen(i.sockets.changed)
 	select {
 	case c := <-i.sockets.listener.queue:
 		return i.sockets.attach(c, nonblocking)

@@ -19,19 +19,22 @@ type Listener struct {
 
 	mu      sync.Mutex
 	open    bool // the module listens
+	early   bool // connections may come before it does
 	closed  bool
 	changed chan struct{} // of the instance's sockets
 }
 
-// NewListener makes one without an instance.
-func NewListener() *Listener { return &Listener{queue: make(chan net.Conn, backlog)} }
+// NewListener makes one without an instance. With early, connections may wait for the module to listen.
+func NewListener(early bool) *Listener {
+	return &Listener{queue: make(chan net.Conn, backlog), early: early}
+}
 
 // Deliver hands a connection to the module. It is false when the module does not listen, or too many wait; the connection then
 // stays the caller's.
 func (l *Listener) Deliver(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.open || l.closed {
+	if !l.open && !l.early || l.closed {
 		return false
 	}
 	select {
@@ -39,22 +42,24 @@ func (l *Listener) Deliver(c net.Conn) bool {
 	default:
 		return false
 	}
-	signal(l.changed)
+	if l.changed != nil {
+		signal(l.changed)
+	}
 	return true
 }
 
-// Listening is whether the module listens.
+// Listening is whether connections are taken.
 func (l *Listener) Listening() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.open && !l.closed
+	return (l.open || l.early) && !l.closed
 }
 
 // listen opens it.
 func (l *Listener) listen(changed chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open, l.changed = true, changed
+	l.open, l.changed = true, changed // again and again, which changes nothing
 }
 
 // close refuses new connections and drops those that wait.
@@ -102,10 +107,10 @@ func newSockets(l *Listener) *sockets {
 	return &sockets{next: firstSocket, listener: l, changed: make(chan struct{}, 1)}
 }
 
-// give makes the listener descriptor fd, from the beginning, as modules of plain WASI expect it.
+// give makes the listener descriptor fd, from the beginning, as modules of plain WASI expect it. The module listens as soon as it
+// cares for it.
 func (s *sockets) give(fd int32) {
 	s.table = map[int32]*socket{fd: {listening: true, given: true}}
-	s.listener.listen(s.changed)
 }
 
 func (s *sockets) has(fd int32) bool {
@@ -151,6 +156,7 @@ func (s *sockets) ready(fd int32, read bool) (ready bool, bytes int) {
 	case k == nil:
 		return true, 0
 	case k.listening:
+		s.listener.listen(s.changed)
 		return read && len(s.listener.queue) > 0, 0
 	case k.stream == nil:
 		return true, 0 // an error awaits

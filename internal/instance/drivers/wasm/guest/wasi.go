@@ -88,6 +88,9 @@ func wasiFunctions(ctx context.Context, rt wazero.Runtime) (map[string]hostFunc,
 	for name, f := range socketFunctions() {
 		all[name] = f
 	}
+	for name, f := range map[string]hostCall{"environ_sizes_get": environmentSizes, "environ_get": environment} {
+		all[name] = hostFunc{call: f, params: all[name].params, results: all[name].results}
+	}
 	return all, nil
 }
 
@@ -118,6 +121,32 @@ func (f counted) Call(ctx context.Context, mod api.Module, stack []uint64) {
 	if i := of(ctx); i != nil && stack[0] == 0 {
 		i.open += f.by
 	}
+}
+
+// The environment is ours because the engine's configuration is slow to extend for each request, and shares memory when two do it
+// at the same time.
+
+func environmentSizes(_ context.Context, i *Instance, mem api.Memory, s []uint64) errno {
+	size := 0
+	for _, kv := range i.env {
+		size += len(kv) + 1
+	}
+	if !mem.WriteUint32Le(uint32(s[0]), uint32(len(i.env))) || !mem.WriteUint32Le(uint32(s[1]), uint32(size)) {
+		return errFault
+	}
+	return success
+}
+
+func environment(_ context.Context, i *Instance, mem api.Memory, s []uint64) errno {
+	list, at := uint32(s[0]), uint32(s[1])
+	for _, kv := range i.env {
+		if !mem.WriteUint32Le(list, at) || !mem.WriteString(at, kv) || !mem.WriteByte(at+uint32(len(kv)), 0) {
+			return errFault
+		}
+		list += 4
+		at += uint32(len(kv)) + 1
+	}
+	return success
 }
 
 // narrow makes numbers of 32 bits of what is on the stack, whose upper halves mean nothing.

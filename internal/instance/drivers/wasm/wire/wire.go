@@ -97,6 +97,8 @@ type Start struct {
 	Args   []string `json:"args"`
 	Env    []string `json:"env"`
 	Files  []File   `json:"files,omitempty"`
+	// Early lets connections wait until the module listens, which are otherwise refused before.
+	Early bool `json:"early,omitempty"`
 	// Memory bounds all instances of the copy together, in bytes; 0 is what the worker has.
 	Memory int64 `json:"memory"`
 	// Timeout bounds one request; 0 is none.

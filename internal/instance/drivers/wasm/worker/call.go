@@ -35,6 +35,7 @@ func call(w http.ResponseWriter, r *http.Request) {
 		t := time.AfterFunc(c.spec.Timeout, func() { cancel(errTimeout) })
 		defer t.Stop()
 	}
+	_ = http.NewResponseController(w).EnableFullDuplex() // a function may answer while it reads
 	began := time.Now()
 	out := &limited{ResponseWriter: w, left: c.spec.Output, cancel: cancel}
 	var err error
@@ -101,7 +102,7 @@ func (c *copyOf) failed(out *limited, r *http.Request, err error) {
 		code, message = http.StatusServiceUnavailable, "the copy of the function was stopped"
 	case errors.Is(err, guest.ErrNoRoom):
 		message = "the function has not enough memory"
-	case errors.As(err, &trap) && trap.OutOfMemory:
+	case guest.OutOfMemory(err):
 		message = "the function ran out of memory"
 		err = fmt.Errorf("%w; its limit is %d MiB: raise resources.limits.memory", err, c.budget.Limit()>>20)
 	case errors.As(err, &trap):

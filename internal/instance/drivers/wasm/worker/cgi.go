@@ -17,21 +17,21 @@ const maxHead = 64 << 10
 
 // cgiEnv is what RFC 3875 says about a request, beyond what is the same for all. The header Proxy is left out, which programs
 // would take for their own configuration.
-func cgiEnv(r *http.Request) [][2]string {
+func cgiEnv(r *http.Request) []string {
 	host, port, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host, port = r.Host, "80"
 	}
-	env := [][2]string{
-		{"GATEWAY_INTERFACE", "CGI/1.1"}, {"SERVER_SOFTWARE", "ofn"}, {"SERVER_PROTOCOL", r.Proto}, {"SERVER_NAME", host}, {"SERVER_PORT", port},
-		{"REQUEST_METHOD", r.Method}, {"REQUEST_URI", r.URL.RequestURI()}, {"SCRIPT_NAME", ""}, {"PATH_INFO", r.URL.Path},
-		{"QUERY_STRING", r.URL.RawQuery}, {"REMOTE_ADDR", remote(r)}, {"HTTP_HOST", r.Host},
+	env := []string{
+		"GATEWAY_INTERFACE=CGI/1.1", "SERVER_SOFTWARE=ofn", "SERVER_PROTOCOL=" + r.Proto, "SERVER_NAME=" + host, "SERVER_PORT=" + port,
+		"REQUEST_METHOD=" + r.Method, "REQUEST_URI=" + r.URL.RequestURI(), "SCRIPT_NAME=", "PATH_INFO=" + strings.ReplaceAll(r.URL.Path, "\x00", ""),
+		"QUERY_STRING=" + r.URL.RawQuery, "REMOTE_ADDR=" + remote(r), "HTTP_HOST=" + r.Host,
 	}
 	if r.ContentLength >= 0 && (r.ContentLength > 0 || r.Method == http.MethodPost || r.Method == http.MethodPut) {
-		env = append(env, [2]string{"CONTENT_LENGTH", strconv.FormatInt(r.ContentLength, 10)})
+		env = append(env, "CONTENT_LENGTH="+strconv.FormatInt(r.ContentLength, 10))
 	}
 	if t := r.Header.Get("Content-Type"); t != "" {
-		env = append(env, [2]string{"CONTENT_TYPE", t})
+		env = append(env, "CONTENT_TYPE="+t)
 	}
 	for name, values := range r.Header {
 		if name == "Proxy" || name == "Content-Type" || name == "Content-Length" || strings.Contains(name, "_") {
@@ -42,7 +42,7 @@ func cgiEnv(r *http.Request) [][2]string {
 			separator = "; "
 		}
 		value := strings.ReplaceAll(strings.Join(values, separator), "\x00", "")
-		env = append(env, [2]string{"HTTP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")), value})
+		env = append(env, "HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"="+value)
 	}
 	return env
 }
@@ -70,11 +70,8 @@ func (c *cgiResponse) Write(p []byte) (int, error) {
 		return c.to.Write(p)
 	}
 	c.head = append(c.head, p...)
-	if end := headEnd(c.head); end >= 0 {
+	if end, decided := scanHead(c.head); decided {
 		return len(p), c.begin(end)
-	}
-	if !couldBeHead(c.head) || len(c.head) > maxHead {
-		return len(p), c.begin(0)
 	}
 	return len(p), nil
 }
@@ -87,34 +84,23 @@ func (c *cgiResponse) finish() error {
 	return c.begin(0)
 }
 
-// headEnd is where the body begins when all header lines are there; -1 when not.
-func headEnd(b []byte) int {
+// scanHead looks through the first lines as far as they are there. Once it is decided, end is where the body begins after header
+// lines, or 0 when these are none.
+func scanHead(b []byte) (end int, decided bool) {
 	for at := 0; ; {
 		n := bytes.IndexByte(b[at:], '\n')
-		if n < 0 {
-			return -1
+		if n < 0 || at+n >= maxHead {
+			return 0, len(b) > maxHead
 		}
 		line := bytes.TrimSuffix(b[at:at+n], []byte("\r"))
 		at += n + 1
 		if len(line) == 0 {
-			return at
+			return at, true
 		}
-	}
-}
-
-// couldBeHead is whether the whole lines there are may be header lines.
-func couldBeHead(b []byte) bool {
-	for {
-		n := bytes.IndexByte(b, '\n')
-		if n < 0 {
-			return len(b) <= maxHead
-		}
-		line := bytes.TrimSuffix(b[:n], []byte("\r"))
 		name, _, ok := bytes.Cut(line, []byte(":"))
 		if !ok || len(name) == 0 || bytes.ContainsAny(name, " \t\"<>{}[]()@,;\\/?=") {
-			return false
+			return 0, true
 		}
-		b = b[n+1:]
 	}
 }
 

@@ -74,7 +74,7 @@ func (w *worker) newCopy(ctx context.Context, id string, s wire.Start, log *copy
 	}
 	c.maker = m.program.NewMaker(guest.Surroundings{Args: s.Args, Env: s.Env, Root: c.root, Log: log, Budget: c.budget, Share: share(s)})
 	if m.program.Kind == guest.Server {
-		c.listener = guest.NewListener()
+		c.listener = guest.NewListener(s.Early)
 	} else {
 		c.pool = newPool()
 	}
@@ -170,18 +170,13 @@ func (c *copyOf) drain(driver context.Context, grace time.Duration) wire.Exit {
 // exit says how a server ended by itself.
 func (c *copyOf) exit(err error) wire.Exit {
 	if err == nil {
-		c.log.line("the module ended by itself")
 		return wire.Exit{}
 	}
 	if e, ok := errors.AsType[*guest.ExitError](err); ok {
-		return wire.Exit{Code: int(e.Code)}
+		return wire.Exit{Code: int(e.Code), OutOfMemory: e.OutOfMemory}
 	}
 	c.log.line("the module trapped: %v", err)
-	e := wire.Exit{Code: abortCode}
-	if trap, ok := errors.AsType[*guest.TrapError](err); ok {
-		e.OutOfMemory = trap.OutOfMemory
-	}
-	return e
+	return wire.Exit{Code: abortCode, OutOfMemory: guest.OutOfMemory(err)}
 }
 
 // stop asks for the end. A second call can only shorten the grace.

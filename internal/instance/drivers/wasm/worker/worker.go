@@ -57,6 +57,7 @@ type worker struct {
 	running sync.WaitGroup
 
 	mu      sync.Mutex
+	closing bool
 	modules map[string]*module
 	copies  map[string]*copyOf
 }
@@ -71,7 +72,7 @@ func newWorker(ctx context.Context, o Options) (*worker, error) {
 	if w.runtime, err = guest.NewRuntime(context.WithoutCancel(ctx), guest.Options{CacheDir: w.cache, CompileWorkers: 2}); err != nil {
 		return nil, err
 	}
-	w.control = &http.Server{Handler: w.routes(), ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn), ReadHeaderTimeout: helloTimeout}
+	w.control = &http.Server{Handler: w.awaited(w.routes()), ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn), ReadHeaderTimeout: helloTimeout}
 	w.calls = &http.Server{
 		Handler: http.HandlerFunc(call), ReadHeaderTimeout: helloTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 1 << 20,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
@@ -81,6 +82,23 @@ func newWorker(ctx context.Context, o Options) (*worker, error) {
 		ConnState: func(c net.Conn, s http.ConnState) { c.(*copyConn).state(s) },
 	}
 	return w, nil
+}
+
+// awaited makes close wait for requests of the driver: the server does not.
+func (w *worker) awaited(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		closing := w.closing
+		if !closing {
+			w.running.Add(1)
+		}
+		w.mu.Unlock()
+		if closing {
+			panic(http.ErrAbortHandler)
+		}
+		defer w.running.Done()
+		h.ServeHTTP(out, r)
+	})
 }
 
 // serve accepts connections.
@@ -137,6 +155,7 @@ func (w *worker) close() error {
 	_ = w.control.Close()
 	_ = w.calls.Close()
 	w.mu.Lock()
+	w.closing = true
 	for _, c := range w.copies {
 		c.stop(0)
 	}
