@@ -25,7 +25,9 @@ type language struct {
 	memory  float64 // MB that an idle instance may add
 }
 
-func languages() []language { return []language{node()} }
+func languages() []language {
+	return []language{node(), python("python", "hello"), python("python-async", "hello_async")}
+}
 
 // program is a server to be started.
 type program struct {
