@@ -95,7 +95,7 @@ class Events(unittest.TestCase):
     def test_shape(self):
         e = one(dict(self.good, data={"a": 1}, note="x"))
         self.assertEqual((e["type"], e.data, e.note, e.get("none"), "note" in e), ("t", {"a": 1}, "x", None, True))
-        self.assertEqual(as_json(e), dict(self.good, note="x", data={"a": 1}))
+        self.assertEqual(as_json(e), dict(self.good, datacontenttype="application/json", note="x", data={"a": 1}))
         self.assertEqual(escape('/é %"'), b"/%C3%A9%20%25%22")
         self.assertEqual(CloudEvent({"type": "t", "datacontenttype": "text/plain"}, "é").raw(), "é".encode())
 
