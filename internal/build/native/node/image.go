@@ -172,10 +172,11 @@ func (j *job) generated() (build.Layer, error) {
 		original[f.Path] = true
 	}
 	l, err := lang.DirLayer(j.dir, path.Join(lang.SourceDir, j.inImage(j.plan.root)), func(p string, d fs.DirEntry) bool {
-		if d.IsDir() {
-			return d.Name() != "node_modules" && d.Name() != ".git" && d.Name() != ".cache"
+		switch d.Name() {
+		case "node_modules", ".git", ".cache": // the first may be a link to modules that are kept
+			return false
 		}
-		return !original[path.Join(j.plan.root, p)]
+		return d.IsDir() || !original[path.Join(j.plan.root, p)]
 	})
 	if err != nil {
 		return nil, fmt.Errorf("collecting what the build made: %w", err)
