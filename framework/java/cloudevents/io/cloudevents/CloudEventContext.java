@@ -1,0 +1,3 @@
+package io.cloudevents;
+
+public interface CloudEventContext extends CloudEventAttributes, CloudEventExtensions {}

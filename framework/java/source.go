@@ -1,0 +1,46 @@
+// Package java hands out the source of the Java functions framework, dev.openfunction.functions, so that a builder can compile it with the
+// machine's own compiler. It has no dependencies: no jar is downloaded for it, and none can clash with a function's own.
+package java
+
+import (
+	"embed"
+	"io/fs"
+	"strings"
+)
+
+// The coordinates under which functions name the framework's interfaces in their build files.
+const (
+	Group    = "dev.openfunction.functions"
+	Artifact = "functions-framework-api"
+	// Main is the class that serves functions, Inspect the one that finds them in classes, Training the one that starts for an archive.
+	Main     = "dev.openfunction.invoker.Main"
+	Inspect  = "dev.openfunction.invoker.Inspect"
+	Training = "dev.openfunction.invoker.Training"
+)
+
+//go:embed src cloudevents stubs
+var source embed.FS
+
+// Source is the text of Java files by slash-separated path below a source root.
+type Source map[string][]byte
+
+// Framework is the interfaces of functions and what serves them.
+func Framework() Source { return below("src") }
+
+// CloudEvents is the interfaces of CloudEvents, for functions that do not bring io.cloudevents:cloudevents-api: it comes last in a class path.
+func CloudEvents() Source { return below("cloudevents") }
+
+// Stubs stand for classes that the framework names but does not need, while it is compiled.
+func Stubs() Source { return below("stubs") }
+
+func below(dir string) Source {
+	files := Source{}
+	// The file system is compiled in, so reading it cannot fail.
+	_ = fs.WalkDir(source, dir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files[strings.TrimPrefix(name, dir+"/")], err = source.ReadFile(name)
+		}
+		return err
+	})
+	return files
+}
