@@ -43,7 +43,7 @@ func (p *Python) install(ctx context.Context, j *job) error {
 		}
 		return p.bytecode(ctx, j, dir, "/"+imagePackages)
 	}
-	if !d.locked {
+	if !d.locked && !p.opts.Local {
 		j.deps.dir = filepath.Join(j.Work, "packages")
 		if err := os.MkdirAll(j.deps.dir, 0o755); err != nil {
 			return fmt.Errorf("preparing the packages: %w", err)

@@ -11,7 +11,9 @@ package python
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -122,12 +124,16 @@ func (p *Python) Compile(ctx context.Context, common *lang.Job) (lang.Program, e
 	}
 	j := &job{Job: common, python: i, dir: common.Tree.Abs(common.Tree.Sub)}
 	fmt.Fprintf(j.Log, "building with Python %s\n", i.Full)
-	for _, step := range []func(context.Context, *job) error{p.standardLibrary, p.framework, p.install, p.check, p.precompile} {
+	steps, program := []func(context.Context, *job) error{p.standardLibrary, p.framework, p.install, p.check, p.precompile}, p.program
+	if p.opts.Local { // the interpreter compiles what it loads, and has its own library
+		steps, program = []func(context.Context, *job) error{p.framework, p.install, p.check}, p.localProgram
+	}
+	for _, step := range steps {
 		if err := step(ctx, j); err != nil {
 			return lang.Program{}, err
 		}
 	}
-	return p.program(j)
+	return program(j)
 }
 
 // made returns a directory below the cache, which make fills the first time, in the work directory of a job. A directory that exists
@@ -147,7 +153,7 @@ func (p *Python) made(j *job, name string, fill func(dir string) error) (string,
 	if err := fill(tmp); err != nil {
 		return "", err
 	}
-	if err := os.Rename(tmp, dir); err != nil {
+	if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, fs.ErrExist) { // made by another process meanwhile
 		return "", fmt.Errorf("keeping %s: %w", name, err)
 	}
 	return dir, nil
