@@ -25,6 +25,9 @@ const (
 
 // program makes the layers.
 func (n *Node) program(j *job) (lang.Program, error) {
+	if n.opts.Local {
+		return n.localProgram(j)
+	}
 	p := j.plan
 	prog := lang.Program{
 		Shared: []build.Layer{j.runtime.layer, n.frameworkLayer()}, SourceNeeded: true, Dir: "/" + path.Join(lang.SourceDir, j.inImage(p.root)),
@@ -83,15 +86,16 @@ func (j *job) asFunction(prog *lang.Program, version string) {
 func (j *job) asServer(prog *lang.Program) error {
 	c := j.plan.server
 	prog.Env = append(prog.Env, c.env...)
+	start := []string{nodeProgram, "--require=/" + frameworkModule + "/init.js"}
 	if c.args[0] == "node" {
-		prog.Entrypoint = append([]string{nodeProgram}, c.args[1:]...)
+		prog.Entrypoint = append(start, c.args[1:]...)
 		return nil
 	}
 	script, err := j.binary(c.args[0])
 	if err != nil {
 		return err
 	}
-	prog.Entrypoint = append([]string{nodeProgram, "/" + path.Join(lang.SourceDir, j.inImage(j.plan.root), script)}, c.args[1:]...)
+	prog.Entrypoint = append(append(start, "/"+path.Join(lang.SourceDir, j.inImage(j.plan.root), script)), c.args[1:]...)
 	return nil
 }
 

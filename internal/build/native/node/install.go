@@ -100,7 +100,8 @@ func (n *Node) installKept(ctx context.Context, j *job, production bool) (string
 		}
 		return nil
 	}
-	if j.plan.lock != "" {
+	keep := j.plan.lock != "" || n.opts.Local
+	if keep {
 		if _, err := os.Stat(filepath.Join(kept, "node_modules")); err == nil {
 			lang.Touch(kept)
 			fmt.Fprintln(j.Log, "dependencies are as in an earlier build")
@@ -122,7 +123,7 @@ func (n *Node) installKept(ctx context.Context, j *job, production bool) (string
 	if err := os.MkdirAll(filepath.Join(stage, "node_modules"), 0o755); err != nil {
 		return "", fmt.Errorf("keeping the installed modules: %w", err)
 	}
-	if j.plan.lock == "" { // what was chosen now may be another choice later
+	if !keep { // what was chosen now may be another choice later
 		kept = stage // in the work directory, which is seen anyway
 		return kept, link()
 	}

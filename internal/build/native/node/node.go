@@ -72,13 +72,18 @@ func New(o Options) (*Node, error) {
 	for _, name := range slices.Sorted(maps.Keys(o.Framework)) {
 		fmt.Fprintf(h, "%q %d\n%s", name, len(o.Framework[name]), o.Framework[name])
 	}
+	lock, err := esbuild.ReadFile("esbuild/package-lock.json")
+	if err != nil {
+		return nil, fmt.Errorf("reading the lock file of the compiler: %w", err)
+	}
+	h.Write(lock)
 	n.fwHash = fmt.Sprintf("%x", h.Sum(nil)[:12])
-	for _, dir := range []string{"modules", "downloads", "tools"} {
+	for _, dir := range []string{"modules", "downloads", "tools", "framework"} {
 		if err := os.MkdirAll(filepath.Join(o.Cache, dir), 0o755); err != nil {
 			return nil, fmt.Errorf("preparing the caches of Node.js: %w", err)
 		}
 	}
-	return n, lang.Sweep(o.Cache, time.Now(), "modules/*", "downloads/*", "tools/*")
+	return n, lang.Sweep(o.Cache, time.Now(), "modules/*", "downloads/*", "tools/*", "framework/*")
 }
 
 // Identity implements lang.Language.
@@ -122,8 +127,10 @@ func (n *Node) runtime(ctx context.Context) (runtime, error) {
 	if r.version.Major() < oldest {
 		return runtime{}, lang.Failure("ToolMissing", "building Node.js needs Node.js %d or later, and this machine has %s: update its package nodejs", oldest, r.version)
 	}
-	if r.layer, err = interpreter(n.opts.Root, real); err != nil {
-		return runtime{}, err
+	if !n.opts.Local {
+		if r.layer, err = interpreter(n.opts.Root, real); err != nil {
+			return runtime{}, err
+		}
 	}
 	n.known[key] = r
 	return r, nil
@@ -197,7 +204,12 @@ func (n *Node) Compile(ctx context.Context, common *lang.Job) (lang.Program, err
 
 // placeFramework lays the framework beside the source, where the modules of the function find it while they are built and checked.
 func (n *Node) placeFramework(_ context.Context, j *job) error {
-	dir := filepath.Join(j.Work, frameworkModule)
+	return n.writeFramework(j.Work)
+}
+
+// writeFramework lays the framework into the node_modules of a directory.
+func (n *Node) writeFramework(parent string) error {
+	dir := filepath.Join(parent, frameworkModule)
 	for name, data := range n.opts.Framework {
 		at := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
@@ -207,7 +219,7 @@ func (n *Node) placeFramework(_ context.Context, j *job) error {
 			return fmt.Errorf("writing the framework: %w", err)
 		}
 	}
-	alias := filepath.Join(j.Work, googleModule)
+	alias := filepath.Join(parent, googleModule)
 	if err := os.MkdirAll(filepath.Dir(alias), 0o755); err != nil {
 		return fmt.Errorf("writing the framework: %w", err)
 	}

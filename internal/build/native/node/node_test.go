@@ -204,9 +204,9 @@ func TestFunctions(t *testing.T) {
 func TestServers(t *testing.T) {
 	n := builder(t)
 	for script, want := range map[string]string{
-		"node server.js --x":             "/usr/local/bin/node server.js --x",
-		"NODE_ENV=test node 'server.js'": "/usr/local/bin/node server.js",
-		"cross-env A=b serve -p 80":      "/usr/local/bin/node /workspace/node_modules/serve/bin.js -p 80",
+		"node server.js --x":             "server.js --x",
+		"NODE_ENV=test node 'server.js'": "server.js",
+		"cross-env A=b serve -p 80":      "/workspace/node_modules/serve/bin.js -p 80",
 		"node server.js && echo":         "",
 		"nothing-of-this-name":           "",
 		"node server.js -p $PORT":        "",
@@ -224,6 +224,7 @@ func TestServers(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, log)
 			}
+			want := "/usr/local/bin/node --require=/node_modules/@openfunction/functions-framework/init.js " + want
 			if got := strings.Join(p.Entrypoint, " "); got != want || p.ListenFD {
 				t.Errorf("entrypoint %q, want %q; socket %v", got, want, p.ListenFD)
 			}
@@ -368,8 +369,14 @@ func TestDependencies(t *testing.T) {
 		if err != nil || !strings.Contains(log, "as in an earlier build") {
 			t.Errorf("%v\n%s", err, log)
 		}
-		if !slices.Equal(layerPaths(again.Shared[2]), paths) {
-			t.Error("the layer of dependencies is another one")
+		elsewhere, log, err := locked.compile(t, builder(t))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		for i, l := range elsewhere.Shared {
+			if digest(t, l) != digest(t, again.Shared[i]) {
+				t.Errorf("shared layer %d is another one when it is made elsewhere", i)
+			}
 		}
 	})
 	t.Run("without a lock", func(t *testing.T) {
@@ -434,6 +441,15 @@ func lockOf(t *testing.T, url, manifest string) string {
 	return string(text)
 }
 
+func digest(t *testing.T, l build.Layer) string {
+	t.Helper()
+	h := sha512.New()
+	if err := l.WriteTar(h); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
 func layerPaths(l build.Layer) []string {
 	var paths []string
 	for _, e := range l {
@@ -468,4 +484,26 @@ func TestMissingTools(t *testing.T) {
 			t.Errorf("%s: %v", m, err)
 		}
 	}
+}
+
+func FuzzParseScript(f *testing.F) {
+	for _, s := range []string{"node a.js", "A=1 cross-env B=2 next start", "", "node a.js | cat", "'node' \"x\""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := parseScript(s)
+		if err == nil && (len(c.args) == 0 || shellWords.MatchString(strings.Join(c.args, " "))) {
+			t.Errorf("%q becomes %q", s, c.args)
+		}
+	})
+}
+
+func FuzzWithoutProvided(f *testing.F) {
+	f.Add([]byte(`{"dependencies":{"@openfunction/functions-framework":"1"},"packages":{"":{}}}`))
+	f.Add([]byte(`{"packages":[]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if got := withoutProvided(text); json.Valid(text) != json.Valid(got) {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	})
 }
