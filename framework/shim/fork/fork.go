@@ -1,0 +1,175 @@
+// Package fork runs a program once for each call: the call's body is its standard input, its standard output is the answer.
+package fork
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/openfunction/ofn/framework/shim/host"
+)
+
+// Program is what runs for each call.
+type Program struct {
+	host.Command
+	// Timeout ends a call, with everything the program started; 0 is none.
+	Timeout time.Duration
+	// Debug tells of each call in the log.
+	Debug bool
+	Log   *slog.Logger
+}
+
+// Errors of Run besides those of the program.
+var (
+	// ErrTimeout says that the program was killed because it ran too long.
+	ErrTimeout = errors.New("the program ran too long and was killed")
+	// ErrGone says that the caller went away, and the program was killed.
+	ErrGone = errors.New("the caller went away")
+)
+
+// ExitError is a program that ended badly.
+type ExitError struct {
+	How   string // "ended with exit code 3"
+	Words string // the last it said on standard error, where that is known
+}
+
+// Error says how it ended, and its last words.
+func (e *ExitError) Error() string {
+	if e.Words == "" {
+		return "the program " + e.How
+	}
+	return fmt.Sprintf("the program %s: %s", e.How, e.Words)
+}
+
+// Run runs the program for one call. out gets its standard output as it comes; an error of out ends the program. stderr replaces the
+// log as its standard error when it is not nil.
+func (p *Program) Run(w http.ResponseWriter, r *http.Request, env []string, out, stderr io.Writer) error {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	if limit := p.limit(r); limit > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, limit, ErrTimeout)
+		defer stop()
+	}
+	cmd := p.Cmd()
+	cmd.Env = append(append([]string{}, cmd.Env...), env...)
+	if stderr != nil {
+		cmd.Stderr = stderr
+	}
+	return p.run(ctx, cmd, http.NewResponseController(w), r.Body, out)
+}
+
+// limit is the shorter of the contract's time and what the caller waits for.
+func (p *Program) limit(r *http.Request) time.Duration {
+	limit := p.Timeout
+	if ms, err := strconv.ParseInt(r.Header.Get("X-OpenFunction-Timeout-Ms"), 10, 44); err == nil && ms > 0 {
+		if caller := time.Duration(ms) * time.Millisecond; limit == 0 || caller < limit {
+			limit = caller
+		}
+	}
+	return limit
+}
+
+func (p *Program) run(ctx context.Context, cmd *exec.Cmd, rc *http.ResponseController, body io.Reader, out io.Writer) error {
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("preparing the program: %w", err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("preparing the program: %w", err)
+	}
+	began := time.Now()
+	cmd.WaitDelay = time.Second // a standard error that is held open by what the program left behind
+	if err := cmd.Start(); err != nil {
+		return host.Explain(cmd.Path, err)
+	}
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		_, _ = io.Copy(stdin, body) // a program need not read all, and a caller that goes away ends the context
+		_ = stdin.Close()
+	}()
+	unkill := context.AfterFunc(ctx, func() { host.Kill(cmd, syscall.SIGKILL) })
+	_, copied := io.Copy(out, stdout)
+	if copied != nil {
+		host.Kill(cmd, syscall.SIGKILL)
+	}
+	waited := cmd.Wait()
+	unkill()
+	host.Kill(cmd, syscall.SIGKILL) // what it left behind
+	select {
+	case <-fed:
+	default: // the caller still sends what nobody reads
+		_ = rc.SetReadDeadline(time.Unix(1, 0))
+		<-fed
+	}
+	if p.Debug {
+		p.Log.Info("call ended", "program", cmd.Path, "pid", cmd.Process.Pid, "took", time.Since(began).String(), "how", host.Ending(cmd.ProcessState))
+	}
+	return outcome(ctx, cmd, waited, copied)
+}
+
+// outcome says why a run failed, the first cause first.
+func outcome(ctx context.Context, cmd *exec.Cmd, waited, copied error) error {
+	var exit *exec.ExitError
+	switch {
+	case errors.Is(context.Cause(ctx), ErrTimeout):
+		return ErrTimeout
+	case ctx.Err() != nil:
+		return ErrGone
+	case copied != nil:
+		return copied
+	case errors.As(waited, &exit):
+		return &ExitError{How: host.Ending(cmd.ProcessState)}
+	case waited != nil && !errors.Is(waited, exec.ErrWaitDelay):
+		return fmt.Errorf("waiting for the program: %w", waited)
+	}
+	return nil
+}
+
+// Stream writes an answer as it comes: each write is flushed.
+type Stream struct {
+	W     http.ResponseWriter
+	Begun bool
+}
+
+// Write sends and flushes.
+func (s *Stream) Write(b []byte) (int, error) {
+	s.Begun = true
+	n, err := s.W.Write(b)
+	if err == nil {
+		err = http.NewResponseController(s.W).Flush()
+	}
+	return n, err
+}
+
+// Buffer holds an answer of a bounded size.
+type Buffer struct {
+	bytes.Buffer
+	Most int
+}
+
+// ErrTooLarge says that a program said more than may be held in memory.
+var ErrTooLarge = errors.New("the program said more than may be held in memory, and was killed")
+
+// Write refuses what is too much.
+func (b *Buffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.Most {
+		return 0, ErrTooLarge
+	}
+	return b.Buffer.Write(p)
+}
+
+// ReadFrom hides the one of bytes.Buffer, which knows no bound.
+func (b *Buffer) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{b}, r)
+}
