@@ -1,5 +1,4 @@
 """What the environment says."""
-import re
 
 from functions_framework._errors import StartError
 
@@ -33,22 +32,23 @@ class Config:
     def port(self, of_context):
         """The TCP port; of_context is what the function's context says, or empty."""
         text = of_context or self.environ.get("PORT") or "8080"
-        if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        if not _digits(text, 5) or not 0 < int(text) < 65536:
             raise StartError("PORT is %r: it must be a number from 1 to 65535" % text)
         return int(text)
 
     def _number(self, name, default):
         text = self.environ.get(name) or str(default)
-        if not re.fullmatch("[0-9]{1,15}", text):
+        if not _digits(text, 15):
             raise StartError("%s is %r: it must be a number" % (name, text))
         return int(text)
 
     def _grace(self):
         text = self.environ.get("OFN_GRACE") or "30s"
-        match = re.fullmatch("([0-9]{1,9})(ms|s|m)", text)
-        if match is None or int(match.group(1)) == 0:
+        number = text.rstrip("ms")
+        unit = text[len(number):]
+        if unit not in _UNITS or not _digits(number, 9) or int(number) == 0:
             raise StartError("OFN_GRACE is %r: it must be digits and a unit, such as 25s, 500ms or 1m" % text)
-        return int(match.group(1)) * _UNITS[match.group(2)]
+        return int(number) * _UNITS[unit]
 
     def _level(self):
         text = self.environ.get("OFN_LOG_LEVEL") or "info"
@@ -61,3 +61,7 @@ class Config:
         if text not in ("", "0", "1"):
             raise StartError("OFN_GENERIC is %r: it must be 1, or not be there" % text)
         return text == "1"
+
+
+def _digits(text, most):
+    return text.isascii() and text.isdigit() and len(text) <= most

@@ -1,5 +1,4 @@
 """Log lines: one JSON object each, on standard error. logging is used by functions; the framework does not need it."""
-import json
 import os
 import sys
 import time
@@ -22,6 +21,8 @@ def line(level, msg, **fields):
 
 
 def write(record):
+    import json  # most processes never write a line
+
     data = (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode("utf-8", "backslashreplace")
     try:
         sys.stderr.flush()  # what the function printed before comes before

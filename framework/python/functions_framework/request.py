@@ -1,6 +1,5 @@
 """What a function of the http signature is given, in the manner of Flask."""
 import io
-import json as _json
 
 from functions_framework._values import Headers, MultiDict
 
@@ -44,6 +43,8 @@ class Request:
 
     @property
     def path(self):
+        if "%" not in self.raw_path and self.raw_path.isascii():
+            return self.raw_path
         from urllib.parse import unquote
 
         return unquote(self.raw_path, errors="replace")
@@ -136,11 +137,16 @@ class Request:
         if not (force or self.is_json):
             return None
         try:
-            return self._once("json", lambda: _json.loads(self.get_data()))
+            return self._once("json", self._loads)
         except ValueError as e:
             if silent:
                 return None
             raise BadRequest("the body is not valid JSON: %s" % e) from None
+
+    def _loads(self):
+        from json import loads
+
+        return loads(self.get_data())
 
     @property
     def json(self):
@@ -182,6 +188,8 @@ class Request:
 
 
 def _pairs(text):
+    if not text:
+        return MultiDict()
     from urllib.parse import parse_qsl
 
     return MultiDict(parse_qsl(text, keep_blank_values=True, errors="replace"))

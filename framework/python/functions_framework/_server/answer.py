@@ -3,7 +3,8 @@ import time
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_lines = {}
+_lines = {code: ("HTTP/1.1 %d %s\r\n" % (code, phrase)).encode() for code, phrase in (
+    (200, "OK"), (204, "No Content"), (404, "Not Found"), (500, "Internal Server Error"), (503, "Service Unavailable"))}
 _date = (0, b"")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

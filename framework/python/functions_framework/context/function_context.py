@@ -1,6 +1,4 @@
 """The function's context: what FUNC_CONTEXT_V1BETA2 and FUNC_CONTEXT say, the first before the second."""
-import json
-
 from functions_framework._errors import StartError
 
 BINDINGS, PUBSUB = "bindings", "pubsub"
@@ -61,6 +59,8 @@ def _document(environ, name):
     text = environ.get(name)
     if not text:
         return {}
+    import json
+
     try:
         value = json.loads(text)
     except ValueError as e:
