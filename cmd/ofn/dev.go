@@ -45,11 +45,15 @@ func devCommand() *cobra.Command {
 		Short: "Serve a function while you write it: each save rebuilds and reloads it",
 		Long: `Serve the function in a directory (the current one by default) while you write it. Each save builds it anew, and
 requests go to the new version as soon as it is ready; until then, and when it does not compile, the version before keeps
-serving. It needs Go and nothing else: no platform, no root, no Linux.
+serving. It needs the language's own tools and nothing else: no platform, no root, no Linux.
 
-The build environment and serving.params of DIR/function.yaml are honoured, flags win. The function runs in DIR as your own
-process with your environment, not in the sandbox it has when it is deployed. What .ofnignore (or .gitignore) names is not
-watched.`,
+The language is found as the platform finds it. Dependencies are installed from the manifest or lock file of the source into a cache
+of ofn's own, and again only when that file changes; your own node_modules or virtual environment is not used, so that what is
+served here is what will be deployed.
+
+The build environment and serving.params of DIR/function.yaml are honoured, flags win. The function is your own process with your
+environment, not in the sandbox it has when it is deployed; it runs in DIR, from a copy of the source. What .ofnignore (or .gitignore)
+names is not watched.`,
 		Example: "  ofn dev ./hello\n  ofn dev --port 3000 --env GREETING=hi",
 		Args:    cobra.MaximumNArgs(1),
 		GroupID: "function",
@@ -199,30 +203,43 @@ func (d *development) state() (dir string, release func(), err error) {
 
 // strategy builds as the platform does, but with the developer's own caches and access to private modules.
 func (d *development) strategy(ctx context.Context, dir string, programs *dev.Programs) (build.Strategy, error) {
-	compiler, err := exec.LookPath("go")
-	if err != nil {
-		return nil, errors.New("Go is not on PATH: install it from https://go.dev/dl, or your system's package, and try again")
-	}
-	set, err := goSettings(ctx, compiler, "GOROOT", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE")
-	if err != nil {
-		return nil, err
-	}
 	env := proxyEnv()
 	for _, name := range []string{"PATH", "HOME", "USER", "SSH_AUTH_SOCK"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}
 	}
-	g, err := golang.New(golang.Options{
-		Tools:  lang.Tools{Cache: filepath.Join(dir, "cache/go"), Runner: unlimited{}, OS: runtime.GOOS, Env: env},
-		GoRoot: set["GOROOT"], Framework: goFramework(), GoProxy: set["GOPROXY"], GoSumDB: set["GOSUMDB"], BuildCache: set["GOCACHE"], ModCache: set["GOMODCACHE"],
-		Settings: map[string]string{"GOPRIVATE": set["GOPRIVATE"], "GONOPROXY": set["GONOPROXY"], "GONOSUMDB": set["GONOSUMDB"], "GOINSECURE": set["GOINSECURE"]},
-	})
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("looking for your cache directory: %w", err)
+	}
+	tools := lang.Tools{Cache: filepath.Join(cache, "ofn", "languages"), Runner: unlimited{}, OS: runtime.GOOS, Arch: runtime.GOARCH, Env: env, Local: true}
+	g, err := developersGo(ctx, tools)
 	if err != nil {
 		return nil, err
 	}
-	return native.New(native.Options{Dir: dir, Languages: []lang.Entry{{Name: "Go", Runtimes: []string{"go", "golang"}, Language: g}},
-		OS: runtime.GOOS, Sources: dev.Source{Dir: d.dir}, Images: programs})
+	known, err := withGo(tools, g)
+	if err != nil {
+		return nil, err
+	}
+	return native.New(native.Options{Dir: dir, Languages: known, OS: runtime.GOOS, Sources: dev.Source{Dir: d.dir}, Images: programs, Local: true})
+}
+
+// developersGo compiles with the settings and caches of the developer. Without a go command it says so when Go is to be built.
+func developersGo(ctx context.Context, tools lang.Tools) (*golang.Golang, error) {
+	o := golang.Options{Tools: within(tools, "go"), Framework: goFramework()}
+	o.Arch = "" // as the developer's go command has it
+	compiler, err := exec.LookPath("go")
+	if err != nil {
+		return golang.New(o)
+	}
+	set, err := goSettings(ctx, compiler, "GOROOT", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE")
+	if err != nil {
+		return nil, err
+	}
+	o.GoRoot, o.GoProxy, o.GoSumDB, o.BuildCache, o.ModCache = set["GOROOT"], set["GOPROXY"], set["GOSUMDB"], set["GOCACHE"], set["GOMODCACHE"]
+	o.Settings = map[string]string{"GOPRIVATE": set["GOPRIVATE"], "GONOPROXY": set["GONOPROXY"], "GONOSUMDB": set["GONOSUMDB"], "GOINSECURE": set["GOINSECURE"]}
+	return golang.New(o)
 }
 
 // unlimited runs the compiler as the developer would.

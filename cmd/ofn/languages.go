@@ -15,13 +15,18 @@ import (
 	"github.com/openfunction/ofn/internal/build/native/python"
 )
 
-// languages are what the native builder builds, in the order in which they are asked whether a source is theirs. Each has a
-// directory of its own below tools.Cache.
+// languages are what the native builder builds with the Go distribution in goRoot.
 func languages(tools lang.Tools, goRoot string) ([]lang.Entry, error) {
 	g, err := newGolang(within(tools, "go"), goRoot)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Go: %w", err)
 	}
+	return withGo(tools, g)
+}
+
+// withGo are all languages, in the order in which they are asked whether a source is theirs. Each has a directory of its own below
+// tools.Cache.
+func withGo(tools lang.Tools, g *golang.Golang) ([]lang.Entry, error) {
 	n, err := node.New(node.Options{Tools: within(tools, "node"), Find: program, Framework: nodejs.Files(), FrameworkVersion: version})
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Node.js: %w", err)

@@ -47,6 +47,21 @@ type Image struct {
 	User       string // "uid:gid"
 	Labels     map[string]string
 	OS, Arch   string
+	// Local is how the program runs where it was built, without an image; nil when it cannot. What stores images passes over it.
+	Local *Local
+}
+
+// LocalRoot stands, in the text of a Local, for the directory where its layers lie.
+const LocalRoot = "{root}"
+
+// Local is a program on the machine that built it.
+type Local struct {
+	Args, Env []string // Args[0] is absolute, or begins with LocalRoot; Env is "KEY=value"
+	Dir       string   // where it runs; empty is the developer's own directory
+	Layers    []Layer  // its files, lowest first, at their places in an image; they may go when the build ends
+	// Links are directories of this machine that outlive the build, such as installed dependencies, by where they would be in the image.
+	Links    map[string]string
+	ListenFD bool // takes its listening socket as file descriptor 3
 }
 
 // Runner runs one command of a build, isolated as well as it can.

@@ -39,13 +39,26 @@ func (a *attempt) abandon() outcome {
 	return <-a.finished
 }
 
+// drop abandons the attempt under way, with the version that it may have made.
+func (s *session) drop() {
+	if s.attempt == nil {
+		return
+	}
+	out := s.attempt.abandon()
+	if out.process == nil {
+		return
+	}
+	left := out.process.program.Root
+	if s.owed != nil && s.owed.Root == left {
+		left = ""
+	}
+	s.opts.Programs.forget(left)
+	s.retire(out.process, left)
+}
+
 // rebuild begins to build; a build under way is of no use any more.
 func (s *session) rebuild(ctx context.Context, changed []string) {
-	if s.attempt != nil {
-		if out := s.attempt.abandon(); out.process != nil {
-			s.retire(out.process)
-		}
-	}
+	s.drop()
 	s.report.building(changed)
 	if s.current == nil {
 		s.up.set(nil, "") // requests wait for what comes
@@ -60,7 +73,10 @@ func (s *session) rebuild(ctx context.Context, changed []string) {
 		_, err := s.opts.Strategy.Build(ctx, s.request(), &progress{report: s.report})
 		out := outcome{err: err, built: time.Since(began)}
 		if err == nil && s.opts.Programs.Last().Digest != running {
-			out.process, out.err = s.start(ctx, s.opts.Programs.Last())
+			made := s.opts.Programs.Last()
+			if out.process, out.err = s.start(ctx, made); out.err != nil {
+				_ = os.RemoveAll(made.Root) // what stays goes when the session ends
+			}
 		}
 		out.took = time.Since(began)
 		return out
@@ -91,8 +107,8 @@ func (s *session) restart(ctx context.Context, p Program, pause time.Duration) {
 func (s *session) start(ctx context.Context, program Program) (*process, error) {
 	s.starts++ // attempts follow one another
 	env := append(slices.Clone(s.opts.Env), "K_SERVICE="+s.opts.Name, "K_CONFIGURATION="+s.opts.Name, "K_REVISION="+s.opts.Name+"-dev")
-	p, err := start(launch{program: program, dir: s.opts.Dir, sockets: s.sockets, name: strconv.Itoa(s.starts),
-		env: append(env, program.Env...), stdout: s.opts.Stdout, stderr: s.opts.Stderr})
+	p, err := start(launch{program: program, dir: s.opts.Dir, sockets: s.sockets, name: strconv.Itoa(s.starts), env: append(env, program.Env...),
+		stdout: newOutput(s.opts.Stdout, program.Root, s.opts.Shown), stderr: newOutput(s.opts.Stderr, program.Root, s.opts.Shown)})
 	if err != nil {
 		return nil, err
 	}
@@ -141,8 +157,9 @@ func (s *session) failed(ctx context.Context, out outcome) {
 
 // replaced ends a version that has a successor.
 func (s *session) replaced(old *process) {
-	s.retire(old)
-	if old.program.File != s.current.program.File {
-		_ = os.Remove(old.program.File) // runs on without its name
+	left := old.program.Root
+	if left == s.current.program.Root {
+		left = ""
 	}
+	s.retire(old, left)
 }

@@ -1,6 +1,6 @@
 // Package dev serves the function in a directory while it is being written: each save builds it anew, and requests go to the new
 // version once it is ready. There is no control plane, no image and no sandbox in it: the function is a process of the developer,
-// on the developer's own system.
+// on the developer's own system. Each version has a directory of its own, so that one which still serves meets none of the next one's files.
 package dev
 
 import (
@@ -169,13 +169,13 @@ func (s *session) end() {
 	}
 	s.up.set(nil, "ofn dev is ending")
 	if s.current != nil {
-		s.retire(s.current)
+		s.retire(s.current, "")
 	}
 	s.retiring.Wait()
 }
 
-// retire lets the requests of a process finish and stops it.
-func (s *session) retire(p *process) {
+// retire lets the requests of a process finish and stops it. left is the directory of a version that nobody needs afterwards, or empty.
+func (s *session) retire(p *process, left string) {
 	s.retiring.Go(func() {
 		idle := make(chan struct{})
 		go func() { // ends at the latest when the process has: then every request to it fails
@@ -191,5 +191,8 @@ func (s *session) retire(p *process) {
 		}
 		p.stop(s.opts.Grace)
 		<-idle
+		if left != "" {
+			_ = os.RemoveAll(left) // what stays goes when the session ends
+		}
 	})
 }

@@ -20,6 +20,8 @@ import (
 
 	"github.com/openfunction/ofn/internal/build/execrun"
 	"github.com/openfunction/ofn/internal/build/native"
+	"github.com/openfunction/ofn/internal/build/native/golang"
+	"github.com/openfunction/ofn/internal/build/native/lang"
 	"github.com/openfunction/ofn/internal/dev"
 )
 
@@ -99,9 +101,14 @@ func run(t *testing.T, files map[string]string) *fixture {
 	}
 	own := t.TempDir()
 	programs := dev.NewPrograms(t.TempDir())
-	strategy, err := native.New(t.Context(), native.Options{Dir: own, GoRoot: tools[0], BuildCache: tools[1], ModCache: tools[2], OS: runtime.GOOS,
-		Runner: execrun.Runner{}, Sources: dev.Source{Dir: f.dir}, Images: programs,
-		Framework: native.Framework{Version: "test", Full: functionsframework.Full(), Lean: functionsframework.Lean()}})
+	common := lang.Tools{Cache: filepath.Join(own, "cache/go"), Runner: execrun.Runner{}, OS: runtime.GOOS, Local: true}
+	compiler, err := golang.New(golang.Options{Tools: common, GoRoot: tools[0], BuildCache: tools[1], ModCache: tools[2],
+		Framework: golang.Framework{Version: "test", Full: functionsframework.Full(), Lean: functionsframework.Lean()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	strategy, err := native.New(native.Options{Dir: own, OS: runtime.GOOS, Sources: dev.Source{Dir: f.dir}, Images: programs, Local: true,
+		Languages: []lang.Entry{{Name: "Go", Language: compiler}, {Name: "script", Language: script{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

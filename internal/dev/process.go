@@ -56,6 +56,9 @@ func start(l launch) (*process, error) {
 		return nil, err
 	}
 	p.handler = newHandler(p)
+	if l.program.Dir != "" {
+		l.dir = l.program.Dir
+	}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = l.dir, l.stdout, l.stderr, ownGroup()
 	p.cmd.WaitDelay = 500 * time.Millisecond // output held open by what the function started
 	err = p.cmd.Start()
@@ -86,7 +89,7 @@ func (p *process) prepareSocket(l launch) error {
 	if err = errors.Join(err, socket.Close()); err != nil {
 		return fmt.Errorf("making the function's socket: %w", err)
 	}
-	p.cmd = exec.Command("/bin/sh", "-c", `LISTEN_PID=$$; export LISTEN_PID; exec "$0"`, l.program.File)
+	p.cmd = exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$; export LISTEN_PID; exec "$0" "$@"`}, l.program.Args...)...)
 	p.cmd.ExtraFiles = []*os.File{f}
 	p.cmd.Env = append(slices.Clone(l.env), "LISTEN_FDS=1")
 	return nil
@@ -106,7 +109,7 @@ func (p *process) preparePort(l launch) error {
 	if err != nil {
 		return fmt.Errorf("finding a port for the function: %w", err)
 	}
-	p.cmd = exec.Command(l.program.File)
+	p.cmd = exec.Command(l.program.Args[0], l.program.Args[1:]...)
 	p.cmd.Env = append(slices.Clone(l.env), "PORT="+port)
 	return nil
 }
@@ -121,7 +124,7 @@ func (p *process) ready(ctx context.Context) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("the function ended before it was ready: %s", p.ending())
+			return &startError{how: "the function ended before it was ready: " + p.ending(), said: p.said()}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tick.C:
@@ -165,6 +168,14 @@ func (p *process) stop(grace time.Duration) {
 	if p.network == "unix" {
 		_ = os.Remove(p.address) // its directory goes in the end
 	}
+}
+
+// said is the end of what the process printed to its standard error.
+func (p *process) said() string {
+	if o, ok := p.cmd.Stderr.(*output); ok {
+		return o.last()
+	}
+	return ""
 }
 
 // ending says how the process ended, which it has.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path"
 	"regexp"
 	"strings"
 	"sync"
@@ -53,7 +52,8 @@ func (r *report) ready(out outcome, at net.Addr) {
 	r.line("ready after %s (build %s), on http://%s/", seconds(out.took), seconds(out.built), at)
 }
 
-var position = regexp.MustCompile(`(?m)^([^\s:]+\.go:\d+)`)
+// position finds the paths of the source in the words of compilers and interpreters: hello.go:3, File "main.py", line 3.
+var position = regexp.MustCompile(`(?m)(^|^\s*File ")([^\s:"<>/][^\s:"]*\.(?:go|py|[cm]?[jt]s|java|rs)(?::\d+|", line ))`)
 
 // failed reports and returns the text for those who call the function meanwhile.
 func (r *report) failed(out outcome, serving bool) string {
@@ -63,7 +63,7 @@ func (r *report) failed(out outcome, serving bool) string {
 	if errors.As(out.err, &f) {
 		text, what = f.Message, "the build failed"
 		if r.shown != "" {
-			text = position.ReplaceAllStringFunc(text, func(at string) string { return path.Join(r.shown, at) })
+			text = position.ReplaceAllString(text, "${1}"+strings.ReplaceAll(r.shown, "$", "$$")+"/${2}")
 		}
 	}
 	after := "waiting for a change"
@@ -71,6 +71,9 @@ func (r *report) failed(out outcome, serving bool) string {
 		after = "the version before it keeps serving"
 	}
 	r.line("%s\n%s after %s; %s", text, what, seconds(out.took), after)
+	if s, ok := errors.AsType[*startError](out.err); ok && logged(s.said) == "" && s.said != "" {
+		text += "\n" + s.said // which the developer has seen already
+	}
 	return what + ":\n" + text
 }
 
@@ -109,7 +112,8 @@ func (r *report) progress(line string) {
 		if !news {
 			return
 		}
-	case strings.HasPrefix(line, "resolving "), strings.HasPrefix(line, "go: downloading "), strings.Contains(line, " has no effect here"),
+	case strings.HasPrefix(line, "resolving "), strings.HasPrefix(line, "go: downloading "),
+		strings.HasPrefix(line, "installing "), strings.HasPrefix(line, "fetching "), strings.HasPrefix(line, "warning: "), strings.Contains(line, " has no effect here"),
 		strings.Contains(line, " is left out: "):
 	default:
 		return

@@ -54,6 +54,9 @@ func (s *Strategy) write(ctx context.Context, j *lang.Job, p lang.Program, src b
 			img.Dir = "/" + lang.SourceDir
 		}
 	}
+	if s.opts.Local {
+		img.Local = local(j, p)
+	}
 	digest, size, err := s.opts.Images.Write(ctx, j.Request.Output, img)
 	if err != nil {
 		return build.Result{}, fmt.Errorf("storing the image as %s: %w", j.Request.Output.Image, err)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/openfunction/ofn/internal/build"
@@ -26,6 +27,8 @@ type Options struct {
 	Dir string
 	// Languages are asked in this order whether a source is theirs.
 	Languages []lang.Entry
+	// Launcher says how programs are started; nil leaves it to their languages.
+	Launcher lang.Launcher
 	// OS and Arch are the platform of the images; empty is linux, and this program's own.
 	OS, Arch string
 	Sources  build.Fetcher
@@ -33,6 +36,8 @@ type Options struct {
 	// CACertificates and Zones, a zoneinfo.zip of Go, go into the base image.
 	CACertificates, Zones []byte
 	Limits                lang.Limits
+	// Local says with each image how its program runs on this machine; the languages must have been made for it too (lang.Tools).
+	Local bool
 }
 
 // Strategy builds natively. It may be used by many goroutines, each building another ID.
@@ -52,6 +57,9 @@ func New(o Options) (*Strategy, error) {
 	}
 	if o.Arch == "" {
 		o.Arch = runtime.GOARCH
+	}
+	if o.Launcher == nil {
+		o.Launcher = lang.NoLauncher()
 	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, "cache/results"), 0o750); err != nil {
 		return nil, fmt.Errorf("preparing the build directory: %w", err)
@@ -112,15 +120,18 @@ func (s *Strategy) build(ctx context.Context, r build.Request, work string, log 
 	if err != nil {
 		return build.Result{}, err
 	}
+	if env, err = s.opts.Launcher.Plan(t, env, log); err != nil {
+		return build.Result{}, err
+	}
 	l, err := s.choose(t, env, r.Builder)
 	if err != nil {
 		return build.Result{}, err
 	}
-	identity, err := l.Language.Identity(ctx)
+	identity, err := s.identity(ctx, l, env)
 	if err != nil {
 		return build.Result{}, err
 	}
-	key := s.key(r, t, fetched, l.Name+" "+identity)
+	key := s.key(r, t, fetched, identity)
 	if res, ok, err := s.reuse(ctx, key, r, log); ok || err != nil {
 		res.Sources = []build.SourceResult{fetched.Result}
 		return res, err
@@ -130,12 +141,25 @@ func (s *Strategy) build(ctx context.Context, r build.Request, work string, log 
 	if err != nil {
 		return build.Result{}, err
 	}
+	if p, err = s.opts.Launcher.Launch(ctx, j, p); err != nil {
+		return build.Result{}, err
+	}
 	res, err := s.write(ctx, j, p, fetched.Result)
 	if err != nil {
 		return build.Result{}, err
 	}
 	fmt.Fprintf(log, "image %s %.1f MB in %.1f s\n", res.Digest, float64(res.Size)/1e6, time.Since(began).Seconds())
 	return res, s.results.put(key, res)
+}
+
+// identity is everything of this machine that makes the result what it is.
+func (s *Strategy) identity(ctx context.Context, l lang.Entry, env lang.Env) (string, error) {
+	identity, err := l.Language.Identity(ctx)
+	if err != nil {
+		return "", err
+	}
+	launch, err := s.opts.Launcher.Identity(ctx, env)
+	return strings.TrimSpace(l.Name + " " + identity + " " + launch), err
 }
 
 func (s *Strategy) reuse(ctx context.Context, key string, r build.Request, log io.Writer) (build.Result, bool, error) {

@@ -59,6 +59,21 @@ type Program struct {
 	// Bare leaves base and source out, and Platform ("wasip1/wasm") is what the image is for; empty is the builder's own.
 	Bare     bool
 	Platform string
+	// Local is how the program runs where it was built, for Tools.Local. Nil is right for a language whose entrypoint is a file of Layers, Above
+	// or the source: then that file is started, with every word of the entrypoint that begins with /app/ or /workspace/ led to where they lie.
+	Local *Local
+}
+
+// Local is a program that runs where it was built, as the developer: `ofn dev`. Layers, the source where it is needed, and Above are laid out
+// in a directory for each version; build.LocalRoot in the text below is that directory. Shared layers are not: what they hold is on this machine.
+type Local struct {
+	// Args is the program with the machine's own interpreter: {"/usr/bin/node", "{root}/node_modules/x/cli.js"}.
+	Args []string
+	// Env is what it must know, "KEY=value", such as "FUNCTION_SOURCE={root}/workspace/index.js".
+	Env []string
+	Dir string // where it runs; empty is the developer's own directory
+	// Links are directories of this machine that outlive the build, by where they would be in the image: "workspace/node_modules".
+	Links map[string]string
 }
 
 // Where things are in an image.

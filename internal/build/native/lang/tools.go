@@ -21,6 +21,10 @@ type Tools struct {
 	OS, Arch string
 	// Env is added to the environment of build tools and wins, "KEY=value": HTTPS_PROXY, SSL_CERT_FILE and the like.
 	Env []string
+	// Local is for programs that run where they are built, as the developer, and never as an image. A language then says in Program.Local
+	// how, if it must; leaves out layers of this machine's own files; and keeps installed dependencies for as long as what names them stays
+	// the same, even where nothing fixes their versions, because somebody waits for each build.
+	Local bool
 }
 
 // Limits bound one build. Zero fields are the defaults.
