@@ -86,10 +86,10 @@ func (w *worker) response(out http.ResponseWriter, r *http.Request) {
 
 // functionError is what a program tells of a failure.
 type functionError struct {
-	Type    string `json:"errorType"`
-	Message string `json:"errorMessage"`
-	Stack   []any  `json:"stackTrace"`
-	raw     []byte // as it came
+	Type    string            `json:"errorType"`
+	Message string            `json:"errorMessage"`
+	Stack   []json.RawMessage `json:"stackTrace"`
+	raw     []byte            // as it came
 }
 
 // Error is the message with its type.
@@ -102,7 +102,7 @@ func (e *functionError) Error() string {
 		text = e.Type + ": " + text
 	}
 	for _, frame := range e.Stack {
-		text += fmt.Sprintf("\n\t%v", frame)
+		text += "\n\t" + string(frame)
 	}
 	return text
 }

@@ -25,12 +25,12 @@ type job struct {
 }
 
 var known = []string{"FUNC_BUILDABLE", "FUNC_GOPROXY", "GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOINSECURE",
-	"FUNC_GOGCFLAGS", "FUNC_GOLDFLAGS", "FUNC_BUILD_ARGS", "FUNC_ENTRYPOINT"}
+	"FUNC_GOGCFLAGS", "FUNC_GOLDFLAGS", "FUNC_BUILD_ARGS"}
 
 func parseEnv(common lang.Env, log io.Writer) (goEnv, error) {
 	e := goEnv{Env: common, goSettings: map[string]string{}}
 	for _, k := range slices.Sorted(maps.Keys(common.Rest)) {
-		if err := e.set(k, strings.TrimSpace(common.Rest[k]), log); err != nil {
+		if err := e.set(k, strings.TrimSpace(common.Rest[k])); err != nil {
 			return goEnv{}, err
 		}
 	}
@@ -38,7 +38,7 @@ func parseEnv(common lang.Env, log io.Writer) (goEnv, error) {
 	return e, nil
 }
 
-func (e *goEnv) set(k, v string, log io.Writer) (err error) {
+func (e *goEnv) set(k, v string) (err error) {
 	switch k {
 	case "FUNC_BUILDABLE":
 		e.buildable, err = lang.Relative(k, v)
@@ -52,8 +52,6 @@ func (e *goEnv) set(k, v string, log io.Writer) (err error) {
 		e.ldflags, err = linkerFlags(k, v)
 	case "FUNC_BUILD_ARGS":
 		err = e.buildArgs(k, v)
-	case "FUNC_ENTRYPOINT":
-		lang.NoEffect(log, k, "the compiled program is the entrypoint")
 	}
 	return err
 }

@@ -16,9 +16,27 @@ type Env struct {
 	ClearSource             bool
 	Runtime                 string // FUNC_RUNTIME, such as "go" or "node"
 	RuntimeVersion          string // FUNC_RUNTIME_VERSION
-	Labels                  map[string]string
+	// Command is the command line that starts the program, from FUNC_ENTRYPOINT, a Procfile or the settings of a contract. A language that is
+	// given one lays its runtime, the dependencies and the source, or the compiled program, into the image so that the command finds them, and asks
+	// for no function. Empty: the language says what is started.
+	Command string
+	// Contract is what stands between calls and the program (FUNC_CONTRACT): one of the constants below. Empty: the program is a server itself.
+	Contract string
+	Programs []string // FUNC_PROGRAMS: more programs of this machine that the program runs
+	Labels   map[string]string
 	Rest                    map[string]string // every other variable, as the user wrote it
 }
+
+// The contracts of other platforms.
+const (
+	ContractServer    = "server"   // a server on the port in PORT, also where something else would be detected
+	ContractWatchdog  = "watchdog" // of OpenFaaS
+	ContractLambda    = "lambda"   // the runtime API of AWS Lambda; calls are events of the API Gateway
+	ContractLambdaRaw = "lambda-raw"
+	ContractCGI       = "cgi"
+)
+
+var contracts = []string{ContractServer, ContractWatchdog, ContractLambda, ContractLambdaRaw, ContractCGI}
 
 // ignored says why a variable that builders elsewhere know has no effect here.
 var ignored = map[string]string{
@@ -52,6 +70,12 @@ func (e *Env) set(k, v string, log io.Writer) (err error) {
 		e.Runtime = v
 	case "FUNC_RUNTIME_VERSION":
 		e.RuntimeVersion = v
+	case "FUNC_ENTRYPOINT":
+		e.Command = v
+	case "FUNC_CONTRACT":
+		e.Contract, err = contract(v)
+	case "FUNC_PROGRAMS":
+		e.Programs = strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' })
 	default:
 		if name, ok := strings.CutPrefix(k, "FUNC_LABEL_"); ok {
 			e.Labels["openfunction."+strings.ToLower(strings.ReplaceAll(name, "_", "-"))] = v
@@ -96,6 +120,14 @@ func boolean(k, v string) (bool, error) {
 		return false, InvalidEnv("%s is %q: it must be true or false", k, v)
 	}
 	return b, nil
+}
+
+func contract(v string) (string, error) {
+	v = strings.ToLower(v)
+	if v == "" || slices.Contains(contracts, v) {
+		return v, nil
+	}
+	return "", InvalidEnv("FUNC_CONTRACT is %q: it must be %s", v, strings.Join(contracts, ", "))
 }
 
 func signatureType(v string) (string, error) {
