@@ -216,7 +216,7 @@ func (g *Golang) labels(p *plan) map[string]string {
 	return map[string]string{
 		"io.openfunction.framework":         "go",
 		"io.openfunction.framework.version": g.opts.Framework.Version,
-		"io.openfunction.signature":         string(p.kind),
+		"io.openfunction.signature":         p.kind.signature(),
 	}
 }
 

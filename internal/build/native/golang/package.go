@@ -174,12 +174,19 @@ func (p *goPackage) find(name string) (goFunc, error) {
 	return goFunc{}, lang.Failure("FunctionNotFound", "FUNC_NAME is %q, but package %s%s has no function of that name; %s", name, p.name, lang.At(p.dir), p.candidates())
 }
 
+// only takes a function from JSON to JSON when there is no other: many helpers look like one.
 func (p *goPackage) only() (goFunc, error) {
-	var found []goFunc
+	var found, likely []goFunc
 	for _, f := range p.funcs {
 		if f.kind != "" && ast.IsExported(f.name) {
 			found = append(found, f)
+			if f.kind != typed {
+				likely = append(likely, f)
+			}
 		}
+	}
+	if len(likely) > 0 {
+		found = likely
 	}
 	switch len(found) {
 	case 1:
@@ -201,7 +208,7 @@ func (p *goPackage) candidates() string {
 			names = append(names, "…")
 			break
 		}
-		what := string(f.kind)
+		what := f.kind.signature()
 		if what == "" {
 			what = "cannot be served"
 		} else if !ast.IsExported(f.name) {

@@ -51,6 +51,20 @@ type Own struct{}
 		"func F(ctx ofctx.Context, in [4]byte) (ofctx.Out, error)":           "",
 		"func F(ctx ofctx.Context, in ...byte) (ofctx.Out, error)":           "",
 		"func F(ctx ofctx.Context, in []byte) (ofctx.Out, ofctx.Out, error)": "",
+		"func F(ctx context.Context, e event.Event) (*event.Event, error)":   eventReply,
+		"func F(context.Context, cloudevents.Event) (*event.Event, error)":   eventReply,
+		"func F(ctx context.Context, e event.Event) (event.Event, error)":    "",
+		"func F(ctx context.Context, e event.Event) (string, error)":         "",
+		"func F(ctx context.Context, in Own) (Own, error)":                   typed,
+		"func F(ctx context.Context, in map[string]any) ([]int, error)":      typed,
+		"func F(ctx context.Context, in *Own) (out *Own, err error)":         typed,
+		"func F(ctx context.Context, in ...Own) (Own, error)":                "",
+		"func F(ctx context.Context, in chan int) (Own, error)":              "",
+		"func F(ctx context.Context, in Own) (*http.Request, error)":         "",
+		"func F(ctx context.Context, a, b Own) (Own, error)":                 "",
+		"func F(ctx context.Context) (Own, error)":                           "",
+		"func F(ctx context.Context, in Own) error":                          "",
+		"func F()": "",
 	} {
 		f, err := parser.ParseFile(token.NewFileSet(), "p.go", head+decl+"\n", parser.SkipObjectResolution)
 		if err != nil {

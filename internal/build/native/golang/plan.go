@@ -38,7 +38,7 @@ func (p *plan) describe() string {
 	case declarative:
 		return fmt.Sprintf("a Go package%s that registers its functions itself", lang.At(p.pkg.dir))
 	}
-	return fmt.Sprintf("Go function %s (%s) at %s:%d", p.fn.name, p.kind, p.fn.pos.Filename, p.fn.pos.Line)
+	return fmt.Sprintf("Go function %s (%s) at %s:%d", p.fn.name, p.kind.signature(), p.fn.pos.Filename, p.fn.pos.Line)
 }
 
 // env is the environment of the finished program.
@@ -96,8 +96,8 @@ func (g *Golang) choose(j *job, p *plan) error {
 	}
 	p.fn, p.kind, p.inPlace = fn, fn.kind, p.pkg.name == "main"
 	p.lean = p.kind == httpFunc && len(p.plugins) == 0 && !p.module.imported(frameworkModule)
-	if want := j.env.Signature; want != "" && want != string(p.kind) {
-		fmt.Fprintf(j.Log, "FUNC_TYPE is %s, but the function's signature is that of %s and decides\n", want, p.kind)
+	if want := j.env.Signature; want != "" && !strings.EqualFold(want, p.kind.signature()) {
+		fmt.Fprintf(j.Log, "FUNC_TYPE is %s, but the function's signature is that of %s and decides\n", want, p.kind.signature())
 	}
 	return nil
 }

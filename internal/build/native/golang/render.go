@@ -22,7 +22,9 @@ type mainData struct {
 	Import    string // the user's package; empty when main is added to it
 	Call      string // the function: "function.HelloWorld"
 	Lean      bool
-	Blank     bool // import for its registrations only
+	Blank     bool   // import for its registrations only
+	Declare   string // the function of package functions that declares it under Name; empty when it is registered as it is
+	Name      string
 	Plugins   []plugin
 }
 
@@ -33,7 +35,7 @@ func (g *Golang) writeMain(j *job, p *plan) error {
 	if !p.generates() {
 		return nil
 	}
-	d := mainData{Framework: frameworkModule, Lean: p.lean, Plugins: p.plugins, Call: p.fn.name}
+	d := mainData{Framework: frameworkModule, Lean: p.lean, Plugins: p.plugins, Call: p.fn.name, Declare: p.kind.declared(), Name: p.fn.name}
 	switch {
 	case p.inPlace:
 	case p.kind == declarative:

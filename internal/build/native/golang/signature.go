@@ -13,13 +13,30 @@ type kind string
 const (
 	httpFunc     kind = "http"
 	cloudEvent   kind = "cloudevent"
+	eventReply   kind = "cloudevent with a reply"
+	typed        kind = "typed"
 	openFunction kind = "openfunction"
 	declarative  kind = "declarative" // registers its functions itself
 	completeMain kind = "main"        // a whole program
 )
 
+// signature is the kind as FUNC_TYPE and labels say it.
+func (k kind) signature() string {
+	if k == eventReply {
+		return string(cloudEvent)
+	}
+	return string(k)
+}
+
+// declared is the function of package functions by which a function of this kind is declared; empty when it is registered as it is.
+func (k kind) declared() string {
+	return map[kind]string{eventReply: "CloudEventReply", typed: "Typed"}[k]
+}
+
 const signatures = `  func(http.ResponseWriter, *http.Request)
   func(context.Context, cloudevents.Event) error
+  func(context.Context, cloudevents.Event) (*cloudevents.Event, error)
+  func(context.Context, In) (Out, error), with any types that JSON can hold
   func(ofctx.Context, []byte) (ofctx.Out, error)`
 
 const (
@@ -29,10 +46,14 @@ const (
 
 // served maps a signature, written with import paths, to its kind.
 var served = map[string]kind{
-	"(net/http.ResponseWriter, *net/http.Request)":               httpFunc,
-	"(context.Context, " + cloudevents + ".Event) error":         cloudEvent,
-	"(context.Context, " + cloudevents + "/event.Event) error":   cloudEvent,
-	"(" + ofctx + ".Context, []byte) (" + ofctx + ".Out, error)": openFunction,
+	"(net/http.ResponseWriter, *net/http.Request)":                                                 httpFunc,
+	"(context.Context, " + cloudevents + ".Event) error":                                           cloudEvent,
+	"(context.Context, " + cloudevents + "/event.Event) error":                                     cloudEvent,
+	"(context.Context, " + cloudevents + ".Event) (*" + cloudevents + ".Event, error)":             eventReply,
+	"(context.Context, " + cloudevents + ".Event) (*" + cloudevents + "/event.Event, error)":       eventReply,
+	"(context.Context, " + cloudevents + "/event.Event) (*" + cloudevents + ".Event, error)":       eventReply,
+	"(context.Context, " + cloudevents + "/event.Event) (*" + cloudevents + "/event.Event, error)": eventReply,
+	"(" + ofctx + ".Context, []byte) (" + ofctx + ".Out, error)":                                   openFunction,
 }
 
 // scope resolves the names of one file.
@@ -109,11 +130,35 @@ func (s scope) classify(t *ast.FuncType) kind {
 			sig = replaceWord(sig, name, p+"."+name)
 		}
 	}
-	return served[sig]
+	if k := served[sig]; k != "" {
+		return k
+	}
+	return s.typed(t)
+}
+
+// typed tells a function from JSON to JSON. Types of events and of the OpenFunction context are more likely a mistake in another signature.
+func (s scope) typed(t *ast.FuncType) kind {
+	params, results := s.types(t.Params), s.types(t.Results)
+	if len(params) != 2 || len(results) != 2 || params[0] != "context.Context" || results[1] != "error" {
+		return ""
+	}
+	for _, data := range []string{params[1], results[0]} {
+		for _, not := range []string{cloudevents, ofctx, "net/http.", "...", "func(", "chan ", "<-chan "} {
+			if strings.HasPrefix(strings.TrimLeft(data, "*"), not) {
+				return ""
+			}
+		}
+	}
+	return typed
 }
 
 // list writes parameter or result types, one for every name.
-func (s scope) list(fields *ast.FieldList) string {
+func (s scope) list(fields *ast.FieldList) string { return strings.Join(s.types(fields), ", ") }
+
+func (s scope) types(fields *ast.FieldList) []string {
+	if fields == nil {
+		return nil
+	}
 	var out []string
 	for _, f := range fields.List {
 		text := s.text(f.Type, 0)
@@ -121,7 +166,7 @@ func (s scope) list(fields *ast.FieldList) string {
 			out = append(out, text)
 		}
 	}
-	return strings.Join(out, ", ")
+	return out
 }
 
 // text writes a type with import paths for package names, through aliases of the package.
