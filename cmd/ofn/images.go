@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,10 +46,16 @@ func (i images) Root(ctx context.Context, ref string, auth *run.Credentials) (no
 		Layers:     root.Layers,
 		Digest:     pinned.Digest,
 		Release:    release,
-		Activation: root.Config.Labels[listenLabel] == "fd",
+		Activation: root.Config.Labels[listenLabel] == "fd" || isModule(root.Config),
 		Config: node.Config{Entrypoint: root.Config.Entrypoint, Cmd: root.Config.Cmd, Env: root.Config.Env,
 			WorkingDir: root.Config.WorkingDir, User: root.Config.User, ExposedPorts: ports(root.Config.ExposedPorts)},
 	}, nil
+}
+
+// isModule is whether an image has a WebAssembly module to run, to which connections may come before it listens.
+func isModule(c image.Config) bool {
+	all := slices.Concat(c.Entrypoint, c.Cmd)
+	return len(all) > 0 && strings.HasSuffix(all[0], ".wasm")
 }
 
 func ports(exposed []string) []int {

@@ -18,8 +18,8 @@ import (
 // wasmWorker is the argument that makes this program a worker of WebAssembly functions.
 const wasmWorker = "wasm-worker"
 
-// workerGCPercent keeps a worker small: what lives long in it is little and mostly outside the collector's heap.
-const workerGCPercent = 50
+// workerGCPercent makes the collector run seldom: what lives long in a worker is little, and modules' memories are outside its heap.
+const workerGCPercent = 200
 
 // openWasm makes the driver of WebAssembly modules, whose workers are copies of this program in the sandbox.
 func (p *platform) openWasm() (*wasm.Driver, error) {

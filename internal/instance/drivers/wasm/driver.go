@@ -25,7 +25,7 @@ const (
 	programName    = "ofn"
 	compileTimeout = 5 * time.Minute
 	// format changes when what is kept of a module does.
-	format = "1"
+	format = "2"
 )
 
 // Driver runs WebAssembly modules. It implements instance.Driver.
@@ -292,7 +292,7 @@ func (d *Driver) begin(ctx context.Context, p *process, m module, s instance.Spe
 	if err != nil {
 		return nil, err
 	}
-	in := &Instance{driver: d, id: s.ID, process: p, log: s.Log, done: make(chan struct{}), asked: time.Now()}
+	in := &Instance{driver: d, id: s.ID, process: p, log: s.Log, early: s.Listen.Activation, done: make(chan struct{}), asked: time.Now()}
 	life, end := context.WithCancelCause(context.Background())
 	stop := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
 	in.answer, err = p.do(life, "PUT", wire.PathCopies+s.ID, body, nil)

@@ -146,7 +146,7 @@ func TestTrouble(t *testing.T) {
 	d, _ := newDriver(t, func(o *wasm.Options) { o.OutputBytes, o.LogBytes = 1<<20, 20<<10 })
 	for _, q := range []struct{ guest, path, want, log string }{
 		{"handler", "/trap", "500 the function trapped", ""},
-		{"handler", "/loop", "504 the function did not answer within 300ms", "did not answer within"},
+		{"handler", "/loop", "504 the function did not answer within 2s", "did not answer within"},
 		{"handler", "/grow", "500 the function ran out of memory", "limit is 64 MiB: raise resources.limits.memory"},
 		{"handler", "/exit", "500 the function failed", "exited with code 7"},
 		{"handler", "/fail", "500 the function failed", "failed with code 5"},
@@ -161,7 +161,7 @@ func TestTrouble(t *testing.T) {
 			c := start(t, d, layer(t, guest(t, q.guest)), "t", func(s *instance.Spec) {
 				s.Limits.MemoryBytes = 64 << 20
 				if q.path == "/loop" {
-					s.RequestTimeout = 300 * time.Millisecond
+					s.RequestTimeout = 2 * time.Second
 				}
 			})
 			var others sync.WaitGroup

@@ -23,6 +23,7 @@ type Instance struct {
 	id        string
 	process   *process
 	log       io.Writer
+	early     bool           // connections wait until it listens
 	answer    *http.Response // to the start: what the copy logs, then how it ended
 	end       context.CancelCauseFunc
 	asked     time.Time
@@ -92,7 +93,7 @@ func (i *Instance) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("instance %s has ended: %w", i.id, net.ErrClosed)
 	default:
 	}
-	c, err := i.process.dial(ctx, i.id)
+	c, err := i.process.dial(ctx, i.id, i.early)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to instance %s: %w", i.id, err)
 	}

@@ -40,20 +40,20 @@ type loading struct {
 func newProcess(in instance.Instance, key string) *process {
 	p := &process{in: in, key: key, loaded: map[string]*loading{}}
 	p.client = &http.Client{Transport: &http.Transport{
-		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx, wire.Control) },
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx, wire.Control, true) },
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, DisableCompression: true,
 	}}
 	return p
 }
 
-// dial connects to the worker or one of its copies.
-func (p *process) dial(ctx context.Context, id string) (net.Conn, error) {
+// dial connects to the worker or one of its copies. It is quicker when that is sure to take the connection.
+func (p *process) dial(ctx context.Context, id string, sure bool) (net.Conn, error) {
 	c, err := p.in.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	err = wire.Hello(c, id)
+	err = wire.Hello(c, id, sure)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}

@@ -18,6 +18,7 @@ const globalPrefix = "ofn:global:"
 const (
 	secCustom, secType, secImport, secFunction, secTable, secMemory      = 0, 1, 2, 3, 4, 5
 	secGlobal, secExport, secStart, secElement, secCode, secData         = 6, 7, 8, 9, 10, 11
+	secDataCount                                                         = 12
 	kindFunction, kindTable, kindMemory, kindGlobal, kindTag        byte = 0, 1, 2, 3, 4
 )
 
@@ -32,8 +33,8 @@ type Segment struct {
 
 // Module is a module rewritten.
 type Module struct {
-	// Code is the module: its active data segments are passive, so that making an instance copies nothing, and its mutable globals
-	// are exported.
+	// Code is the module: its active data segments are passive or gone, so that making an instance copies nothing, and its mutable
+	// globals are exported.
 	Code []byte
 	// Memory is what the data segments were: the host puts it into memory before anything runs.
 	Memory []Segment
@@ -63,6 +64,9 @@ func Rewrite(wasm []byte) (m *Module, err error) {
 		}
 	}
 	w.export(&sections)
+	if !w.counted { // then no instruction names a segment, and making an instance need not even look at them
+		w.data = appendU32(nil, 0)
+	}
 	w.m.Code = join(sections, w.data)
 	return w.m, nil
 }
@@ -104,6 +108,7 @@ type rewriter struct {
 	imported uint32 // globals
 	mutable  []uint32
 	data     []byte
+	counted  bool // the segments are: some instruction may use them
 }
 
 func (w *rewriter) read(s section) error {
@@ -120,6 +125,8 @@ func (w *rewriter) read(s section) error {
 		if changes || err != nil { // an instruction that is not known may be one that changes a table
 			w.m.Restorable = false
 		}
+	case secDataCount:
+		w.counted = true
 	case secData:
 		w.segments(&r)
 	}

@@ -4,14 +4,16 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 )
 
-// preambleSize is the length of the name that a connection begins with, filled with zeros.
-const preambleSize = 64
+// preambleSize is the length of what a connection begins with: a name filled with zeros and, as its last byte, whether an answer
+// is wanted.
+const preambleSize = 65
 
 // Control names the worker itself in a preamble.
 const Control = ""
@@ -25,13 +27,17 @@ const (
 // ErrRefused says that a copy does not take connections: it is not there, or does not listen.
 var ErrRefused = errors.New("nothing listens")
 
-// Hello says whom a connection is for and waits for the answer.
-func Hello(c io.ReadWriter, id string) error {
+// Hello says whom a connection is for. Unless it is sure to be taken it waits for the answer; without one, a connection that is not
+// taken is closed.
+func Hello(c io.ReadWriter, id string, sure bool) error {
 	var name [preambleSize]byte
-	if copy(name[:], id) < len(id) {
+	if copy(name[:preambleSize-1], id) < len(id) {
 		return fmt.Errorf("name %q is too long", id)
 	}
-	if _, err := c.Write(name[:]); err != nil {
+	if sure {
+		name[preambleSize-1] = 1
+	}
+	if _, err := c.Write(name[:]); err != nil || sure {
 		return err
 	}
 	var answer [1]byte
@@ -44,17 +50,14 @@ func Hello(c io.ReadWriter, id string) error {
 	return nil
 }
 
-// ReadHello reads whom a connection is for.
-func ReadHello(r io.Reader) (string, error) {
+// ReadHello reads whom a connection is for, and whether an answer is wanted.
+func ReadHello(r io.Reader) (id string, answer bool, err error) {
 	var name [preambleSize]byte
 	if _, err := io.ReadFull(r, name[:]); err != nil {
-		return "", err
+		return "", false, err
 	}
-	n := 0
-	for n < len(name) && name[n] != 0 {
-		n++
-	}
-	return string(name[:n]), nil
+	b, _, _ := bytes.Cut(name[:preambleSize-1], []byte{0})
+	return string(b), name[preambleSize-1] == 0, nil
 }
 
 // Answer answers a preamble.

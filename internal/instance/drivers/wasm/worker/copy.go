@@ -253,11 +253,11 @@ func (c *copyOf) usage() wire.Usage {
 }
 
 // connect takes a connection over; false when the copy takes none, and it stays the caller's.
-func (c *copyOf) connect(conn net.Conn) bool {
+func (c *copyOf) connect(conn net.Conn, answer bool) bool {
 	if c.listener != nil && !c.listener.Listening() {
 		return false
 	}
-	if wire.Answer(conn, true) != nil || conn.SetDeadline(time.Time{}) != nil {
+	if greeted(conn, answer) != nil {
 		_ = conn.Close()
 		return true
 	}

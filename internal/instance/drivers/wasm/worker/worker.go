@@ -125,16 +125,13 @@ func (w *worker) serve(ctx context.Context, l net.Listener) error {
 // greet finds out whom a connection is for and hands it over.
 func (w *worker) greet(c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(helloTimeout))
-	id, err := wire.ReadHello(c)
+	id, answer, err := wire.ReadHello(c)
 	if err != nil {
 		_ = c.Close()
 		return
 	}
 	if id == wire.Control {
-		if err = wire.Answer(c, true); err == nil {
-			err = c.SetDeadline(time.Time{})
-		}
-		if err != nil || !w.toOwn.give(c) {
+		if greeted(c, answer) != nil || !w.toOwn.give(c) {
 			_ = c.Close()
 		}
 		return
@@ -142,10 +139,22 @@ func (w *worker) greet(c net.Conn) {
 	w.mu.Lock()
 	to := w.copies[id]
 	w.mu.Unlock()
-	if to == nil || !to.connect(c) {
-		_ = wire.Answer(c, false)
+	if to == nil || !to.connect(c, answer) {
+		if answer {
+			_ = wire.Answer(c, false)
+		}
 		_ = c.Close()
 	}
+}
+
+// greeted ends the greeting of a connection that is taken.
+func greeted(c net.Conn, answer bool) error {
+	if answer {
+		if err := wire.Answer(c, true); err != nil {
+			return err
+		}
+	}
+	return c.SetDeadline(time.Time{})
 }
 
 // close ends everything that runs.
