@@ -1,17 +1,18 @@
 package wasm
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strconv"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -282,7 +283,7 @@ func (d *Driver) fetch(m module) ([]byte, compiled, error) {
 // begin has a worker make the copy.
 func (d *Driver) begin(ctx context.Context, p *process, m module, s instance.Spec) (*Instance, error) {
 	start := wire.Start{
-		Module: m.digest, Args: s.Process.Args, Env: withListen(s), Memory: s.Limits.MemoryBytes, Timeout: s.RequestTimeout, Early: s.Listen.Activation,
+		Module: m.digest, Args: s.Process.Args, Env: ownEnv(s), Memory: s.Limits.MemoryBytes, Timeout: s.RequestTimeout, Early: s.Listen.Activation,
 		Output: d.opt.OutputBytes, Log: d.opt.LogBytes,
 	}
 	for _, f := range s.Files {
@@ -295,7 +296,7 @@ func (d *Driver) begin(ctx context.Context, p *process, m module, s instance.Spe
 	in := &Instance{driver: d, id: s.ID, process: p, log: s.Log, early: s.Listen.Activation, done: make(chan struct{}), asked: time.Now()}
 	life, end := context.WithCancelCause(context.Background())
 	stop := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
-	in.answer, err = p.do(life, "PUT", wire.PathCopies+s.ID, body, nil)
+	in.answer, err = p.do(life, http.MethodPut, wire.PathCopies+s.ID, body, nil) //nolint:bodyclose // by live
 	if err == nil && !stop() {
 		_ = in.answer.Body.Close()
 		err = context.Cause(ctx)
@@ -308,15 +309,11 @@ func (d *Driver) begin(ctx context.Context, p *process, m module, s instance.Spe
 	return in, nil
 }
 
-// withListen is the environment with what tells a module about the socket that it is given.
-func withListen(s instance.Spec) []string {
-	env := make([]string, 0, len(s.Process.Env)+1)
-	for _, kv := range s.Process.Env {
-		if !bytes.HasPrefix([]byte(kv), []byte("LISTEN_FDS=")) && !bytes.HasPrefix([]byte(kv), []byte("LISTEN_PID=")) {
-			env = append(env, kv)
-		}
-	}
-	return append(env, "LISTEN_FDS="+strconv.Itoa(1))
+// ownEnv is the environment without what only the platform says.
+func ownEnv(s instance.Spec) []string {
+	return slices.DeleteFunc(slices.Clone(s.Process.Env), func(kv string) bool {
+		return strings.HasPrefix(kv, "LISTEN_FDS=") || strings.HasPrefix(kv, "LISTEN_PID=")
+	})
 }
 
 // Clean implements instance.Driver. Workers die with the platform; what may remain is a file that was being written.

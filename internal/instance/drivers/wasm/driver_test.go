@@ -101,10 +101,11 @@ func TestRequests(t *testing.T) {
 		"handler": {
 			{"/", "", "200 hello 1"}, {"/", "", "200 hello 2"}, {"/echo", "what is sent", "200 what is sent"}, {"/echo", big, "200 " + big}, {"/echo", "", "200 "},
 			{"/head", "x", "201 POST /head HTTP/1.1\r\nHost: function\r\nAccept-Encoding: gzip\r\nContent-Length: 1\r\nContent-Type: text/plain\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"},
-			{"/env", "", "200 COLOR=green\nLISTEN_FDS=1"},
+			{"/env", "", "200 COLOR=green"},
 			{"/file", "", "200 s3cret"},
 		},
-		"command": {{"/", "", "200 hello from POST"}, {"/echo", "what is sent", "201 what is sent"}, {"/echo", big, "201 " + big}},
+		"httpwasm": {{"/a?b", "what is sent", "201 /a?b text/plain what is sent"}, {"/next", "", "404 404 page not found\n"}},
+		"command":  {{"/", "", "200 hello from POST"}, {"/echo", "what is sent", "201 what is sent"}, {"/echo", big, "201 " + big}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := start(t, d, layer(t, guest(t, name)), name, func(s *instance.Spec) {
@@ -347,4 +348,27 @@ func TestIdleWorker(t *testing.T) {
 	w := h.all[len(h.all)-1]
 	h.mu.Unlock()
 	ended(t, w)
+}
+
+// TestWasmEdge: a module that opens its own socket is reached once it listens.
+func TestWasmEdge(t *testing.T) {
+	d, _ := newDriver(t, nil)
+	c := start(t, d, layer(t, guest(t, "wasmedge")), "a", nil)
+	deadline := time.Now().Add(patient)
+	for {
+		conn, err := c.Dial(t.Context())
+		if err == nil {
+			conn.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not listen: %v\n%s", err, c.log)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for range 20 {
+		if code, body := c.ask(t, "/", "x"); code != 200 || body != "bound to 8080" {
+			t.Fatalf("%d %q\n%s", code, body, c.log)
+		}
+	}
 }

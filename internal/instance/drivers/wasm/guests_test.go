@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	}
 	guests.dir, guests.state = dir, filepath.Join(dir, "state")
 	guests.once = map[string]func() ([]byte, error){}
-	for name, flags := range map[string][]string{"handler": {"-buildmode=c-shared"}, "command": nil, "server": nil} {
+	for name, flags := range map[string][]string{"handler": {"-buildmode=c-shared"}, "httpwasm": {"-buildmode=c-shared"}, "command": nil, "server": nil, "wasmedge": nil} {
 		guests.once[name] = sync.OnceValues(func() ([]byte, error) {
 			out := filepath.Join(dir, name+".wasm")
 			c := exec.Command("go", append(append([]string{"build", "-ldflags=-s -w", "-o", out}, flags...), "./testdata/"+name)...)

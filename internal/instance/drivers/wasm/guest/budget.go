@@ -28,9 +28,6 @@ func (b *Budget) Used() int64 { return int64(b.used.Load()) }
 // Limit is what there is, in bytes.
 func (b *Budget) Limit() int64 { return int64(b.limit) }
 
-// Room is whether n more bytes could be taken now.
-func (b *Budget) room(n uint64) bool { return b.used.Load()+n <= b.limit }
-
 func (b *Budget) take(n uint64) bool {
 	for {
 		used := b.used.Load()

@@ -69,8 +69,11 @@ func (w *worker) newCopy(ctx context.Context, id string, s wire.Start, log *copy
 	if err := c.writeFiles(); err != nil {
 		return nil, errors.Join(err, c.removeFiles())
 	}
-	if m.program.Kind == guest.Handler {
+	switch m.program.Kind {
+	case guest.Handler:
 		s.Env = lasting(s.Env)
+	case guest.Server:
+		s.Env = append(s.Env, "LISTEN_FDS=1")
 	}
 	c.maker = m.program.NewMaker(guest.Surroundings{Args: s.Args, Env: s.Env, Root: c.root, Log: log, Budget: c.budget, Share: share(s)})
 	if m.program.Kind == guest.Server {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -40,7 +41,7 @@ func (p *pool) take(ctx context.Context, create func(context.Context) (*guest.In
 			var err error
 			if i, err = create(ctx); err != nil {
 				p.drop()
-				if err != guest.ErrNoRoom || alone { //nolint:errorlint // it is never wrapped
+				if !errors.Is(err, guest.ErrNoRoom) || alone {
 					return nil, err
 				}
 			}
