@@ -1,0 +1,280 @@
+//! Bodies of requests and answers.
+
+use crate::Error;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// The body of a request, or of an answer. In an async function read it with [`Body::bytes`] or [`Body::chunk`]; one that is not async
+/// reads it as [`std::io::Read`].
+pub struct Body {
+    inner: Inner,
+    rest: Bytes, // read from inner and not taken yet by Read
+}
+
+enum Inner {
+    Full(Bytes),
+    #[cfg(not(target_family = "wasm"))]
+    Incoming(hyper::body::Incoming),
+    Other(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>),
+}
+
+impl Body {
+    /// A body of what another library made.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes, Error = Error> + Send + 'static,
+    {
+        Inner::Other(Box::pin(body)).into()
+    }
+
+    /// Reads what is left of the body.
+    pub async fn bytes(mut self) -> Result<Bytes, Error> {
+        if let Inner::Full(all) = &mut self.inner {
+            return Ok(std::mem::take(all));
+        }
+        self.limited(u64::MAX).await?.ok_or_else(|| Error::from("the body is too large"))
+    }
+
+    /// Reads what is left of the body; none when that is more than `most` bytes.
+    pub(crate) async fn limited(&mut self, most: u64) -> Result<Option<Bytes>, Error> {
+        if self.size_hint().lower() > most {
+            return Ok(None);
+        }
+        let Some(first) = self.chunk().await.transpose()? else { return Ok(Some(Bytes::new())) };
+        let Some(second) = self.chunk().await.transpose()? else {
+            return Ok((first.len() as u64 <= most).then_some(first));
+        };
+        let mut all = Vec::from(first);
+        all.extend_from_slice(&second);
+        while let Some(next) = self.chunk().await.transpose()? {
+            if (all.len() + next.len()) as u64 > most {
+                return Ok(None);
+            }
+            all.extend_from_slice(&next);
+        }
+        Ok((all.len() as u64 <= most).then(|| all.into()))
+    }
+
+    /// The next piece of the body as it arrives; none at its end.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, Error>> {
+        loop {
+            let frame = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) if data.is_empty() => {}
+                Ok(Ok(data)) => return Some(Ok(data)),
+                Ok(Err(_)) => {} // trailers
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    }
+}
+
+impl io::Read for Body {
+    /// Waits for a piece of the body. In an async function it panics: there use [`Body::chunk`].
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            match crate::run::wait(self.chunk()) {
+                None => return Ok(0),
+                Some(next) => self.rest = next.map_err(io::Error::other)?,
+            }
+        }
+        let n = into.len().min(self.rest.len());
+        into[..n].copy_from_slice(&self.rest.split_to(n));
+        Ok(n)
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.rest)))));
+        }
+        match &mut self.inner {
+            Inner::Full(all) if all.is_empty() => Poll::Ready(None),
+            Inner::Full(all) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(all))))),
+            #[cfg(not(target_family = "wasm"))]
+            Inner::Incoming(b) => Pin::new(b).poll_frame(cx).map_err(Into::into),
+            Inner::Other(b) => b.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        if !self.rest.is_empty() {
+            return false;
+        }
+        match &self.inner {
+            Inner::Full(all) => all.is_empty(),
+            #[cfg(not(target_family = "wasm"))]
+            Inner::Incoming(b) => b.is_end_stream(),
+            Inner::Other(b) => b.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if !self.rest.is_empty() {
+            return SizeHint::default(); // seldom: a part was read
+        }
+        match &self.inner {
+            Inner::Full(all) => SizeHint::with_exact(all.len() as u64),
+            #[cfg(not(target_family = "wasm"))]
+            Inner::Incoming(b) => b.size_hint(),
+            Inner::Other(b) => b.size_hint(),
+        }
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl Body {
+    pub(crate) fn incoming(b: hyper::body::Incoming) -> Self {
+        Inner::Incoming(b).into()
+    }
+
+    /// Asks for the body, so that a client that waits for `100 Continue` sends it also when the answer begins before the body is read.
+    pub(crate) async fn ask(&mut self) {
+        let mut asked = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut asked, true) {
+                return Poll::Ready(());
+            }
+            match Pin::new(&mut *self).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => self.rest = frame.into_data().unwrap_or_default(),
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await
+    }
+}
+
+macro_rules! from_bytes {
+    ($($type:ty),*) => {
+        $(impl From<$type> for Body {
+            fn from(b: $type) -> Self {
+                Inner::Full(b.into()).into()
+            }
+        })*
+    };
+}
+
+from_bytes!(Bytes, String, Vec<u8>, &'static str, &'static [u8]);
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Body::default()
+    }
+}
+
+impl From<Inner> for Body {
+    fn from(inner: Inner) -> Self {
+        Body { inner, rest: Bytes::new() }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Inner::Full(Bytes::new()).into()
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+pub use channel::Sender;
+
+#[cfg(not(target_family = "wasm"))]
+mod channel {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    const PIECES: usize = 8; // that may wait for a slow client
+
+    /// Writes a body that [`Body::channel`] made.
+    pub struct Sender {
+        to: Option<mpsc::Sender<Option<Bytes>>>,
+    }
+
+    /// What a Sender writes: pieces, then None. Without the None the writer was lost, and the body is not whole.
+    struct Receiver {
+        from: mpsc::Receiver<Option<Bytes>>,
+        done: bool,
+    }
+
+    impl Body {
+        /// A body that is written while it is sent, a piece at a time: what is sent arrives at once. It ends when the Sender is dropped;
+        /// when that happens because of a panic, or after [`Sender::fail`], the connection is broken off.
+        pub fn channel() -> (Sender, Body) {
+            let (to, from) = mpsc::channel(PIECES);
+            (Sender { to: Some(to) }, Body::new(Receiver { from, done: false }))
+        }
+    }
+
+    impl Sender {
+        /// Sends a piece, and waits while the client is slow. It fails when nobody reads any more.
+        pub async fn send(&mut self, piece: impl Into<Bytes>) -> io::Result<()> {
+            let to = self.to.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+            to.send(Some(piece.into())).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        }
+
+        /// Breaks the answer off, so that nobody takes it for whole.
+        pub fn fail(mut self) {
+            self.to = None;
+        }
+    }
+
+    impl io::Write for Sender {
+        /// Sends a piece from a thread. In an async function it panics: there use [`Sender::send`].
+        fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+            crate::run::wait(self.send(Bytes::copy_from_slice(piece)))?;
+            Ok(piece.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Sender {
+        fn drop(&mut self) {
+            let Some(to) = self.to.take().filter(|_| !std::thread::panicking()) else { return };
+            if let Err(mpsc::error::TrySendError::Full(end)) = to.try_send(None) {
+                // Bounded by the body's own life: it ends with the exchange.
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(async move {
+                        let _ = to.send(end).await;
+                    });
+                }
+            }
+        }
+    }
+
+    impl HttpBody for Receiver {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            if self.done {
+                return Poll::Ready(None);
+            }
+            self.from.poll_recv(cx).map(|got| match got {
+                Some(Some(piece)) => Some(Ok(Frame::data(piece))),
+                Some(None) => {
+                    self.done = true;
+                    None
+                }
+                None => {
+                    self.done = true;
+                    Some(Err("the function did not write its answer to the end".into()))
+                }
+            })
+        }
+    }
+}

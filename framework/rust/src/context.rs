@@ -1,0 +1,152 @@
+//! The OpenFunction context of a function: what the platform says of it, and what it sees of a call.
+
+use crate::{call, Call, Event};
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a function with the OpenFunction signature sees beside the data. It is cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) request: Arc<http::request::Parts>,
+    pub(crate) event: Option<Arc<Event>>,
+}
+
+/// A component that a function is bound to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Binding {
+    /// The name of the Dapr component.
+    pub component: String,
+    /// Its type, such as "bindings.cron" or "pubsub.redis".
+    pub kind: String,
+    /// The topic, of a component of publish and subscribe.
+    pub topic: String,
+}
+
+/// What the platform says of the function.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    pub(crate) port: Option<String>,
+    pub(crate) inputs: BTreeMap<String, Binding>,
+    pub(crate) outputs: BTreeMap<String, Binding>,
+}
+
+impl Context {
+    /// The name of the function.
+    pub fn name(&self) -> String {
+        self.settings.name.clone().unwrap_or_else(|| self.call().function().to_owned())
+    }
+
+    /// The call: its ids, how long the caller waits, its log.
+    pub fn call(&self) -> Call {
+        call()
+    }
+
+    /// The request: method, address, header. Its body is the data.
+    pub fn request(&self) -> &http::request::Parts {
+        &self.request
+    }
+
+    /// The CloudEvent of the call, when it is one.
+    pub fn event(&self) -> Option<&Event> {
+        self.event.as_deref()
+    }
+
+    /// The components that are read from.
+    pub fn inputs(&self) -> &BTreeMap<String, Binding> {
+        &self.settings.inputs
+    }
+
+    /// The components that are written to.
+    pub fn outputs(&self) -> &BTreeMap<String, Binding> {
+        &self.settings.outputs
+    }
+}
+
+/// The result of a function with the OpenFunction context.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Out {
+    pub(crate) code: u16,
+    pub(crate) data: Bytes,
+    pub(crate) content_type: Option<String>,
+}
+
+impl Out {
+    /// A result with a code, that of the HTTP answer; 0 is 200.
+    pub fn new(code: u16, data: impl Into<Bytes>) -> Self {
+        Out { code, data: data.into(), content_type: None }
+    }
+
+    /// Names the content type of the data.
+    pub fn content_type(mut self, kind: impl Into<String>) -> Self {
+        self.content_type = Some(kind.into());
+        self
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Out {
+    fn from(data: T) -> Self {
+        Out::new(0, data)
+    }
+}
+
+impl Settings {
+    /// Joins both layouts of the context. What the second says goes before the first.
+    pub(crate) fn parse(first: Option<&str>, second: Option<&str>) -> Result<Self, String> {
+        let first = object("FUNC_CONTEXT", first)?;
+        let second = object("FUNC_CONTEXT_V1BETA2", second)?;
+        match first.get("runtime").and_then(Value::as_str) {
+            None | Some("" | "Knative" | "Async") => {}
+            Some(other) => return Err(format!("FUNC_CONTEXT has the runtime \"{other}\": it must be Knative or Async")),
+        }
+        let mut s = Settings {
+            name: text(&second, "name").or_else(|| text(&first, "name")),
+            port: second.get("triggers").and_then(|t| t.get("http")).and_then(|h| h.as_object()).and_then(|h| text(h, "port")).or_else(|| text(&first, "port")),
+            ..Settings::default()
+        };
+        for context in [&first, &second] {
+            for (field, into) in [("inputs", &mut s.inputs), ("outputs", &mut s.outputs)] {
+                for (name, b) in context.get(field).and_then(Value::as_object).into_iter().flatten() {
+                    let b = binding(field, name, b)?;
+                    let kept = into.entry(name.clone()).or_default();
+                    *kept = Binding { topic: if b.topic.is_empty() { std::mem::take(&mut kept.topic) } else { b.topic }, ..b };
+                }
+            }
+        }
+        Ok(s)
+    }
+}
+
+fn binding(field: &str, name: &str, v: &Value) -> Result<Binding, String> {
+    let get = |k: &str| v.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let topic = if get("topic").is_empty() { get("uri") } else { get("topic") };
+    let b = Binding { component: get("componentName"), kind: get("componentType"), topic };
+    if b.component.is_empty() {
+        return Err(format!("the context's {field} have {name} without a componentName"));
+    }
+    if !b.kind.starts_with("bindings.") && !b.kind.starts_with("pubsub.") {
+        return Err(format!("the context's {field} have {name} with the componentType \"{}\": it must begin with bindings. or pubsub.", b.kind));
+    }
+    Ok(b)
+}
+
+fn object(variable: &str, value: Option<&str>) -> Result<Map<String, Value>, String> {
+    match value.filter(|v| !v.is_empty()).map(serde_json::from_str) {
+        None => Ok(Map::new()),
+        Some(Ok(Value::Object(m))) => Ok(m),
+        Some(Ok(_)) => Err(format!("{variable} must be a JSON object")),
+        Some(Err(e)) => Err(format!("{variable} is not JSON: {e}")),
+    }
+}
+
+/// A member that is a text or a number.
+fn text(m: &Map<String, Value>, name: &str) -> Option<String> {
+    match m.get(name)? {
+        Value::String(s) if !s.is_empty() => Some(s.clone()),
+        Value::Number(n) => Some(n.to_string()),
+        _ => None,
+    }
+}
