@@ -59,7 +59,11 @@ func newNative(s *settings, img images, runner build.Runner, fetcher build.Fetch
 	if err != nil {
 		return nil, err
 	}
-	return native.New(native.Options{Dir: dir, Languages: known, Sources: fetcher, Images: img, CACertificates: certificates, Zones: zones(root)})
+	known, launcher, err := withServers(tools, root, known)
+	if err != nil {
+		return nil, err
+	}
+	return native.New(native.Options{Dir: dir, Languages: known, Launcher: launcher, Sources: fetcher, Images: img, CACertificates: certificates, Zones: zones(root)})
 }
 
 func program(name string) string {

@@ -20,6 +20,9 @@ const (
 const (
 	// AnnotationRebuild on a Function starts a new build whenever its value changes; a time stamp is a good value.
 	AnnotationRebuild = "openfunction.io/rebuild"
+	// AnnotationContract on a Function is the contract of another platform that its program keeps: server, watchdog, lambda, lambda-raw or cgi. It
+	// is the variable EnvContract of the build where that says nothing.
+	AnnotationContract = "openfunction.io/contract"
 	// AnnotationSourceRevision on a Builder is the commit or digest that its source named when it was made.
 	AnnotationSourceRevision = "openfunction.io/source-revision"
 	// AnnotationEnableDapr among serving.annotations is "false" to switch Dapr off; any other value switches it on.
@@ -184,3 +187,6 @@ const (
 	RefDaprComponents     = "dapr.io/component" // comma-separated
 	RefDaprProxy          = "dapr-proxy"
 )
+
+// EnvContract is the variable of a build that AnnotationContract sets.
+const EnvContract = "FUNC_CONTRACT"

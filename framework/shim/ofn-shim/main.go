@@ -1,6 +1,6 @@
 // Command ofn-shim stands before a program of another platform inside an instance and speaks its contract:
 //
-//	ofn-shim watchdog                  the program is in fprocess
+//	ofn-shim watchdog [PROGRAM [ARG...]]   fprocess wins
 //	ofn-shim lambda PROGRAM [ARG...]   a bootstrap of a custom runtime; calls are events of the API Gateway
 //	ofn-shim lambda-raw PROGRAM [ARG...]   the same; the body of a call is the event
 //	ofn-shim cgi PROGRAM [ARG...]
@@ -53,7 +53,7 @@ func contract(args []string, env host.Env, log *slog.Logger) (host.Contract, err
 	}
 	switch name, program := args[0], args[1:]; name {
 	case "watchdog":
-		return watchdog.New(env, log)
+		return watchdog.New(program, env, log)
 	case "lambda", "lambda-raw":
 		return lambda.New(program, name == "lambda-raw", env, log)
 	case "cgi":

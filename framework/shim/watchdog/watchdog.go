@@ -44,11 +44,13 @@ type Settings struct {
 // ignored are settings whose work the platform does.
 var ignored = []string{"read_timeout", "write_timeout", "healthcheck_interval", "suppress_lock", "prefix_logs", "log_buffer_size", "jwt_auth", "buffer_http", "http_buffer_req_body"}
 
-// Read reads the settings, and tells in the log which ones do nothing.
-func Read(e host.Env, log *slog.Logger) (Settings, error) {
+// Read reads the settings, and tells in the log which ones do nothing. Without fprocess the program is args.
+func Read(args []string, e host.Env, log *slog.Logger) (Settings, error) {
 	s := Settings{ContentType: e["content_type"], StaticPath: e["static_path"]}
 	process, _ := e.First("fprocess", "function_process")
-	s.fprocess = strings.Fields(process)
+	if s.fprocess = strings.Fields(process); process == "" {
+		s.fprocess = args
+	}
 	if err := s.mode(e); err != nil {
 		return s, err
 	}
@@ -116,8 +118,8 @@ func (s *Settings) mode(e host.Env) error {
 }
 
 // New makes the contract that the settings ask for.
-func New(e host.Env, log *slog.Logger) (host.Contract, error) {
-	s, err := Read(e, log)
+func New(args []string, e host.Env, log *slog.Logger) (host.Contract, error) {
+	s, err := Read(args, e, log)
 	if err != nil {
 		return nil, err
 	}

@@ -204,6 +204,7 @@ func (g *Golang) Compile(ctx context.Context, common *lang.Job) (lang.Program, e
 			{Path: lang.AppDir, Mode: fs.ModeDir | 0o755},
 			{Path: lang.AppDir + "/function", Mode: 0o755, File: out},
 		}},
+		Above:      commanded(common, p.module.importPath(p.pkg.dir)),
 		Entrypoint: []string{"/" + lang.AppDir + "/function"},
 		Env:        p.env(j.env), Labels: g.labels(p), ListenFD: p.kind != completeMain,
 	}, nil

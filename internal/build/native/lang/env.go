@@ -22,9 +22,11 @@ type Env struct {
 	Command string
 	// Contract is what stands between calls and the program (FUNC_CONTRACT): one of the constants below. Empty: the program is a server itself.
 	Contract string
-	Programs []string // FUNC_PROGRAMS: more programs of this machine that the program runs
-	Labels   map[string]string
-	Rest                    map[string]string // every other variable, as the user wrote it
+	// ContractFound says that Contract was concluded from what the source depends on, and is dropped where it does not fit what was made of it.
+	ContractFound bool
+	Programs      []string // FUNC_PROGRAMS: more programs of this machine that the program runs
+	Labels        map[string]string
+	Rest          map[string]string // every other variable, as the user wrote it
 }
 
 // The contracts of other platforms.

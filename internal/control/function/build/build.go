@@ -97,8 +97,16 @@ func name(fn *v1beta2.Function, builders []*v1beta2.Builder, hash string) string
 	return owned.Next(fn.Name+"-build", builders, s.ResourceRef, s.LastSuccessfulResourceRef)
 }
 
+// builderSpec is what is to be built. The contract that an annotation asks for is part of it, because it changes the image.
 func builderSpec(fn *v1beta2.Function) v1beta2.BuilderSpec {
-	return v1beta2.BuilderSpec{BuildTemplate: *fn.Spec.Build.DeepCopy(), Image: fn.Spec.Image, ImageCredentials: fn.Spec.ImageCredentials}
+	b := v1beta2.BuilderSpec{BuildTemplate: *fn.Spec.Build.DeepCopy(), Image: fn.Spec.Image, ImageCredentials: fn.Spec.ImageCredentials}
+	if contract := fn.Annotations[v1beta2.AnnotationContract]; contract != "" && b.Env[v1beta2.EnvContract] == "" {
+		if b.Env == nil {
+			b.Env = map[string]string{}
+		}
+		b.Env[v1beta2.EnvContract] = contract
+	}
+	return b
 }
 
 // wantedHash leaves out what does not change the image: the history, age, time limits and the polling.

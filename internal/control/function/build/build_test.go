@@ -139,6 +139,7 @@ func TestWhatMakesABuild(t *testing.T) {
 		"revision":           {func(f *v1beta2.Function) { f.Spec.Build.SrcRepo.Revision = new("v2") }, true},
 		"dockerfile":         {func(f *v1beta2.Function) { f.Spec.Build.Dockerfile = new("D") }, true},
 		"rebuild annotation": {func(f *v1beta2.Function) { f.Annotations = map[string]string{v1beta2.AnnotationRebuild: "now"} }, true},
+		"contract":           {func(f *v1beta2.Function) { f.Annotations = map[string]string{v1beta2.AnnotationContract: "lambda"} }, true},
 		"other annotation":   {func(f *v1beta2.Function) { f.Annotations = map[string]string{"a": "b"} }, false},
 		"timeout":            {func(f *v1beta2.Function) { f.Spec.Build.Timeout = &metav1.Duration{Duration: 1} }, false},
 		"history":            {func(f *v1beta2.Function) { f.Spec.Build.SuccessfulBuildsHistoryLimit = new(int32(7)) }, false},
