@@ -203,17 +203,11 @@ func (d *development) state() (dir string, release func(), err error) {
 
 // strategy builds as the platform does, but with the developer's own caches and access to private modules.
 func (d *development) strategy(ctx context.Context, dir string, programs *dev.Programs) (build.Strategy, error) {
-	env := proxyEnv()
-	for _, name := range []string{"PATH", "HOME", "USER", "SSH_AUTH_SOCK"} {
-		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
-		}
-	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("looking for your cache directory: %w", err)
 	}
-	tools := lang.Tools{Cache: filepath.Join(cache, "ofn", "languages"), Runner: unlimited{}, OS: runtime.GOOS, Arch: runtime.GOARCH, Env: env, Local: true}
+	tools := lang.Tools{Cache: filepath.Join(cache, "ofn", "languages"), Runner: unlimited{}, OS: runtime.GOOS, Arch: runtime.GOARCH, Env: developersEnv(), Local: true}
 	g, err := developersGo(ctx, tools)
 	if err != nil {
 		return nil, err
@@ -223,6 +217,17 @@ func (d *development) strategy(ctx context.Context, dir string, programs *dev.Pr
 		return nil, err
 	}
 	return native.New(native.Options{Dir: dir, Languages: known, OS: runtime.GOOS, Sources: dev.Source{Dir: d.dir}, Images: programs, Local: true})
+}
+
+// developersEnv lets build tools find programs, logins and settings where the developer has them.
+func developersEnv() []string {
+	env := proxyEnv()
+	for _, name := range []string{"PATH", "HOME", "USER", "SSH_AUTH_SOCK"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 // developersGo compiles with the settings and caches of the developer. Without a go command it says so when Go is to be built.

@@ -228,12 +228,67 @@ func TestInvoke(t *testing.T) {
 		{[]string{"-d", `@-`}, "POST " + base + `/? application/octet-stream   "input"`},
 		{[]string{"--file", file, "-H", "Content-Type: text/csv"}, "POST " + base + `/? text/csv   "[1]"`},
 		{[]string{"--cloudevent", "--type", "t1", "-d", "{}"}, "POST " + base + `/? application/json t1  "{}"`},
+		{[]string{"--path", "a/b?x=1"}, "GET " + base + `/a/b?x=1    ""`},
+		{[]string{"--json"}, "POST " + base + `/? application/json   "null"`},
+		{[]string{"--json", "-d", "[1]"}, "POST " + base + `/? application/json   "[1]"`},
 	} {
 		f := withHello(t)
 		f.extra = http.HandlerFunc(echo)
 		out, errs, err := f.runWith(t, "input", append([]string{"invoke", "hello"}, c.args...)...)
 		if err != nil || out != c.want {
 			t.Errorf("%v: %v %s\ngot  %s\nwant %s", c.args, err, errs, out, c.want)
+		}
+	}
+}
+
+func TestInvokeAtAPath(t *testing.T) {
+	f := withHello(t)
+	f.extra = http.HandlerFunc(echo)
+	for _, name := range []string{"hello/a/b", "fn/hello/a/b", "function/hello/a/b"} {
+		if out, errs, err := f.run(t, "invoke", name); err != nil || !strings.Contains(out, "/hello/invoke/a/b?") {
+			t.Errorf("%s: %v %s %s", name, err, out, errs)
+		}
+	}
+	for _, c := range []struct{ args, want string }{
+		{"invoke hello/a b", "the path is given twice, as a and b"},
+		{"invoke hello/a --path b", "the path is given twice"},
+		{"invoke hello --json -d {", "the body is not JSON"},
+	} {
+		if _, _, err := f.run(t, strings.Fields(c.args)...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.args, err)
+		}
+	}
+}
+
+// The id of a failure leads to the log.
+func TestInvokeTellsTheErrorID(t *testing.T) {
+	f := withHello(t)
+	f.extra = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-OpenFunction-Error-Id", "0123456789abcdef")
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	_, errs, err := f.run(t, "invoke", "hello")
+	if !errors.Is(err, ExitCode(1)) || !strings.Contains(errs, "id 0123456789abcdef: `ofn logs hello`") {
+		t.Errorf("%v\n%s", err, errs)
+	}
+}
+
+func TestInitList(t *testing.T) {
+	f := newFakeAPI(t)
+	for _, c := range []struct{ args, want string }{
+		{"init --list", "go-http"},
+		{"init --list", "TEMPLATE"},
+		{"init --list -o name", "go-http\n"},
+		{"init --list -o json", `"language": "Go"`},
+		{"init --list -o yaml", "signature: cloudevent"},
+		{"init --list x", "unknown command"},
+		{"init x -o json", "-o belongs to --list"},
+		{"init --list -o wide", "is one of json, yaml, name"},
+		{"init x --template go-htp", "did you mean go-http"},
+	} {
+		out, _, err := f.run(t, strings.Fields(c.args)...)
+		if got := fmt.Sprint(out, err); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %q in it", c.args, got, c.want)
 		}
 	}
 }

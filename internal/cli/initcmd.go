@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -13,18 +15,26 @@ import (
 
 func (a *app) initCommand() *cobra.Command {
 	templates := scaffold.Templates()
-	var list strings.Builder
-	for _, t := range templates {
-		fmt.Fprintf(&list, "\n  %-20s %s", t.Name, t.Summary)
-	}
-	var template, name string
+	var template, name, output string
+	var list bool
 	cmd := &cobra.Command{
 		Use:     "init DIR",
 		Short:   "Make a directory with a new function",
-		Long:    "Make a directory with a new function: its source, function.yaml and .ofnignore. Files that exist are never replaced.\n\nTemplates:" + list.String(),
-		Example: "  ofn init hello && ofn deploy ./hello && ofn invoke hello",
-		Args:    exactly(1, "a directory for the new function"),
+		Long:    "Make a directory with a new function: its source, function.yaml and what its language wants. Files that exist are never replaced.",
+		Example: "  ofn init hello && ofn deploy ./hello && ofn invoke hello\n  ofn init --list\n  ofn init greeter --template python-http",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if list {
+				return cobra.NoArgs(cmd, args)
+			}
+			return exactly(1, "a directory for the new function")(cmd, args)
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
+			if list {
+				return a.listTemplates(output)
+			}
+			if output != "" {
+				return errors.New("-o belongs to --list")
+			}
 			dir := filepath.Clean(args[0])
 			if name == "" {
 				abs, err := filepath.Abs(dir)
@@ -45,7 +55,9 @@ func (a *app) initCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&template, "template", templates[0].Name, "what to start from")
+	cmd.Flags().StringVar(&template, "template", templates[0].Name, "what to start from: a name that --list shows")
+	cmd.Flags().BoolVar(&list, "list", false, "show the templates and make nothing")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "with --list: json, yaml or name")
 	cmd.Flags().StringVar(&name, "name", "", "name of the function (default: that of the directory)")
 	complete(cmd, "template", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
@@ -56,6 +68,30 @@ func (a *app) initCommand() *cobra.Command {
 	})
 	completeDir(cmd)
 	return cmd
+}
+
+// listTemplates shows what init can start from.
+func (a *app) listTemplates(output string) error {
+	templates := scaffold.Templates()
+	if err := checkOutput(output, "json", "yaml", "name"); err != nil {
+		return err
+	}
+	switch output {
+	case "":
+	case "name":
+		for _, t := range templates {
+			fmt.Fprintln(a.env.Out, t.Name)
+		}
+		return nil
+	default:
+		return a.print(output, templates)
+	}
+	w := tabwriter.NewWriter(a.env.Out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "TEMPLATE\tLANGUAGE\tSIGNATURE\tDESCRIPTION")
+	for _, t := range templates {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Name, t.Language, t.Signature, t.Summary)
+	}
+	return w.Flush()
 }
 
 // argument is a directory as it is given to deploy in a shell.

@@ -28,6 +28,7 @@ import (
 // call is what the flags of invoke say.
 type call struct {
 	path, method, data, file string
+	json                     bool
 
 	headers  []string
 	showHead bool
@@ -40,14 +41,19 @@ type call struct {
 func (a *app) invokeCommand() *cobra.Command {
 	var c call
 	cmd := &cobra.Command{
-		Use:   "invoke NAME [PATH]",
+		Use:   "invoke NAME[/PATH] [PATH]",
 		Short: "Call a function",
 		Long: `Call a function through the control plane, so that neither its DNS name nor its port must be reachable from here.
 
-The body of the answer goes to the standard output as it comes. The exit code is 1 when the answer's status is 400 or more.`,
+The body of the answer goes to the standard output as it comes. The exit code is 1 when the answer's status is 400 or more.
+
+Functions of every signature are called alike: one of requests with any body, one of JSON values with --data or --json, one of events
+with --cloudevent. One of several in an application is called at its own path.`,
 		Example: `  ofn invoke hello /bob
   ofn invoke orders -d '{"item": "tea"}' -H 'X-Tenant: blue' -i
   ofn invoke resize --file photo.jpg > small.jpg
+  ofn invoke greet --json -d '{"name": "bob"}'
+  ofn invoke shop/items/7
   ofn invoke receive --cloudevent --type order.placed -d '{"name": "bob"}'`,
 		Args:              between(1, 2, "the name of a function and perhaps a path"),
 		ValidArgsFunction: a.completeFunction,
@@ -55,6 +61,8 @@ The body of the answer goes to the standard output as it comes. The exit code is
 	f := cmd.Flags()
 	f.StringVarP(&c.data, "data", "d", "", "body; @FILE reads it from a file, @- from the standard input")
 	f.StringVar(&c.file, "file", "", "file to send as the body")
+	f.StringVar(&c.path, "path", "", "path to call, with its query")
+	f.BoolVar(&c.json, "json", false, "the body is JSON: refuse another, and say so to the function")
 	f.StringArrayVarP(&c.headers, "header", "H", nil, "header 'Name: value'; repeatable")
 	f.StringVarP(&c.method, "method", "X", "", "method (default: POST with a body, else GET)")
 	f.BoolVarP(&c.showHead, "include", "i", false, "print status and headers too, to the standard error")
@@ -71,13 +79,31 @@ The body of the answer goes to the standard output as it comes. The exit code is
 				return fmt.Errorf("--%s belongs to --cloudevent", flag)
 			}
 		}
-		c.path = "/"
-		if len(args) == 2 {
-			c.path = "/" + strings.TrimPrefix(args[1], "/")
+		name, err := c.where(args)
+		if err != nil {
+			return err
 		}
-		return s.invoke(ctx, args[0], &c)
+		return s.invoke(ctx, name, &c)
 	})
 	return cmd
+}
+
+// where takes name and path out of the arguments: NAME PATH, NAME/PATH, or NAME with --path.
+func (c *call) where(args []string) (name string, err error) {
+	name = strings.TrimPrefix(strings.TrimPrefix(args[0], "function/"), "fn/")
+	name, below, _ := strings.Cut(name, "/")
+	said := slices.DeleteFunc([]string{c.path, below}, func(p string) bool { return p == "" })
+	if len(args) == 2 {
+		said = append(said, args[1])
+	}
+	switch {
+	case len(said) > 1:
+		return "", fmt.Errorf("the path is given twice, as %s and %s: give it once", said[0], said[1])
+	case len(said) == 0:
+		said = []string{"/"}
+	}
+	c.path = "/" + strings.TrimPrefix(said[0], "/")
+	return name, nil
 }
 
 func (s *session) invoke(ctx context.Context, name string, c *call) error {
@@ -113,6 +139,9 @@ func (s *session) invoke(ctx context.Context, name string, c *call) error {
 		return nil
 	}
 	fmt.Fprintf(s.app.env.Err, "\n%s answered %s\n", name, resp.Status)
+	if id := resp.Header.Get("X-OpenFunction-Error-Id"); id != "" {
+		fmt.Fprintf(s.app.env.Err, "why is in its log, in the line with the id %s: `ofn logs %s`\n", id, targetOf(fn))
+	}
 	if ready := meta.FindStatusCondition(fn.Status.Conditions, v1beta2.ConditionReady); ready == nil || ready.Status != metav1.ConditionTrue {
 		fmt.Fprintf(s.app.env.Err, "it is not ready%s; follow it with `ofn get %s -w`, or look with `ofn describe %s`\n", inBrackets(ready), targetOf(fn), targetOf(fn))
 	}
@@ -155,6 +184,10 @@ func asItIs(*http.Request, []*http.Request) error { return http.ErrUseLastRespon
 
 func (c *call) request(ctx context.Context, base string, in io.Reader) (*http.Request, error) {
 	body, contentType, err := c.body(in)
+	if err == nil && c.json {
+		contentType = "application/json"
+		body, err = checkJSON(body)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +256,22 @@ func (c *call) body(in io.Reader) (io.Reader, string, error) {
 	default:
 		return strings.NewReader(c.data), "text/plain; charset=utf-8", nil
 	}
+}
+
+// checkJSON reads a body that must be JSON; none is null.
+func checkJSON(body io.Reader) (io.Reader, error) {
+	if body == nil || body == http.NoBody {
+		return strings.NewReader("null"), nil
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		return nil, fmt.Errorf("the body is not JSON: %w", err)
+	}
+	return bytes.NewReader(text), nil
 }
 
 // eventHeaders are those of the binary mode of CloudEvents over HTTP.

@@ -64,9 +64,32 @@ func TestNothingIsReplaced(t *testing.T) {
 }
 
 func TestUnknownTemplate(t *testing.T) {
-	for _, name := range []string{"cobol", "../templates", ""} {
-		if _, err := Write(t.TempDir(), name, Values{}); err == nil || !strings.Contains(err.Error(), "go-http") {
-			t.Errorf("%q: %v", name, err)
+	for name, want := range map[string]string{
+		"cobol": "ofn init --list", "../templates": "ofn init --list", "": "ofn init --list", "go-htp": "did you mean go-http, ", "typescript": "did you mean node-typescript?",
+		"python": "python-cloudevent", "JavaScript": "node-http, node-cloudevent",
+	} {
+		if _, err := Write(t.TempDir(), name, Values{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q in it", name, err, want)
+		}
+	}
+}
+
+// Every directory is listed, with all that the list shows.
+func TestList(t *testing.T) {
+	entries, err := templates.ReadDir("templates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, tpl := range Templates() {
+		listed[tpl.Name] = true
+		if tpl.Language == "" || tpl.Signature == "" || tpl.Summary == "" {
+			t.Errorf("%s is not described", tpl.Name)
+		}
+	}
+	for _, e := range entries {
+		if !listed[e.Name()] {
+			t.Errorf("%s is not listed", e.Name())
 		}
 	}
 }
