@@ -5,6 +5,7 @@ import io
 from functions_framework._call import FUNCTION, Call, crash_answer, crashed
 from functions_framework._server.answer import plain
 from functions_framework._server.connection import ClientGone
+from functions_framework._server.threads import PROOF
 from functions_framework.request import BadRequest, Request
 from functions_framework.response import Abort
 
@@ -17,6 +18,7 @@ class Endpoint:
     """One function. call is for threads and acall for the asyncio loop; is_async tells which is used."""
 
     cancels = True  # a client that goes away cancels the task
+    proven, proof = 0, PROOF  # calls that were quick, and how many of them are enough to be trusted
 
     def __init__(self, function, app):
         self.function, self.app = function, app

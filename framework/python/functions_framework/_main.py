@@ -92,8 +92,13 @@ class Process:
         reactor = self._reactor = app.reactor = Reactor(self._listener(), app.dispatch, self.config.grace)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told)
-        if not threaded:
+        if not threaded and self.config.threads == 1:  # one call at a time, whatever it does
             cut = reactor.run()
+        elif not threaded:
+            from functions_framework._server.threads import Quick
+
+            app.threads = Quick(reactor, app.threads, self._leave)
+            cut = app.threads.run()
         else:
             cut = self._beside(app, reactor)
         self._told_of_cut(cut)

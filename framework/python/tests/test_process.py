@@ -22,6 +22,12 @@ async def block(request):
 def pid(request):
     return str(os.getpid())
 
+@functions_framework.http(path="/sometimes")
+def sometimes(request):
+    if request.args.get("wait"):
+        time.sleep(float(request.args["wait"]))
+    return "ok"
+
 @functions_framework.http(path="/echo")
 def echo(request):
     return request.data
@@ -111,6 +117,36 @@ class Process(unittest.TestCase):
         self.assertTrue(self.raw(both).startswith(b"HTTP/1.1 400 "))
         old = self.raw(b"GET /pid HTTP/1.0\r\n\r\n")
         self.assertIn(b"Connection: close\r\n", old)
+
+    def test_trusted_handler_that_blocks(self):
+        process = self.begin(FUNCTION_TARGET="sometimes")
+        for _ in range(100):  # now it runs where requests are parsed
+            self.assertEqual(self.get("/"), (200, b"ok"))
+        began = time.monotonic()
+        waiting = [socket.create_connection(("127.0.0.1", self.port), timeout=30) for _ in range(8)]
+        for s in waiting:
+            s.sendall(b"GET /?wait=2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        self.assertEqual(self.get("/_ofn/health")[0], 200)
+        self.assertEqual(self.get("/"), (200, b"ok"))
+        self.assertLess(time.monotonic() - began, 1.9)
+        for s in waiting:
+            self.assertIn(b"200 OK", s.recv(1000))
+            s.close()
+        self.assertLess(time.monotonic() - began, 6)  # beside one another
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=30), 0)
+
+    def test_grace_ends_a_trusted_handler(self):
+        process = self.begin(FUNCTION_TARGET="sometimes", OFN_GRACE="200ms")
+        for _ in range(100):
+            self.get("/")
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as s:
+            s.sendall(b"GET /?wait=20 HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(0.2)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(timeout=30), 1)
+            self.assertLess(time.monotonic() - began, 10)
 
     def test_workers(self):
         process = self.begin(OFN_WORKERS="2", FUNCTION_TARGET="pid")

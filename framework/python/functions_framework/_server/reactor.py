@@ -61,7 +61,7 @@ class Reactor:
         """Serves. Returns the number of calls that were cut off."""
         self.begin()
         while not self.over():
-            self.step(self._patience())
+            self.step(self.patience())
         return self.cut()
 
     def begin(self):
@@ -98,7 +98,8 @@ class Reactor:
             self._sweep(now)
             self._sweeps = now + SWEEP
 
-    def _patience(self):
+    def patience(self):
+        """How long a step may wait, in seconds; -1 is without end."""
         if self._end is not None:
             return max(0.0, min(SWEEP, self._end - time.monotonic()))
         return SWEEP if self.connections else -1
