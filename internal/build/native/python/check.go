@@ -22,7 +22,10 @@ const patience = 2 * time.Minute
 // found is what the check tells.
 type found struct {
 	File      string
-	Functions []struct{ Name, Kind, Path string }
+	Functions []struct {
+		Name, Kind, Path string
+		Methods          []string
+	}
 	// Error, Trace and Reason are set instead when there is nothing to serve.
 	Error, Trace, Reason string
 }

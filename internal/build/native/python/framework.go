@@ -37,7 +37,7 @@ main()
 func (p *Python) framework(ctx context.Context, j *job) error {
 	name := fmt.Sprintf("frameworks/%s-%s", j.python.key(), p.fwHash)
 	var err error
-	j.frame, err = p.made(j, name, func(dir string) error {
+	j.frame, err = p.made(ctx, j, name, func(dir string) error {
 		for name, data := range p.opts.Framework {
 			at := filepath.Join(dir, filepath.FromSlash(name))
 			if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {

@@ -54,7 +54,7 @@ func (p *Python) install(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	j.deps.dir, err = p.made(j, name, fill)
+	j.deps.dir, err = p.made(ctx, j, name, fill)
 	return err
 }
 

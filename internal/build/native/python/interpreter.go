@@ -137,7 +137,7 @@ func kept(p string) bool {
 // standardLibrary makes the copy of the standard library for images, with its bytecode.
 func (p *Python) standardLibrary(ctx context.Context, j *job) error {
 	var err error
-	j.stdlib, err = p.made(j, "interpreters/"+j.python.key(), func(dir string) error {
+	j.stdlib, err = p.made(ctx, j, "interpreters/"+j.python.key(), func(dir string) error {
 		fmt.Fprintf(j.Log, "preparing the standard library of Python %s, once\n", j.python.Full)
 		if err := copyTree(j.python.Stdlib, dir, kept); err != nil {
 			return fmt.Errorf("copying the standard library of Python: %w", err)

@@ -34,7 +34,8 @@ func (p *Python) program(j *job) (lang.Program, error) {
 		Labels: map[string]string{
 			"io.openfunction.framework": "python", "io.openfunction.framework.version": p.opts.FrameworkVersion, "io.openfunction.signature": j.signature(),
 		},
-		Env: []string{"PYTHONDONTWRITEBYTECODE=1", "LANG=C.UTF-8", "FUNCTION_SOURCE=/" + path.Join(lang.SourceDir, j.relative())},
+		Functions: j.functions(),
+		Env:       []string{"PYTHONDONTWRITEBYTECODE=1", "LANG=C.UTF-8", "FUNCTION_SOURCE=/" + path.Join(lang.SourceDir, j.relative())},
 	}
 	if j.Env.Name != "" {
 		_, name, _ := lastCut(j.Env.Name)
@@ -74,6 +75,19 @@ func lastCut(s string) (before, after string, found bool) {
 		return "", s, false
 	}
 	return s[:i], s[i+1:], true
+}
+
+// functions are those that the check found. One that is alone and named no path is served at every path.
+func (j *job) functions() []build.Function {
+	var out []build.Function
+	for _, f := range j.found.Functions {
+		b := build.Function{Name: f.Name, Signature: f.Kind, Path: f.Path, Methods: f.Methods}
+		if len(j.found.Functions) == 1 && b.Path == "/" {
+			b.Path = ""
+		}
+		out = append(out, b)
+	}
+	return out
 }
 
 func (j *job) signature() string {

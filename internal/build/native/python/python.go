@@ -49,8 +49,8 @@ type Python struct {
 
 	mu    sync.Mutex
 	known map[string]interpreter // by path and change of the program
-	// making keeps builds from making the same shared directory at the same time.
-	making sync.Mutex
+	// making keeps builds from making the same shared directory at the same time: closed when the one that does has ended.
+	making map[string]chan struct{}
 }
 
 var _ lang.Language = (*Python)(nil)
@@ -61,7 +61,7 @@ func New(o Options) (*Python, error) {
 	if o.Root == "" {
 		o.Root = "/"
 	}
-	p := &Python{opts: o, known: map[string]interpreter{}}
+	p := &Python{opts: o, known: map[string]interpreter{}, making: map[string]chan struct{}{}}
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(o.Framework)) {
 		fmt.Fprintf(h, "%q %d\n%s", name, len(o.Framework[name]), o.Framework[name])
@@ -138,9 +138,12 @@ func (p *Python) Compile(ctx context.Context, common *lang.Job) (lang.Program, e
 
 // made returns a directory below the cache, which make fills the first time, in the work directory of a job. A directory that exists
 // is whole, because it gets its name last.
-func (p *Python) made(j *job, name string, fill func(dir string) error) (string, error) {
-	p.making.Lock()
-	defer p.making.Unlock()
+func (p *Python) made(ctx context.Context, j *job, name string, fill func(dir string) error) (string, error) {
+	release, err := p.alone(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	dir := filepath.Join(p.opts.Cache, filepath.FromSlash(name))
 	if _, err := os.Stat(dir); err == nil {
 		lang.Touch(dir)
@@ -157,6 +160,31 @@ func (p *Python) made(j *job, name string, fill func(dir string) error) (string,
 		return "", fmt.Errorf("keeping %s: %w", name, err)
 	}
 	return dir, nil
+}
+
+// alone returns when no other build makes what name says.
+func (p *Python) alone(ctx context.Context, name string) (release func(), err error) {
+	for {
+		p.mu.Lock()
+		other, taken := p.making[name]
+		if !taken {
+			mine := make(chan struct{})
+			p.making[name] = mine
+			p.mu.Unlock()
+			return func() {
+				p.mu.Lock()
+				delete(p.making, name)
+				p.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		p.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // namespace is the part of a build's ID that says whose it is.

@@ -2,6 +2,7 @@ package python
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -208,5 +209,36 @@ func TestProgram(t *testing.T) {
 	}
 	if !bytes.Equal(tars[0], tars[1]) {
 		t.Error("the same source made two different programs")
+	}
+}
+
+// Builds at the same time make what they share once, and one that is cancelled does not wait.
+func TestAlone(t *testing.T) {
+	p := &Python{making: map[string]chan struct{}{}}
+	release, err := p.alone(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.alone(ctx, "x"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	got := make(chan error, 1)
+	go func() { // ends with the release
+		again, err := p.alone(context.Background(), "x")
+		if err == nil {
+			again()
+		}
+		got <- err
+	}()
+	if other, err := p.alone(t.Context(), "y"); err != nil {
+		t.Error(err)
+	} else {
+		other()
+	}
+	release()
+	if err := <-got; err != nil {
+		t.Error(err)
 	}
 }
