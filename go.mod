@@ -146,6 +146,7 @@ require (
 	github.com/opencontainers/go-digest v1.0.0
 	github.com/opencontainers/image-spec v1.1.1
 	github.com/opencontainers/selinux v1.13.1 // indirect
+	github.com/openfunction/ofn/framework/wasm/go v0.0.0
 	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2 // indirect
 	github.com/pquerna/cachecontrol v0.1.0 // indirect
 	github.com/prometheus/procfs v0.19.2 // indirect
@@ -230,3 +231,5 @@ require (
 )
 
 replace github.com/OpenFunction/functions-framework-go => ./framework/go
+
+replace github.com/openfunction/ofn/framework/wasm/go => ./framework/wasm/go

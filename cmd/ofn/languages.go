@@ -9,10 +9,13 @@ import (
 
 	"github.com/openfunction/ofn/framework/nodejs"
 	pythonframework "github.com/openfunction/ofn/framework/python"
+	rustframework "github.com/openfunction/ofn/framework/rust"
+	wasmfn "github.com/openfunction/ofn/framework/wasm/go"
 	"github.com/openfunction/ofn/internal/build/native/golang"
 	"github.com/openfunction/ofn/internal/build/native/lang"
 	"github.com/openfunction/ofn/internal/build/native/node"
 	"github.com/openfunction/ofn/internal/build/native/python"
+	"github.com/openfunction/ofn/internal/build/native/rust"
 )
 
 // languages are what the native builder builds with the Go distribution in goRoot.
@@ -65,7 +68,7 @@ func newGolang(tools lang.Tools, root string) (*golang.Golang, error) {
 }
 
 func goFramework() golang.Framework {
-	return golang.Framework{Version: version, Full: functionsframework.Full(), Lean: functionsframework.Lean()}
+	return golang.Framework{Version: version, Full: functionsframework.Full(), Lean: functionsframework.Lean(), Wasm: wasmfn.Source()}
 }
 
 // zones are the time zones of a Go distribution, which images get for programs that look in ZONEINFO; nil without one.

@@ -42,6 +42,8 @@ type Framework struct {
 	Version string
 	Full    map[string][]byte
 	Lean    map[string][]byte // only package host, without requirements
+	// Wasm is the source of the module that makes WebAssembly handlers of functions; without it only complete programs become modules.
+	Wasm map[string][]byte
 }
 
 // Golang compiles Go.
@@ -50,6 +52,7 @@ type Golang struct {
 	version string // "go1.26.8"
 	full    string // directories of the framework's source
 	lean    string
+	wasm    string
 	fwHash  string
 	needs   []string // module paths the full framework requires
 }
@@ -120,14 +123,14 @@ func (g *Golang) modCache(settings map[string]string, r build.Request) string {
 // writeFramework lays the framework's source where all builds read it, under the name of its content.
 func (g *Golang) writeFramework() error {
 	h := sha256.New()
-	for _, files := range []map[string][]byte{g.opts.Framework.Full, g.opts.Framework.Lean} {
+	for _, files := range []map[string][]byte{g.opts.Framework.Full, g.opts.Framework.Lean, g.opts.Framework.Wasm} {
 		for _, name := range slices.Sorted(maps.Keys(files)) {
 			fmt.Fprintf(h, "%q %d\n%s", name, len(files[name]), files[name])
 		}
 	}
 	g.fwHash = fmt.Sprintf("%x", h.Sum(nil)[:12])
 	dir := filepath.Join(g.opts.Cache, "framework", g.fwHash)
-	g.full, g.lean = filepath.Join(dir, "full"), filepath.Join(dir, "lean")
+	g.full, g.lean, g.wasm = filepath.Join(dir, "full"), filepath.Join(dir, "lean"), filepath.Join(dir, "wasm")
 	var err error
 	if g.needs, err = requirements(g.opts.Framework.Full["go.mod"]); err != nil {
 		return fmt.Errorf("reading the framework's go.mod: %w", err)
@@ -141,7 +144,7 @@ func (g *Golang) writeFramework() error {
 		return fmt.Errorf("writing the framework's source: %w", err)
 	}
 	defer os.RemoveAll(tmp)
-	for sub, files := range map[string]map[string][]byte{"full": g.opts.Framework.Full, "lean": g.opts.Framework.Lean} {
+	for sub, files := range map[string]map[string][]byte{"full": g.opts.Framework.Full, "lean": g.opts.Framework.Lean, "wasm": g.opts.Framework.Wasm} {
 		if err := writeFiles(filepath.Join(tmp, sub), files); err != nil {
 			return fmt.Errorf("writing the framework's source: %w", err)
 		}
@@ -199,6 +202,9 @@ func (g *Golang) Compile(ctx context.Context, common *lang.Job) (lang.Program, e
 	if err := g.build(ctx, j, p, out); err != nil {
 		return lang.Program{}, err
 	}
+	if j.wasm() {
+		return moduleProgram(out, p.env(j.env)), nil
+	}
 	return lang.Program{
 		Layers: []build.Layer{{
 			{Path: lang.AppDir, Mode: fs.ModeDir | 0o755},
@@ -206,7 +212,7 @@ func (g *Golang) Compile(ctx context.Context, common *lang.Job) (lang.Program, e
 		}},
 		Above:      commanded(common, p.module.importPath(p.pkg.dir)),
 		Entrypoint: []string{"/" + lang.AppDir + "/function"},
-		Env:        p.env(j.env), Labels: g.labels(p), ListenFD: p.kind != completeMain,
+		Env:        p.env(j.env), Labels: g.labels(p), Functions: p.functions(), ListenFD: p.kind != completeMain,
 	}, nil
 }
 
@@ -226,6 +232,9 @@ func (g *Golang) build(ctx context.Context, j *job, p *plan, out string) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + quoted(append([]string{"-s", "-w", "-buildid="}, j.env.ldflags...)), "-o", out}
 	if len(j.env.gcflags) > 0 {
 		args = append(args, "-gcflags="+quoted(j.env.gcflags))
+	}
+	if p.wasm && p.generates() {
+		args = append(args, "-buildmode=c-shared")
 	}
 	args = append(args, j.env.goArgs...)
 	args = append(args, p.target)

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
@@ -32,6 +33,8 @@ type goPackage struct {
 	imports []string
 	hasMain bool
 	funcs   []goFunc
+	// declared are the functions that the package declares itself; none when they are not known.
+	declared []build.Function
 }
 
 // goFunc is a function of the package, or a variable that holds one.
@@ -97,6 +100,9 @@ func syntaxErrors(list scanner.ErrorList) error {
 
 func (p *goPackage) read(fset *token.FileSet, files []*ast.File) {
 	aliases := typeAliases(files)
+	if found, ok := declaredIn(files); ok {
+		p.declared = found
+	}
 	for _, f := range files {
 		s := newScope(f, aliases)
 		for _, spec := range f.Imports {

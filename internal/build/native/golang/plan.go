@@ -20,6 +20,7 @@ type plan struct {
 	module  module
 	plugins []plugin
 	lean    bool // plain HTTP: package host of the framework is enough
+	wasm    bool // a WebAssembly module
 	inPlace bool // package main without a main: it is added to the package itself
 
 	workspace string // go.work
@@ -61,21 +62,24 @@ func (g *Golang) plan(j *job) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	pkg, err := parseDir(j.Tree, dir, g.match(j.env.goArgs))
+	pkg, err := parseDir(j.Tree, dir, g.match(j))
 	if err != nil {
 		return nil, err
 	}
 	if pkg.name == "" {
 		return nil, lang.Failure("SourceEmpty", "no Go files to build%s; %s: set build.srcRepo.sourceSubPath, or FUNC_SRC or FUNC_BUILDABLE in build.env", lang.At(dir), goDirs(j.Tree))
 	}
-	p := &plan{pkg: pkg}
+	p := &plan{pkg: pkg, wasm: j.wasm()}
 	if p.module, err = g.findModule(j.Tree, dir); err != nil {
 		return nil, err
 	}
 	if p.plugins, err = g.findPlugins(j, p.module); err != nil {
 		return nil, err
 	}
-	return p, g.choose(j, p)
+	if err := g.choose(j, p); err != nil {
+		return nil, err
+	}
+	return p, p.checkWasm()
 }
 
 // choose decides how the package is served.
@@ -118,12 +122,15 @@ func packageDir(j *job) (string, error) {
 }
 
 // match selects files the way the target's compiler does.
-func (g *Golang) match(args []string) gobuild.Context {
+func (g *Golang) match(j *job) gobuild.Context {
 	c := gobuild.Context{GOOS: g.opts.OS, GOARCH: runtime.GOARCH, GOROOT: g.opts.GoRoot, Compiler: "gc", ReleaseTags: gobuild.Default.ReleaseTags}
 	if g.opts.Arch != "" {
 		c.GOARCH = g.opts.Arch
 	}
-	for _, a := range args {
+	if j.wasm() {
+		c.GOOS, c.GOARCH = wasmOS, wasmArch
+	}
+	for _, a := range j.env.goArgs {
 		if tags, ok := strings.CutPrefix(a, "-tags="); ok {
 			c.BuildTags = strings.Split(tags, ",")
 		}
@@ -138,7 +145,7 @@ func (g *Golang) findPlugins(j *job, m module) ([]plugin, error) {
 		if !strings.HasPrefix(d, prefix) || strings.Contains(strings.TrimPrefix(d, prefix), "/") {
 			continue
 		}
-		pkg, err := parseDir(j.Tree, d, g.match(j.env.goArgs))
+		pkg, err := parseDir(j.Tree, d, g.match(j))
 		if err != nil {
 			return nil, err
 		}

@@ -22,6 +22,7 @@ type mainData struct {
 	Import    string // the user's package; empty when main is added to it
 	Call      string // the function: "function.HelloWorld"
 	Lean      bool
+	Wasm      string // import path of what makes a WebAssembly handler; empty for a process
 	Blank     bool   // import for its registrations only
 	Declare   string // the function of package functions that declares it under Name; empty when it is registered as it is
 	Name      string
@@ -36,6 +37,9 @@ func (g *Golang) writeMain(j *job, p *plan) error {
 		return nil
 	}
 	d := mainData{Framework: frameworkModule, Lean: p.lean, Plugins: p.plugins, Call: p.fn.name, Declare: p.kind.declared(), Name: p.fn.name}
+	if p.wasm {
+		d.Wasm = wasmModule
+	}
 	switch {
 	case p.inPlace:
 	case p.kind == declarative:

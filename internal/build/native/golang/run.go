@@ -55,11 +55,16 @@ func (g *Golang) environment(j *job, modCache string) []string {
 		"LC_ALL=C",
 		"GOROOT=" + g.opts.GoRoot, "GOPATH=" + filepath.Join(j.Work, "home/go"),
 		"GOCACHE=" + g.buildCache(), "GOMODCACHE=" + modCache,
-		"GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on", "CGO_ENABLED=0", "GOOS=" + g.opts.OS, "GOTELEMETRY=off",
+		"GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on", "CGO_ENABLED=0", "GOTELEMETRY=off",
 		"GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1",
 	}
-	if g.opts.Arch != "" {
-		env = append(env, "GOARCH="+g.opts.Arch)
+	switch {
+	case j.wasm():
+		env = append(env, "GOOS="+wasmOS, "GOARCH="+wasmArch)
+	case g.opts.Arch != "":
+		env = append(env, "GOOS="+g.opts.OS, "GOARCH="+g.opts.Arch)
+	default:
+		env = append(env, "GOOS="+g.opts.OS)
 	}
 	if g.opts.Limits.CPUMillis > 0 {
 		env = append(env, fmt.Sprintf("GOMAXPROCS=%d", int(math.Ceil(float64(g.opts.Limits.CPUMillis)/1000))))

@@ -28,7 +28,10 @@ func (g *Golang) writeWorkspace(j *job, p *plan) error {
 	if p.lean {
 		framework = g.lean
 	}
-	if p.generates() || p.module.imported(frameworkModule) {
+	if p.wasm && p.generates() {
+		dirs = append(dirs, g.wasm)
+	}
+	if p.generates() && !p.wasm || p.module.imported(frameworkModule) {
 		dirs = append(dirs, framework)
 	}
 	if err := joinUsers(j, p.module, w, &dirs); err != nil {
@@ -122,7 +125,7 @@ func insideSource(t *lang.Tree, at, dir string) (string, error) {
 // sums is where the verified sums a workspace adds to those of its modules are kept between builds.
 func (g *Golang) sums(j *job, p *plan) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %v %q\n", g.identity(), p.lean, g.modCache(j.env.goSettings, j.Request))
+	fmt.Fprintf(h, "%s %v %v %q\n", g.identity(), p.lean, p.wasm, g.modCache(j.env.goSettings, j.Request))
 	for _, name := range []string{"go.mod", "go.sum"} {
 		data, err := os.ReadFile(j.Tree.Abs(path.Join(p.module.root, name)))
 		if err == nil {

@@ -22,6 +22,8 @@ func TestConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	d, _ := newDriver(t, nil)
+	start(t, d, layer(t, guest(t, "server")), "warm", func(s *instance.Spec) { s.Process.Args = []string{"/app.wasm", "serve"} }) // the suite has less patience than a compiler
 	instancetest.Run(t, instancetest.Options{Module: true, Layer: dir, New: func(t *testing.T) instance.Driver {
 		d, _ := newDriver(t, nil)
 		return d

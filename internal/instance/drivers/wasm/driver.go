@@ -198,6 +198,20 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 	if err := d.ensure(ctx, m); err != nil {
 		return nil, err
 	}
+	in, err := d.startIn(ctx, m, s)
+	if _, died := errors.AsType[endedError](err); died { // not by this copy's fault, or it will again
+		in, err = d.startIn(ctx, m, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	in.timing = instance.Timing{Prepare: in.asked.Sub(began), Sandbox: time.Since(in.asked)}
+	go in.live()
+	return in, nil
+}
+
+// startIn makes the copy in its worker.
+func (d *Driver) startIn(ctx context.Context, m module, s instance.Spec) (*Instance, error) {
 	key, limits, idle := d.place(s)
 	p, err := d.workers.enlist(ctx, key, limits)
 	if err != nil {
@@ -212,8 +226,7 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 		p.leave(idle)
 		return nil, err
 	}
-	in.idle, in.timing = idle, instance.Timing{Prepare: in.asked.Sub(began), Sandbox: time.Since(in.asked)}
-	go in.live()
+	in.idle = idle
 	return in, nil
 }
 

@@ -139,6 +139,9 @@ func (p *process) load(ctx context.Context, digest string, fetch func() ([]byte,
 		p.mu.Unlock()
 		select {
 		case <-l.done:
+			if ctx.Err() == nil && (errors.Is(l.err, context.Canceled) || errors.Is(l.err, context.DeadlineExceeded)) {
+				return p.load(ctx, digest, fetch) // the one who did it gave up
+			}
 			return l.err
 		case <-ctx.Done():
 			return context.Cause(ctx)

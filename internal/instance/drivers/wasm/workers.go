@@ -34,7 +34,8 @@ type workers struct {
 
 // birth is a worker that runs or is being started.
 type birth struct {
-	done chan struct{}
+	done chan struct{} // closed when it runs, or cannot be started
+	gone chan struct{} // closed when it has ended and another can be started
 	p    *process
 	err  error
 }
@@ -54,11 +55,15 @@ func (w *workers) enlist(ctx context.Context, key string, l instance.Limits) (*p
 		if b.err != nil {
 			return nil, b.err
 		}
-		if b.p.join() {
-			return b.p, nil
-		}
-		select { // it is about to end
+		select {
 		case <-b.p.in.Done():
+		default:
+			if b.p.join() {
+				return b.p, nil
+			}
+		}
+		select { // it ends, or is about to
+		case <-b.gone:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -75,7 +80,7 @@ func (w *workers) find(key string, l instance.Limits) (*birth, error) {
 	if b := w.live[key]; b != nil {
 		return b, nil
 	}
-	b := &birth{done: make(chan struct{})}
+	b := &birth{done: make(chan struct{}), gone: make(chan struct{})}
 	w.live[key] = b
 	w.running.Go(func() { w.bear(key, l, b) })
 	return b, nil
@@ -106,6 +111,7 @@ func (w *workers) bear(key string, l instance.Limits, b *birth) {
 	w.mu.Lock()
 	delete(w.live, key)
 	w.mu.Unlock()
+	close(b.gone)
 	if err != nil {
 		close(b.done)
 	}
