@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
 )
 
 // complete lays the flags and the pushed source over the base.
@@ -14,8 +16,8 @@ func (p *plan) complete() error {
 	e := &edit{object: p.function.Object}
 	d := p.flags
 	p.source(e)
-	if !e.has("spec", "build") && (d.function != "" || d.builder != "" || len(d.env) > 0) {
-		return errors.New("--function, --builder and --env belong to a build, and nothing is built here")
+	if !e.has("spec", "build") && (d.function != "" || d.builder != "" || d.command != "" || d.contract != "" || len(d.env) > 0) {
+		return errors.New("--function, --builder, --command, --contract and --env belong to a build, and nothing is built here")
 	}
 	switch image := e.text("spec", "image"); {
 	case d.image != "":
@@ -27,6 +29,12 @@ func (p *plan) complete() error {
 	}
 	if d.function != "" {
 		e.set(d.function, "spec", "build", "env", "FUNC_NAME")
+	}
+	if d.command != "" {
+		e.set(d.command, "spec", "build", "env", "FUNC_ENTRYPOINT")
+	}
+	if d.contract != "" {
+		e.set(d.contract, "metadata", "annotations", v1beta2.AnnotationContract)
 	}
 	for k, v := range maps.All(d.env) {
 		e.set(v, "spec", "build", "env", k)
@@ -115,6 +123,9 @@ func detect(dir string) (guess, bool) {
 		{"*.py", "builder", "openfunction/builder-python:latest"},
 		{"pom.xml", "builder", "openfunction/builder-java:latest"},
 		{"build.gradle*", "builder", "openfunction/builder-java:latest"},
+		{"*.jar", "builder", "openfunction/builder-java:latest"},
+		{"Procfile", "builder", "native"},
+		{"bootstrap", "builder", "native"},
 		{"Dockerfile", "dockerfile", "Dockerfile"},
 	} {
 		if found, err := filepath.Glob(filepath.Join(dir, g.pattern)); dir != "" && err == nil && len(found) > 0 {

@@ -22,6 +22,8 @@ const fieldManager = "ofn-cli"
 // deployment is what the flags of deploy say.
 type deployment struct {
 	dir, file, name, image, builder, function string
+	command, contract                         string
+	archive                                   string // what was given in place of a directory
 
 	env, params map[string]string
 
@@ -43,6 +45,8 @@ func (d *deployment) bind(f *pflag.FlagSet) {
 	f.StringVarP(&d.image, "image", "i", "", "image that the build makes; without DIR and --git: the image to run, already built")
 	f.StringVar(&d.builder, "builder", "", "builder image, or name of a built-in builder (default: that of the source's language)")
 	f.StringVar(&d.function, "function", "", "name of the function in the source, FUNC_NAME (default: the only one there is)")
+	f.StringVar(&d.command, "command", "", "command that starts the program, FUNC_ENTRYPOINT (default: that of the source's language, or of its Procfile)")
+	f.StringVar(&d.contract, "contract", "", "contract of another platform that the program keeps: server, watchdog, lambda, lambda-raw or cgi")
 	f.StringToStringVar(&d.env, "env", nil, "KEY=VALUE for the build; repeatable")
 	f.StringToStringVar(&d.params, "param", nil, "KEY=VALUE in the environment of the running function; repeatable")
 	f.StringVar(&d.git, "git", "", "build from this git repository instead of a directory")
@@ -62,16 +66,19 @@ func (d *deployment) bind(f *pflag.FlagSet) {
 func (a *app) deployCommand() *cobra.Command {
 	var d deployment
 	cmd := &cobra.Command{
-		Use:   "deploy [DIR]",
+		Use:   "deploy [DIR|ARCHIVE]",
 		Short: "Build and run a function, and follow it until it answers",
 		Long: `Build and run a function, and follow it until it answers.
 
 The source is a directory (the current one by default), which is packed without what its .ofnignore (or .gitignore) names
 and sent to the control plane's registry; or a git repository with --git. With --image alone an image that exists is run.
+In place of the directory an archive of one (zip, tar, tar.gz, tar.zst), a Java archive or a program may be given.
 
 DIR/function.yaml, or the file of -f, is the base; flags replace what it says. The same command again deploys what has
 changed. Progress goes to the standard error, the function's URL to the standard output.`,
 		Example: `  ofn deploy ./hello
+  ofn deploy bootstrap.zip --contract lambda
+  ofn deploy ./server --command './server --quiet'
   ofn deploy --git https://github.com/me/functions.git --sub-path hello --name hello
   ofn deploy --image ghcr.io/me/hello:v2 --name hello --port 3000`,
 		Args: cobra.MaximumNArgs(1),
@@ -93,6 +100,11 @@ changed. Progress goes to the standard error, the function's URL to the standard
 // deploy packs, pushes, applies and follows.
 func (s *session) deploy(ctx context.Context, d *deployment) error {
 	begin := time.Now()
+	unstage, err := d.stage(ctx)
+	if err != nil {
+		return err
+	}
+	defer unstage()
 	plan, err := d.plan(s.app.env.In)
 	if err != nil {
 		return err

@@ -241,7 +241,7 @@ func TestDeployRefusals(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{filepath.Join(dir, "a.go")}, "is not a directory"},
+		{[]string{filepath.Join(dir, "a.go")}, "is neither a directory"},
 		{[]string{filepath.Join(dir, "none")}, "no such file"},
 		{[]string{dir, "--git", "https://x/y"}, "not both"},
 		{[]string{dir, "--revision", "v1"}, "--revision belongs to --git"},

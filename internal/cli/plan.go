@@ -167,6 +167,9 @@ func (p *plan) nameIt() error {
 		}
 		name = simplify(last[strings.LastIndexAny(last, "/:")+1:])
 	}
+	if name == "" && p.flags.archive != "" {
+		name = simplify(archiveName(p.flags.archive))
+	}
 	if name == "" && p.dir != "" {
 		abs, err := filepath.Abs(p.dir)
 		if err != nil {

@@ -21,7 +21,7 @@ import (
 // pushSource packs the directory and sends it to the registry of the control plane.
 func (s *session) pushSource(ctx context.Context, p *plan, display *progress.Display) error {
 	begin := time.Now()
-	display.Step("packing %s", p.dir)
+	display.Step("packing %s", p.from())
 	packed, err := bundle.Pack(ctx, p.dir, bundle.Options{})
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func (s *session) pushSource(ctx context.Context, p *plan, display *progress.Dis
 	if err != nil {
 		return s.pushFailed(err)
 	}
-	display.Line("packed and sent %d files (%s) from %s in %s", packed.Files, humanize.IBytes(uint64(packed.Bytes)), p.dir, progress.Duration(time.Since(begin)))
+	display.Line("packed and sent %d files (%s) from %s in %s", packed.Files, humanize.IBytes(uint64(packed.Bytes)), p.from(), progress.Duration(time.Since(begin)))
 	p.bundle = tag.Repository.Name() + "@" + digest.String()
 	return nil
 }
