@@ -1,8 +1,8 @@
 'use strict';
 
 // Loads a function as it will be served, without serving it, for the builder: writes OFN_CHECK_MARK and one JSON object
-// {ok, kind, error, stack, functions: [{name, signature}]}. kind is "load" when the code could not be loaded, with the name and code of
-// the error, and "target" when it was loaded and lacks what was named.
+// {ok, kind, error, stack, functions: [{name, signature, named, path, methods}]}. kind is "load" when the code could not be loaded,
+// with the name and code of the error, and "target" when it was loaded and lacks what was named.
 const fs = require('node:fs');
 const path = require('node:path');
 const {spawnSync} = require('node:child_process');
@@ -12,7 +12,7 @@ const {loadFunctions} = require('./src/loader');
 async function check() {
   try {
     const {entries} = await loadFunctions(parseOptions(process.env));
-    return {ok: true, functions: entries.map(({name, signature, named}) => ({name, signature, named: named === true}))};
+    return {ok: true, functions: entries.map(({name, signature, named, path: at, methods}) => ({name, signature, named: named === true, path: at, methods}))};
   } catch (err) {
     if (err instanceof OptionsError) {
       return {ok: false, kind: 'target', error: err.message};

@@ -68,7 +68,20 @@ type Result struct {
 	Digest  string // sha256:…
 	Size    int64  // bytes, compressed
 	Sources []SourceResult
+	// Functions are those of the application, as far as the build could know them.
+	Functions []Function
 }
+
+// Function is one that an image serves.
+type Function struct {
+	Name      string   `json:"name"`
+	Signature string   `json:"signature"`         // http, cloudevent, openfunction, typed
+	Path      string   `json:"path,omitempty"`    // where it is served; empty is everywhere
+	Methods   []string `json:"methods,omitempty"` // none is all
+}
+
+// FunctionsLabel on an image is the JSON list of its functions.
+const FunctionsLabel = "io.openfunction.functions"
 
 // SourceResult says what exactly was built.
 type SourceResult struct {

@@ -183,7 +183,8 @@ func TestRollbackSkipsBrokenRevisions(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	f := withHello(t)
-	f.put(t, `{apiVersion: core.openfunction.io/v1beta2, kind: Builder, metadata: {name: hello-build-00002}, spec: {image: x}, status: {state: Succeeded, buildDuration: 1.5s}}`)
+	f.put(t, `{apiVersion: core.openfunction.io/v1beta2, kind: Builder, metadata: {name: hello-build-00002}, spec: {image: x}, status: {state: Succeeded, buildDuration: 1.5s,
+		output: {functions: [{name: list, signature: http, path: /items, methods: [GET, HEAD]}, {name: any, signature: typed}]}}}`)
 	f.put(t, `{apiVersion: v1, kind: Event, metadata: {name: e1}, type: Normal, reason: Started, message: it started, lastTimestamp: "2020-01-01T00:00:00Z", involvedObject: {kind: Serving, name: hello-00003}}`)
 	f.put(t, `{apiVersion: v1, kind: Event, metadata: {name: e2}, type: Normal, reason: Other, message: not ours, involvedObject: {kind: Serving, name: other-00003}}`)
 	out, _, err := f.run(t, "describe", "hello")
@@ -191,7 +192,7 @@ func TestDescribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"Image:      me/hello:v1", "http://hello.default.localhost:8080/ (external)", "Build hello-build-00002:", "1.5s",
-		"hello-00003   Running   100%", "hello-00002: it crashed", "Started", "call it with `ofn invoke hello`"} {
+		"  list  http   /items      GET, HEAD\n  any   typed  every path  all methods\n", "hello-00003   Running   100%", "hello-00002: it crashed", "Started", "call it with `ofn invoke hello`"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing:\n%s", want, out)
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -174,9 +175,23 @@ func (d *description) build(out io.Writer) {
 		}
 	}
 	w.Flush()
+	d.functions(out)
 	if m := strings.TrimSpace(b.Status.Message); m != "" && b.Status.State != v1beta2.StateSucceeded {
 		fmt.Fprint(out, indent(b.Status.Reason+": "+m))
 	}
+}
+
+// functions are those of an application, when the build could know them.
+func (d *description) functions(out io.Writer) {
+	if d.builder.Status.Output == nil || len(d.builder.Status.Output.Functions) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "\nFunctions:\n")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, f := range d.builder.Status.Output.Functions {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", f.Name, f.Signature, cmp.Or(f.Path, "every path"), cmp.Or(strings.Join(f.Methods, ", "), "all methods"))
+	}
+	w.Flush()
 }
 
 func (d *description) recent(out io.Writer) {

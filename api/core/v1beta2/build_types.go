@@ -192,6 +192,26 @@ type BuilderOutput struct {
 	// Size of the compressed layers in bytes.
 	// +optional
 	Size int64 `json:"size,omitempty"`
+	// Functions that the image serves, as far as the build could know them.
+	// +optional
+	// +listType=atomic
+	Functions []BuiltFunction `json:"functions,omitempty"`
+}
+
+// BuiltFunction is a function of an application.
+type BuiltFunction struct {
+	// Name it is registered by.
+	Name string `json:"name"`
+	// Signature is http, cloudevent, openfunction or typed.
+	// +optional
+	Signature string `json:"signature,omitempty"`
+	// Path it is served at; empty is every path.
+	// +optional
+	Path string `json:"path,omitempty"`
+	// Methods it is served for; none is all.
+	// +optional
+	// +listType=atomic
+	Methods []string `json:"methods,omitempty"`
 }
 
 // SourceResult says exactly what one source was.

@@ -33,4 +33,4 @@ def examine(environ):
     except StartError as e:
         reason = "ImportFailed" if e.trace else "SignatureMismatch" if " signature takes " in str(e) or "and no function" in str(e) else stage
         return {"Error": str(e), "Trace": e.trace, "Reason": reason}
-    return {"File": file, "Functions": [{"Name": f.name, "Kind": f.kind, "Path": f.path} for f in functions]}
+    return {"File": file, "Functions": [{"Name": f.name, "Kind": f.kind, "Path": f.path, "Methods": list(f.methods)} for f in functions]}

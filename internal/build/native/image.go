@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -61,7 +62,7 @@ func (s *Strategy) write(ctx context.Context, j *lang.Job, p lang.Program, src b
 	if err != nil {
 		return build.Result{}, fmt.Errorf("storing the image as %s: %w", j.Request.Output.Image, err)
 	}
-	return build.Result{Digest: digest, Size: size, Sources: []build.SourceResult{src}}, nil
+	return build.Result{Digest: digest, Size: size, Sources: []build.SourceResult{src}, Functions: p.Functions}, nil
 }
 
 // source is the layer of the user's files, or of their empty directory.
@@ -79,6 +80,12 @@ func labels(j *lang.Job, p lang.Program, src build.SourceResult) map[string]stri
 	l := map[string]string{"io.openfunction.function": j.Request.Function}
 	maps.Copy(l, j.Env.Labels)
 	maps.Copy(l, p.Labels)
+	if len(p.Functions) > 0 {
+		text, err := json.Marshal(p.Functions)
+		if err == nil { // strings always marshal
+			l[build.FunctionsLabel] = string(text)
+		}
+	}
 	if p.ListenFD {
 		l["io.openfunction.listen"] = "fd"
 	}

@@ -29,8 +29,9 @@ func (s *Strategy) key(r build.Request, t *lang.Tree, fetched build.Tree, langua
 type results struct{ dir string }
 
 type result struct {
-	Digest string
-	Size   int64
+	Digest    string
+	Size      int64
+	Functions []build.Function
 }
 
 // get is not ok when nothing readable is remembered.
@@ -45,11 +46,11 @@ func (c results) get(key string) (build.Result, bool) {
 		return build.Result{}, false
 	}
 	lang.Touch(name)
-	return build.Result{Digest: r.Digest, Size: r.Size}, true
+	return build.Result{Digest: r.Digest, Size: r.Size, Functions: r.Functions}, true
 }
 
 func (c results) put(key string, r build.Result) error {
-	data, err := json.Marshal(result{Digest: r.Digest, Size: r.Size})
+	data, err := json.Marshal(result{Digest: r.Digest, Size: r.Size, Functions: r.Functions})
 	if err != nil {
 		return fmt.Errorf("remembering the result: %w", err)
 	}

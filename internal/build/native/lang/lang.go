@@ -55,7 +55,10 @@ type Program struct {
 	Env          []string // "KEY=value"
 	Dir          string   // where it runs; empty is SourceDir
 	Labels       map[string]string
-	ListenFD     bool // takes its listening socket as file descriptor 3, in the manner of systemd
+	// Functions are those that the program serves, when the build knows all of them. They become build.FunctionsLabel and what
+	// `ofn describe` shows.
+	Functions []build.Function
+	ListenFD  bool // takes its listening socket as file descriptor 3, in the manner of systemd
 	// Bare leaves base and source out, and Platform ("wasip1/wasm") is what the image is for; empty is the builder's own.
 	Bare     bool
 	Platform string

@@ -21,9 +21,11 @@ var errSlow = errors.New("loading the function took too long")
 
 // function is one that the check found.
 type function struct {
-	Name      string `json:"name"`
-	Signature string `json:"signature"`
-	Named     bool   `json:"named"`
+	Name      string   `json:"name"`
+	Signature string   `json:"signature"`
+	Named     bool     `json:"named"`
+	Path      string   `json:"path"`
+	Methods   []string `json:"methods"`
 }
 
 // verdict is what the framework's check.js tells.

@@ -77,9 +77,23 @@ func (j *job) asFunction(prog *lang.Program, version string) {
 		prog.Env = append(prog.Env, "FUNCTION_SIGNATURE_TYPE="+p.sig)
 	}
 	prog.Labels = map[string]string{"io.openfunction.framework": "nodejs", "io.openfunction.framework.version": version}
+	prog.Functions = p.functions()
 	if len(p.found) == 1 {
 		prog.Labels["io.openfunction.signature"] = p.found[0].Signature
 	}
+}
+
+// functions are those that the check found. One that is alone and named no path is served at every path.
+func (p *plan) functions() []build.Function {
+	var out []build.Function
+	for _, f := range p.found {
+		at := f.Path
+		if at == "" && len(p.found) > 1 {
+			at = "/"
+		}
+		out = append(out, build.Function{Name: f.Name, Signature: f.Signature, Path: at, Methods: f.Methods})
+	}
+	return out
 }
 
 // asServer makes the start script the entrypoint: a program of Node.js, or one that a dependency brings.

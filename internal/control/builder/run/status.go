@@ -37,6 +37,9 @@ func (c *Controller) succeed(ctx context.Context, b *v1beta2.Builder, j *job) er
 	return c.end(ctx, b, func(s *v1beta2.BuilderStatus) {
 		s.State, s.Reason, s.Message, s.Sources = v1beta2.StateSucceeded, "", "", nil
 		s.Output = &v1beta2.BuilderOutput{Digest: j.result.Digest, Size: j.result.Size}
+		for _, f := range j.result.Functions {
+			s.Output.Functions = append(s.Output.Functions, v1beta2.BuiltFunction(f))
+		}
 		for _, r := range j.result.Sources {
 			out := v1beta2.SourceResult{Name: r.Name}
 			if r.CommitSHA != "" {
