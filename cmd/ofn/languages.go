@@ -39,10 +39,15 @@ func withGo(tools lang.Tools, g *golang.Golang) ([]lang.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Python: %w", err)
 	}
+	r, err := rust.New(rust.Options{Tools: within(tools, "rust"), Find: program, Framework: rustframework.Files(), FrameworkVersion: version})
+	if err != nil {
+		return nil, fmt.Errorf("preparing to build Rust: %w", err)
+	}
 	return []lang.Entry{
 		{Name: "Go", Runtimes: []string{"go", "golang"}, Language: g},
 		{Name: "Node.js", Runtimes: []string{"node", "nodejs", "javascript", "typescript"}, Language: n},
 		{Name: "Python", Runtimes: []string{"python"}, Language: p},
+		{Name: "Rust", Runtimes: []string{"rust"}, Language: r},
 	}, nil
 }
 

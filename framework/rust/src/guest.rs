@@ -19,8 +19,8 @@ extern "C" {
 }
 
 /// Answers one request; the platform calls it through the export `ofn_handle`. Not 0 is a failure.
-pub fn handle(app: &'static std::sync::OnceLock<Handle>, functions: fn() -> Vec<Function>) -> i32 {
-    let app = app.get_or_init(|| Handle(start(functions())));
+pub fn handle(app: &'static std::sync::OnceLock<Kept>, functions: fn() -> Vec<Function>) -> i32 {
+    let app = app.get_or_init(|| Kept(start(functions())));
     match &app.0 {
         Ok(app) => exchange(app).map_or_else(
             |e| {
@@ -37,7 +37,7 @@ pub fn handle(app: &'static std::sync::OnceLock<Handle>, functions: fn() -> Vec<
 }
 
 /// What is kept between requests.
-pub struct Handle(Result<App, String>);
+pub struct Kept(Result<App, String>);
 
 fn start(functions: Vec<Function>) -> Result<App, String> {
     let s = settings::read()?;

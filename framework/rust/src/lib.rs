@@ -53,7 +53,7 @@ pub use typed::IntoTyped;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
-pub use guest::handle;
+pub use guest::{handle, Kept};
 #[cfg(not(target_family = "wasm"))]
 pub use server::serve;
 

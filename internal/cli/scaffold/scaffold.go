@@ -46,6 +46,11 @@ func Templates() []Template {
 		{"python-async", "Python", "http", "a Python coroutine function of a request"},
 		{"python-cloudevent", "Python", "cloudevent", "a Python function that takes CloudEvents"},
 		{"python-openfunction", "Python", "openfunction", "a Python function with the OpenFunction context: requests, events and outputs"},
+		{"rust-http", "Rust", "http", "a Rust function of a request"},
+		{"rust-cloudevent", "Rust", "cloudevent", "a Rust function that takes CloudEvents"},
+		{"rust-typed", "Rust", "typed", "a Rust function from a JSON value to a JSON value"},
+		{"rust-openfunction", "Rust", "openfunction", "a Rust function with the OpenFunction context"},
+		{"rust-wasm", "Rust", "http", "a Rust function of a request, as a WebAssembly module"},
 	}
 }
 
