@@ -83,6 +83,7 @@ func (s *settings) facts(ctx context.Context, kubeconfig string) doctor.Facts {
 	f.Resolved = lookUp(ctx, "hello.default."+s.domain)
 	f.Git = asked(ctx, "git", "version")
 	f.Git.Version = strings.TrimPrefix(f.Git.Version, "git version ")
+	f.Languages = languageFacts(ctx)
 	s.goFacts(ctx, &f)
 	s.apiFacts(ctx, &f, kubeconfig)
 	return f

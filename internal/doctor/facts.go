@@ -15,6 +15,7 @@ type Facts struct {
 	SeccompActions    []string
 
 	Go, Git   Program
+	Languages []Language
 	GoNeeded  string // lowest version of Go that will do, "1.24"
 	Proxies   []Remote
 	Resolved  Lookup
