@@ -7,11 +7,13 @@ import (
 
 	functionsframework "github.com/OpenFunction/functions-framework-go"
 
+	javaframework "github.com/openfunction/ofn/framework/java"
 	"github.com/openfunction/ofn/framework/nodejs"
 	pythonframework "github.com/openfunction/ofn/framework/python"
 	rustframework "github.com/openfunction/ofn/framework/rust"
 	wasmfn "github.com/openfunction/ofn/framework/wasm/go"
 	"github.com/openfunction/ofn/internal/build/native/golang"
+	"github.com/openfunction/ofn/internal/build/native/java"
 	"github.com/openfunction/ofn/internal/build/native/lang"
 	"github.com/openfunction/ofn/internal/build/native/node"
 	"github.com/openfunction/ofn/internal/build/native/python"
@@ -43,12 +45,25 @@ func withGo(tools lang.Tools, g *golang.Golang) ([]lang.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Rust: %w", err)
 	}
+	j, err := newJava(within(tools, "java"))
+	if err != nil {
+		return nil, fmt.Errorf("preparing to build Java: %w", err)
+	}
 	return []lang.Entry{
 		{Name: "Go", Runtimes: []string{"go", "golang"}, Language: g},
 		{Name: "Node.js", Runtimes: []string{"node", "nodejs", "javascript", "typescript"}, Language: n},
 		{Name: "Python", Runtimes: []string{"python"}, Language: p},
+		{Name: "Java", Runtimes: []string{"java", "jvm"}, Language: j},
 		{Name: "Rust", Runtimes: []string{"rust"}, Language: r},
 	}, nil
+}
+
+func newJava(tools lang.Tools) (*java.Java, error) {
+	return java.New(java.Options{Tools: tools, Find: program,
+		Framework: javaframework.Framework(), CloudEvents: javaframework.CloudEvents(), Stubs: javaframework.Stubs(), FrameworkVersion: version,
+		Names: java.Names{Group: javaframework.Group, Artifact: javaframework.Artifact, Main: javaframework.Main, Inspect: javaframework.Inspect,
+			Training: javaframework.Training, Launch: javaframework.Launch},
+	})
 }
 
 // within gives a language its own part of the cache.

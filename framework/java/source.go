@@ -12,10 +12,12 @@ import (
 const (
 	Group    = "dev.openfunction.functions"
 	Artifact = "functions-framework-api"
-	// Main is the class that serves functions, Inspect the one that finds them in classes, Training the one that starts for an archive.
+	// Main is the class that serves functions, Inspect the one that finds them in classes, Training the one that starts for an archive of classes,
+	// Launch the one that starts complete servers.
 	Main     = "dev.openfunction.invoker.Main"
 	Inspect  = "dev.openfunction.invoker.Inspect"
 	Training = "dev.openfunction.invoker.Training"
+	Launch   = "dev.openfunction.invoker.Launch"
 )
 
 //go:embed src cloudevents stubs

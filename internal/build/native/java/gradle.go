@@ -1,0 +1,70 @@
+package java
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
+)
+
+// gradleScript has a project find the framework in a repository of its own, and lays what it runs with beside its classes.
+const gradleScript = `allprojects {
+  repositories { mavenLocal() }
+  afterEvaluate { p ->
+    if (p.plugins.hasPlugin('java')) {
+      p.tasks.register('ofnDependencies', Copy) {
+        from p.configurations.runtimeClasspath
+        into new File(p.buildDir, 'ofn/dependency')
+      }
+      p.tasks.register('ofnClasses', Copy) {
+        dependsOn 'classes'
+        from p.sourceSets.main.output
+        into new File(p.buildDir, 'ofn/classes')
+      }
+    }
+  }
+}
+`
+
+// gradle assembles a project of Gradle.
+func (l *Java) gradle(ctx context.Context, j *job) error {
+	downloads, err := l.downloads(j)
+	if err != nil {
+		return err
+	}
+	repository := filepath.Join(downloads, "m2")
+	if err := l.publish(j, repository, published); err != nil {
+		return err
+	}
+	args := []string{l.opts.Find("gradle")}
+	if args[0] == "" {
+		wrapper := filepath.Join(j.dir, "gradlew")
+		if !exists(wrapper) || !exists(filepath.Join(j.dir, "gradle/wrapper/gradle-wrapper.jar")) {
+			return lang.ToolMissing("a project with build.gradle", "Gradle", "gradle, version 7.3 or later, or commit the Gradle wrapper: gradlew with the directory gradle/wrapper")
+		}
+		args = []string{"/bin/sh", wrapper}
+	}
+	script := filepath.Join(j.Work, "ofn.gradle")
+	if err := os.WriteFile(script, []byte(gradleScript), 0o644); err != nil {
+		return fmt.Errorf("preparing the build: %w", err)
+	}
+	sees := l.programSees(args)
+	args = append(args, "--no-daemon", "--console=plain", "--init-script", script, "-Dmaven.repo.local="+repository, "assemble", "ofnClasses", "ofnDependencies")
+	env := []string{"GRADLE_USER_HOME=" + filepath.Join(downloads, "gradle"), "GRADLE_OPTS=-Xmx512m -Dorg.gradle.vfs.watch=false"}
+	code, said, err := l.run(ctx, j, step{args: args, env: env, writes: []string{downloads}, network: true, sees: sees})
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return explain("Gradle", "build.gradle", said, j.kit)
+	}
+	made := filepath.Join(j.dir, "build")
+	j.made.classes = []string{filepath.Join(made, "ofn/classes")}
+	if j.made.jars, err = jarsIn(filepath.Join(made, "ofn/dependency")); err != nil {
+		return err
+	}
+	j.made.server, err = wholeJar(filepath.Join(made, "libs"))
+	return err
+}

@@ -1,0 +1,230 @@
+// Package java builds functions and complete servers for Java: with Maven, Gradle, the compiler alone, or from jars that are given ready. It
+// finds the functions among the classes, and lays a runtime made of the machine's own JDK, the framework, the dependencies and the classes into
+// layers, with an archive of loaded classes for a quick start.
+//
+// What one build may do to another. Builds run code of the user: plugins of Maven and Gradle, annotation processors, and the constructor of the function
+// when the archive is made. All of it runs inside the runner's sandbox and can write to the work directory of its own build and to the repository of
+// its own namespace. What namespaces share (runtime, framework, and jars named by their content) is put there by this program.
+package java
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
+)
+
+// Names are what the framework is called, in build files and by its classes.
+type Names struct {
+	Group, Artifact         string
+	Main, Inspect, Training string
+	Launch                  string
+}
+
+// Options say what to build with. Tools, Find, Framework, CloudEvents, Stubs and Names must be set.
+type Options struct {
+	lang.Tools
+	// Find returns the absolute path of a program of this machine such as "javac" or "mvn"; empty when it has none.
+	Find func(name string) string
+	// Framework, CloudEvents and Stubs are Java files by slash-separated path: what serves functions; interfaces for functions that bring none;
+	// what the first is compiled against and does not need.
+	Framework, CloudEvents, Stubs map[string][]byte
+	Names                         Names
+	FrameworkVersion              string
+	// Root is the root of the machine whose libraries go into images; empty is "/".
+	Root string
+}
+
+// Java builds Java.
+type Java struct {
+	opts   Options
+	fwHash string
+
+	mu    sync.Mutex
+	known map[string]kit // by the path of the compiler
+	// making keeps builds from making the same shared directory at the same time.
+	making sync.Mutex
+}
+
+var _ lang.Language = (*Java)(nil)
+
+// New prepares the caches and forgets what nobody used for long.
+func New(o Options) (*Java, error) {
+	o.Limits = o.Limits.Complete()
+	if o.Root == "" {
+		o.Root = "/"
+	}
+	l := &Java{opts: o, known: map[string]kit{}, fwHash: hash(o.Framework, o.CloudEvents, o.Stubs)}
+	for _, dir := range []string{"downloads", "runtimes", "frameworks", "packages"} {
+		if err := os.MkdirAll(filepath.Join(o.Cache, dir), 0o755); err != nil {
+			return nil, fmt.Errorf("preparing the caches of Java: %w", err)
+		}
+	}
+	return l, lang.Sweep(o.Cache, time.Now(), "downloads/*", "runtimes/*", "frameworks/*", "packages/*")
+}
+
+func hash(sources ...map[string][]byte) string {
+	h := sha256.New()
+	for _, files := range sources {
+		for _, name := range sorted(files) {
+			fmt.Fprintf(h, "%q %d\n%s", name, len(files[name]), files[name])
+		}
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:12])
+}
+
+func sorted[V any](m map[string]V) []string {
+	var names []string
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Identity implements lang.Language.
+func (l *Java) Identity(ctx context.Context) (string, error) {
+	k, err := l.kit(ctx)
+	if err != nil {
+		return "", err
+	}
+	return k.full + " " + k.home + " " + l.fwHash + " 1", nil
+}
+
+// Detect implements lang.Language: there is a build file, a Java file or a jar where the build begins.
+func (l *Java) Detect(t *lang.Tree, e lang.Env) bool {
+	return slices.ContainsFunc(t.Files, func(f lang.File) bool {
+		rel, in := lang.Below(t.Sub, f.Path)
+		switch {
+		case !in:
+			return false
+		case e.Source != "" && (rel == e.Source || strings.HasPrefix(rel, e.Source+"/")) && strings.HasSuffix(rel, ".java"):
+			return true
+		}
+		return !strings.Contains(rel, "/") && (slices.Contains(buildFiles, rel) || strings.HasSuffix(rel, ".java") || strings.HasSuffix(rel, ".jar"))
+	})
+}
+
+// job is one build of a Java source.
+type job struct {
+	*lang.Job
+	kit     kit
+	dir     string // a copy of the source, where tools may write, at the directory where the build begins
+	runtime string // directories of this machine that others share: the runtime of images, the framework
+	frame   string
+	deps    string // jars of the dependencies; empty without
+	made    product
+	found   found
+	chosen  choice
+	appJar  string
+	archive string // of loaded classes; empty when none could be made
+}
+
+// product is what a build tool made.
+type product struct {
+	classes []string // directories of classes and resources, or the jar that was given
+	jars    []string // of dependencies
+	server  string   // the jar of the whole, for programs; empty without
+}
+
+// Compile implements lang.Language.
+func (l *Java) Compile(ctx context.Context, common *lang.Job) (lang.Program, error) {
+	k, err := l.kit(ctx)
+	if err != nil {
+		return lang.Program{}, err
+	}
+	if err := checkEnv(common, k); err != nil {
+		return lang.Program{}, err
+	}
+	j := &job{Job: common, kit: k}
+	fmt.Fprintf(j.Log, "building with Java %s\n", k.full)
+	steps := []func(context.Context, *job) error{l.copySource, l.framework, l.build, l.inspect, l.pack, l.dependencies}
+	if !l.opts.Local {
+		steps = append(steps, l.jre, l.train)
+	}
+	for _, step := range steps {
+		if err := step(ctx, j); err != nil {
+			return lang.Program{}, err
+		}
+	}
+	return l.program(j)
+}
+
+// copySource makes the copy of the source that build tools work in, so that what they write does not come into the image with the source.
+func (l *Java) copySource(_ context.Context, j *job) error {
+	root := filepath.Join(j.Work, "project")
+	for _, d := range j.Tree.Dirs {
+		if err := os.MkdirAll(filepath.Join(root, filepath.FromSlash(d)), 0o755); err != nil {
+			return fmt.Errorf("copying the source: %w", err)
+		}
+	}
+	for _, f := range j.Tree.Files {
+		to := filepath.Join(root, filepath.FromSlash(f.Path))
+		if f.Mode&fs.ModeSymlink != 0 {
+			if err := os.Symlink(f.Link, to); err != nil {
+				return fmt.Errorf("copying the source: %w", err)
+			}
+			continue
+		}
+		data, err := os.ReadFile(j.Tree.Abs(f.Path))
+		if err != nil {
+			return fmt.Errorf("copying the source: %w", err)
+		}
+		if err := os.WriteFile(to, data, f.Mode.Perm()|0o200); err != nil {
+			return fmt.Errorf("copying the source: %w", err)
+		}
+	}
+	j.dir = filepath.Join(root, filepath.FromSlash(j.Tree.Sub))
+	if at := j.Env.Source; at != "" && !strings.HasSuffix(at, ".java") {
+		if info, err := os.Stat(filepath.Join(j.dir, filepath.FromSlash(at))); err != nil || !info.IsDir() {
+			return lang.Failure("SourceNotFound", "FUNC_SRC is %q, which is no directory%s", at, lang.At(j.Tree.Sub))
+		}
+		j.dir = filepath.Join(j.dir, filepath.FromSlash(at))
+	}
+	return nil
+}
+
+// shared returns a directory below the cache, which fill makes the first time, in the work directory of a job. A directory that exists
+// is whole, because it gets its name last.
+func (l *Java) shared(j *job, name string, fill func(dir string) error) (string, error) {
+	l.making.Lock()
+	defer l.making.Unlock()
+	dir := filepath.Join(l.opts.Cache, filepath.FromSlash(name))
+	if _, err := os.Stat(dir); err == nil {
+		lang.Touch(dir)
+		return dir, nil
+	}
+	tmp := filepath.Join(j.Work, "made", path.Base(name))
+	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(filepath.Dir(tmp), 0o755)); err != nil {
+		return "", fmt.Errorf("preparing %s: %w", name, err)
+	}
+	if err := fill(tmp); err != nil {
+		return "", err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		return "", fmt.Errorf("keeping %s: %w", name, err)
+	}
+	return dir, nil
+}
+
+// downloads is the cache of a namespace.
+func (l *Java) downloads(j *job) (string, error) {
+	namespace, _, _ := strings.Cut(j.Request.ID, "/")
+	sum := sha256.Sum256([]byte(namespace))
+	dir := filepath.Join(l.opts.Cache, "downloads", fmt.Sprintf("%x", sum[:8]))
+	if err := os.MkdirAll(filepath.Join(dir, "m2"), 0o755); err != nil {
+		return "", fmt.Errorf("preparing the download cache: %w", err)
+	}
+	lang.Touch(dir)
+	return dir, nil
+}
