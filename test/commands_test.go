@@ -112,7 +112,7 @@ func hang(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // eventually runs a command until what it prints matches: eventually [-t LIMIT] [-not] PATTERN COMMAND...
-// COMMAND is http or a program; only what it prints counts.
+// COMMAND is http, metrics (of ofn) or a program; only what it prints counts.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	f := flag.NewFlagSet("eventually", flag.ContinueOnError)
 	limit := f.Duration("t", time.Minute, "")
@@ -134,7 +134,14 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func attempt(ts *testscript.TestScript, args []string) string {
-	if args[0] == "http" {
+	switch args[0] {
+	case "metrics":
+		got, err := serverOf(ts).scrape()
+		if err != nil {
+			return err.Error()
+		}
+		return got
+	case "http":
 		c, err := newCall(ts, args[1:])
 		ts.Check(err)
 		got, err := c.do(http.DefaultClient)
@@ -161,6 +168,20 @@ func attempt(ts *testscript.TestScript, args []string) string {
 		return fmt.Sprintf("%s\n%v", out, err)
 	}
 	return string(out)
+}
+
+// scrape reads what ofn measures.
+func (s *server) scrape() (string, error) {
+	resp, err := http.Get("http://" + s.metrics + "/metrics")
+	if err != nil {
+		return "", fmt.Errorf("reading the metrics: %w", err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", fmt.Errorf("reading the metrics: %w", err)
+	}
+	return string(text), nil
 }
 
 // sparse makes a file that looks large: sparse FILE BYTES.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,7 @@ type server struct {
 	err     error         // of cmd.Wait
 	log     *journal
 	gateway string // address
+	metrics string // address
 
 	mu    sync.Mutex
 	loads map[string]*traffic
@@ -64,7 +66,11 @@ var greeting = regexp.MustCompile(`functions +http://\S+:(\d+)/`)
 
 // start returns when functions can be deployed.
 func (s *server) start(flags ...string) error {
-	args := append([]string{"up", "--data-dir", s.data, "--api-port", "0", "--gateway-address", "127.0.0.1:0", "--metrics-address", "",
+	var err error
+	if s.metrics, err = freeAddress(); err != nil {
+		return err
+	}
+	args := append([]string{"up", "--data-dir", s.data, "--api-port", "0", "--gateway-address", "127.0.0.1:0", "--metrics-address", s.metrics,
 		"--allow-local-git", "--insecure-registry", s.registry, "--log-format", "text", "--warm-builds=false"}, flags...)
 	s.log = newJournal(greeting)
 	s.cmd = exec.Command(s.program, args...)
@@ -89,6 +95,15 @@ func (s *server) start(flags ...string) error {
 		_ = s.kill()
 		return fmt.Errorf("ofn up is not ready after %v", startLimit)
 	}
+}
+
+// freeAddress is one of this machine that nobody listens at for now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
 }
 
 func (s *server) running() bool {
