@@ -71,7 +71,7 @@ func (c *Contract) Serve(ctx context.Context, l net.Listener, grace time.Duratio
 // ServeHTTP runs the program once.
 func (c *Contract) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &reply{w: w}
-	err := c.program.Run(w, r, Variables(r), out, nil)
+	err := c.program.Run(w, r, Variables(r), out)
 	if err == nil {
 		err = out.end()
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
@@ -22,6 +23,8 @@ type Program struct {
 	host.Command
 	// Timeout ends a call, with everything the program started; 0 is none.
 	Timeout time.Duration
+	// Combine makes standard error part of the answer; otherwise it goes to the log.
+	Combine bool
 	// Debug tells of each call in the log.
 	Debug bool
 	Log   *slog.Logger
@@ -49,9 +52,8 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("the program %s: %s", e.How, e.Words)
 }
 
-// Run runs the program for one call. out gets its standard output as it comes; an error of out ends the program. stderr replaces the
-// log as its standard error when it is not nil.
-func (p *Program) Run(w http.ResponseWriter, r *http.Request, env []string, out, stderr io.Writer) error {
+// Run runs the program for one call. out gets its standard output as it comes; an error of out ends the program.
+func (p *Program) Run(w http.ResponseWriter, r *http.Request, env []string, out io.Writer) error {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	if limit := p.limit(r); limit > 0 {
@@ -61,9 +63,6 @@ func (p *Program) Run(w http.ResponseWriter, r *http.Request, env []string, out,
 	}
 	cmd := p.Cmd()
 	cmd.Env = append(append([]string{}, cmd.Env...), env...)
-	if stderr != nil {
-		cmd.Stderr = stderr
-	}
 	return p.run(ctx, cmd, http.NewResponseController(w), r.Body, out)
 }
 
@@ -83,13 +82,20 @@ func (p *Program) run(ctx context.Context, cmd *exec.Cmd, rc *http.ResponseContr
 	if err != nil {
 		return fmt.Errorf("preparing the program: %w", err)
 	}
-	stdout, err := cmd.StdoutPipe()
+	stdout, end, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("preparing the program: %w", err)
+		return errors.Join(fmt.Errorf("preparing the program: %w", err), stdin.Close())
+	}
+	defer stdout.Close()
+	cmd.Stdout = end
+	if p.Combine {
+		cmd.Stderr = end
 	}
 	began := time.Now()
-	cmd.WaitDelay = time.Second // a standard error that is held open by what the program left behind
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	_ = end.Close() // the program has its own
+	if err != nil {
+		_ = stdin.Close()
 		return host.Explain(cmd.Path, err)
 	}
 	fed := make(chan struct{})
@@ -130,7 +136,7 @@ func outcome(ctx context.Context, cmd *exec.Cmd, waited, copied error) error {
 		return copied
 	case errors.As(waited, &exit):
 		return &ExitError{How: host.Ending(cmd.ProcessState)}
-	case waited != nil && !errors.Is(waited, exec.ErrWaitDelay):
+	case waited != nil:
 		return fmt.Errorf("waiting for the program: %w", waited)
 	}
 	return nil

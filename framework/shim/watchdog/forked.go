@@ -3,7 +3,6 @@ package watchdog
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -44,12 +43,12 @@ func (f *forked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.settings.Mode == "streaming" {
 		out := &fork.Stream{W: w}
-		f.finish(w, r, f.program.Run(w, r, env, out, f.stderr(out)), out.Begun)
+		f.finish(w, r, f.program.Run(w, r, env, out), out.Begun)
 		return
 	}
 	out := &fork.Buffer{Most: f.settings.MaxBody}
 	began := time.Now()
-	if err := f.program.Run(w, r, env, out, f.stderr(out)); err != nil {
+	if err := f.program.Run(w, r, env, out); err != nil {
 		f.finish(w, r, err, false)
 		return
 	}
@@ -57,14 +56,6 @@ func (f *forked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Duration-Seconds", strconv.FormatFloat(time.Since(began).Seconds(), 'f', 6, 64))
 	h.Set("Content-Length", strconv.Itoa(out.Len()))
 	_, _ = w.Write(out.Bytes()) // the caller went away
-}
-
-// stderr is where the program's standard error goes when it is part of the answer; nil is the log.
-func (f *forked) stderr(out io.Writer) io.Writer {
-	if f.settings.Combine {
-		return struct{ io.Writer }{out}
-	}
-	return nil
 }
 
 func (f *forked) finish(w http.ResponseWriter, r *http.Request, err error, begun bool) {

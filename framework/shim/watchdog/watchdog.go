@@ -134,7 +134,7 @@ func New(args []string, e host.Env, log *slog.Logger) (host.Contract, error) {
 		}
 		return &static{calls: c, files: http.FileServer(http.Dir(dir))}, nil
 	}
-	f := &forked{calls: c, program: fork.Program{Command: host.Command{Args: slices.Clone(s.fprocess), Env: e.Child(nil)}, Timeout: s.ExecTimeout, Debug: s.Debug, Log: log}}
+	f := &forked{calls: c, program: fork.Program{Command: host.Command{Args: slices.Clone(s.fprocess), Env: e.Child(nil)}, Timeout: s.ExecTimeout, Combine: s.Combine, Debug: s.Debug, Log: log}}
 	if s.MaxInflight == 0 { // processes are bounded all the same, but calls wait
 		n := s.forks
 		if n == 0 {

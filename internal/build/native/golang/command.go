@@ -24,8 +24,8 @@ func commanded(j *lang.Job, importPath string) []build.Layer {
 		if !strings.Contains(word, "/") {
 			name = "bin/" + word
 		}
-		own := strings.HasPrefix(word, "./") || strings.HasPrefix(word, "bin/") || !strings.Contains(word, "/") && word == programName(importPath)
-		if own && name != names[0] && !strings.HasPrefix(name, "..") && !j.Tree.Has(path.Join(j.Tree.Sub, name)) {
+		dir, in := path.Split(name)
+		if own := dir == "bin/" || dir == "" && in != ".."; own && name != names[0] && (in == programName(importPath) || strings.Contains(word, "/")) && !j.Tree.Has(path.Join(j.Tree.Sub, name)) {
 			names = append(names, name)
 		}
 		break
