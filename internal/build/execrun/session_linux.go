@@ -78,15 +78,19 @@ type stat struct {
 	pages   int64 // resident
 }
 
-// parseStat reads /proc/PID/stat, see proc(5). It is not ok for a process that is dead already.
+// parseStat reads /proc/PID/stat, see proc(5). It is not ok for a process that is dead already, with all its threads: one that was killed
+// shows as a zombie as soon as its first thread is one, while others may still be writing.
 func parseStat(text []byte) (stat, bool) {
-	const state, session, rss = 0, 3, 21 // counted after the name, which may hold anything but ends with the last ')'
+	const state, session, threads, rss = 0, 3, 17, 21 // counted after the name, which may hold anything but ends with the last ')'
 	i := bytes.LastIndexByte(text, ')')
 	if i < 0 {
 		return stat{}, false
 	}
 	fields := bytes.Fields(text[i+1:])
-	if len(fields) <= rss || fields[state][0] == 'Z' || fields[state][0] == 'X' {
+	if len(fields) <= rss || fields[state][0] == 'X' {
+		return stat{}, false
+	}
+	if n, err := strconv.Atoi(string(fields[threads])); fields[state][0] == 'Z' && (err != nil || n <= 1) {
 		return stat{}, false
 	}
 	s := stat{state: fields[state][0]}

@@ -1,77 +1,28 @@
 package golang
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-const (
-	maxDiagnostics = 32 << 10
-	maxLine        = 8 << 10
-)
-
-// diagnostics passes what the go command says on to the log, line by line, with paths as the user knows them, and keeps it.
-type diagnostics struct {
-	log     io.Writer
-	rewrite *strings.Replacer
-
-	mu      sync.Mutex
-	partial []byte
-	kept    bytes.Buffer
-}
-
-func newDiagnostics(j *job, p *plan) *diagnostics {
-	return &diagnostics{log: j.Log, rewrite: strings.NewReplacer(
-		j.Tree.Root+"/", "", j.Tree.Root, ".",
-		"../main/main.go", "(generated main)", j.Work+"/main/main.go", "(generated main)",
-		"../go.work.sum", "go.sum", j.Work+"/", "",
-		generatedModule, "the function",
-	)}
-}
-
-// Write never fails: a build does not end because nobody reads its log.
-func (d *diagnostics) Write(b []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.partial = append(d.partial, b...)
-	for {
-		i := bytes.IndexByte(d.partial, '\n')
-		if i < 0 && len(d.partial) < maxLine {
-			return len(b), nil
-		}
-		if i < 0 {
-			i = len(d.partial) - 1
-		}
-		d.line(string(d.partial[:i+1]))
-		d.partial = d.partial[i+1:]
-	}
-}
-
-func (d *diagnostics) flush() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.partial) > 0 {
-		d.line(string(d.partial) + "\n")
-		d.partial = nil
-	}
-}
-
-// line needs d.mu.
-func (d *diagnostics) line(s string) {
-	if strings.HasPrefix(s, "# ") { // the name of a package; the positions that follow say more
-		return
-	}
-	s = strings.TrimPrefix(d.rewrite.Replace(s), "./")
-	_, _ = io.WriteString(d.log, s) // a log that cannot be written is no reason to fail the build
-	if d.kept.Len() < maxDiagnostics && !strings.HasPrefix(s, "go: downloading ") && !strings.HasPrefix(s, "go: finding ") {
-		d.kept.WriteString(s)
+// newWords keeps the first of what the go command says: the cause.
+func newWords(j *job, p *plan) *lang.Words {
+	return &lang.Words{
+		Log: j.Log, First: true,
+		Rewrite: strings.NewReplacer(
+			j.Tree.Root+"/", "", j.Tree.Root, ".",
+			"../main/main.go", "(generated main)", j.Work+"/main/main.go", "(generated main)",
+			"../go.work.sum", "go.sum", j.Work+"/", "",
+			generatedModule, "the function",
+		),
+		Drop: func(line string) bool { return strings.HasPrefix(line, "# ") }, // the name of a package; the positions that follow say more
+		Quiet: func(line string) bool {
+			return strings.HasPrefix(line, "go: downloading ") || strings.HasPrefix(line, "go: finding ")
+		},
 	}
 }
 
@@ -80,9 +31,8 @@ var (
 	notInStd   = regexp.MustCompile(`(?m)^(.*?)(?:: )?package (\S+) is not in std.*$`)
 )
 
-// failure says what went wrong. The go command has no codes, so the reason goes by its words; its words are shown in any case.
-func (d *diagnostics) failure(code int) *build.Failure {
-	text := strings.TrimSpace(d.kept.String())
+// explain says what went wrong. The go command has no codes, so the reason goes by its words; its words are shown in any case.
+func explain(code int, text string) *build.Failure {
 	has := func(words string) bool { return strings.Contains(text, words) }
 	switch {
 	case noProvider.MatchString(text):

@@ -28,7 +28,7 @@ func (g *Golang) run(ctx context.Context, j *job, p *plan, r goRun) error {
 		return fmt.Errorf("preparing the module cache: %w", err)
 	}
 	lang.Touch(mod)
-	said := newDiagnostics(j, p)
+	said := newWords(j, p)
 	code, err := g.opts.Run(ctx, j.Job, lang.Command{
 		Args:      append([]string{filepath.Join(g.opts.GoRoot, "bin/go")}, r.args...),
 		Env:       append(g.environment(j, mod), r.env...),
@@ -38,12 +38,11 @@ func (g *Golang) run(ctx context.Context, j *job, p *plan, r goRun) error {
 		Network:   true,
 		Output:    said,
 	})
-	said.flush()
 	if err != nil {
 		return err
 	}
 	if code != 0 {
-		return said.failure(code)
+		return explain(code, said.Text())
 	}
 	return nil
 }

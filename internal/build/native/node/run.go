@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
@@ -53,7 +51,10 @@ func (n *Node) output(ctx context.Context, j *job, s step) (string, int, error) 
 	if s.quiet {
 		log = io.Discard
 	}
-	w := &words{log: log, rewrite: strings.NewReplacer(j.Tree.Root+"/", "", j.Tree.Root, ".", j.Work+"/", "")}
+	w := &lang.Words{
+		Log: log, Rewrite: strings.NewReplacer(j.Tree.Root+"/", "", j.Tree.Root, ".", j.Work+"/", ""),
+		Drop: func(line string) bool { return strings.Contains(line, `Unknown env config "nodedir"`) }, // which compilers of extensions read
+	}
 	args := s.args
 	if strings.HasSuffix(args[0], ".js") { // corepack and npm may be scripts without their link
 		args = append([]string{j.runtime.program}, args...)
@@ -63,65 +64,7 @@ func (n *Node) output(ctx context.Context, j *job, s step) (string, int, error) 
 		ReadOnly:  append(visible(n.opts.Find("node"), args[0]), j.sees...),
 		ReadWrite: []string{downloads}, Network: s.network, Output: w,
 	})
-	w.flush()
-	return w.kept.String(), code, err
-}
-
-const (
-	maxWords = 64 << 10
-	maxLine  = 8 << 10
-)
-
-// words passes what a command says on to the log, line by line, with paths as the user knows them, and keeps the end of it.
-type words struct {
-	log     io.Writer
-	rewrite *strings.Replacer
-
-	mu      sync.Mutex
-	partial []byte
-	kept    bytes.Buffer
-}
-
-// Write never fails: a build does not end because nobody reads its log.
-func (w *words) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.partial = append(w.partial, b...)
-	for {
-		i := bytes.IndexByte(w.partial, '\n')
-		if i < 0 && len(w.partial) < maxLine {
-			return len(b), nil
-		}
-		if i < 0 {
-			i = len(w.partial) - 1
-		}
-		w.line(string(w.partial[:i+1]))
-		w.partial = w.partial[i+1:]
-	}
-}
-
-func (w *words) flush() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.partial) > 0 {
-		w.line(string(w.partial) + "\n")
-		w.partial = nil
-	}
-}
-
-// line needs w.mu.
-func (w *words) line(s string) {
-	if strings.Contains(s, `Unknown env config "nodedir"`) { // which compilers of extensions read
-		return
-	}
-	s = w.rewrite.Replace(s)
-	_, _ = io.WriteString(w.log, s) // a log that cannot be written is no reason to fail the build
-	w.kept.WriteString(s)
-	if w.kept.Len() > 2*maxWords {
-		rest := slices.Clone(w.kept.Bytes()[w.kept.Len()-maxWords:])
-		w.kept.Reset()
-		w.kept.Write(rest)
-	}
+	return w.Text(), code, err
 }
 
 var noise = regexp.MustCompile(`(?m)^.*(A complete log of this run|npm (warn|WARN|notice)|npm (error|ERR!)\s*$|/_logs/|npm (error|ERR!) (gyp info|Log files)|gyp (info|http) ).*\n?`)

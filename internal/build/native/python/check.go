@@ -48,7 +48,7 @@ func (p *Python) check(ctx context.Context, j *job) error {
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])
 	}
-	said := newDiagnostics(j)
+	said := newWords(j)
 	paths := []string{j.frame}
 	if j.deps.dir != "" {
 		paths = append(paths, j.deps.dir)
@@ -58,7 +58,6 @@ func (p *Python) check(ctx context.Context, j *job) error {
 	exit, err := p.opts.Run(limited, j.Job, lang.Command{
 		Args: []string{j.python.Program, "-S", "-c", code}, Env: list, Dir: j.dir, ReadOnly: append(j.python.readOnly(), paths...), Output: said,
 	})
-	said.flush()
 	if err != nil {
 		var failed *build.Failure
 		if cause := context.Cause(limited); ctx.Err() == nil && errors.As(cause, &failed) {
@@ -68,7 +67,7 @@ func (p *Python) check(ctx context.Context, j *job) error {
 	}
 	data, err := os.ReadFile(result)
 	if err != nil {
-		return lang.Failure("ImportFailed", "the process ended with code %d while the function was loaded: a module must not end the process when it is imported\n%s", exit, said.text())
+		return lang.Failure("ImportFailed", "the process ended with code %d while the function was loaded: a module must not end the process when it is imported\n%s", exit, said.Text())
 	}
 	if err := json.Unmarshal(data, &j.found); err != nil {
 		return fmt.Errorf("reading what the check of the function found: %w", err)
@@ -76,13 +75,13 @@ func (p *Python) check(ctx context.Context, j *job) error {
 	return j.judge(said)
 }
 
-func (j *job) judge(said *diagnostics) error {
+func (j *job) judge(said *lang.Words) error {
 	if f := j.found; f.Error != "" {
 		text := f.Error
 		if f.Trace != "" {
 			text += "\n" + strings.TrimSpace(f.Trace)
 		}
-		return lang.Failure(f.Reason, "%s", said.rewrite.Replace(text))
+		return lang.Failure(f.Reason, "%s", said.Rewrite.Replace(text))
 	}
 	for _, f := range j.found.Functions {
 		where := ""

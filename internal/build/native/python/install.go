@@ -87,17 +87,16 @@ func (p *Python) exportUV(ctx context.Context, j *job) error {
 		uv = real
 	}
 	out := filepath.Join(j.Work, "uv-requirements.txt")
-	said := newDiagnostics(j)
+	said := newWords(j)
 	code, err := p.opts.Run(ctx, j.Job, lang.Command{
 		Args: []string{uv, "export", "--frozen", "--no-dev", "--no-emit-project", "--no-header", "--no-annotate", "--quiet", "--format", "requirements-txt", "--output-file", out},
 		Env:  env, Dir: j.dir, ReadOnly: append(readOnly, uv), ReadWrite: []string{downloads}, Network: true, Output: said,
 	})
-	said.flush()
 	if err != nil {
 		return err
 	}
 	if code != 0 {
-		return lang.Failure("LockInvalid", "uv.lock cannot be used: %s", said.text())
+		return lang.Failure("LockInvalid", "uv.lock cannot be used: %s", said.Text())
 	}
 	if j.deps.text, err = os.ReadFile(out); err != nil {
 		return fmt.Errorf("reading what uv wrote: %w", err)
@@ -126,17 +125,16 @@ func (p *Python) pip(ctx context.Context, j *job, what, target string, args []st
 		return err
 	}
 	env, readOnly := p.environment(j, downloads)
-	said := newDiagnostics(j)
+	said := newWords(j)
 	code, err := p.opts.Run(ctx, j.Job, lang.Command{
 		Args: append([]string{j.python.Program, "-m", "pip", "install", "--no-compile", "--no-warn-conflicts", "--target", target}, args...),
 		Env:  env, Dir: j.dir, ReadOnly: readOnly, ReadWrite: []string{downloads}, Network: true, Output: said,
 	})
-	said.flush()
 	if err != nil {
 		return err
 	}
 	if code != 0 {
-		return said.failure(what, code)
+		return explain(what, code, said.Text())
 	}
 	return os.RemoveAll(filepath.Join(target, "bin")) // programs for a shell, with the path of this machine's interpreter
 }
@@ -150,9 +148,8 @@ var (
 	noNetwork = regexp.MustCompile(`(?m)(NewConnectionError|Temporary failure in name resolution|Connection refused|ProxyError)`)
 )
 
-// failure says why pip failed. It has no codes, so the reason goes by its words; its words are shown in any case.
-func (d *diagnostics) failure(what string, code int) error {
-	text := d.text()
+// explain says why pip failed. It has no codes, so the reason goes by its words; its words are shown in any case.
+func explain(what string, code int, text string) error {
 	switch {
 	case badLine.MatchString(text):
 		return lang.Failure("RequirementsInvalid", "%s: %s", what, badLine.FindStringSubmatch(text)[1])
