@@ -171,6 +171,12 @@ func condition(name string) (bool, error) {
 		return err == nil, nil
 	case "npm": // its registry answers
 		return exec.Command("npm", "ping").Run() == nil, nil
+	case "rustwasm": // Rust has the library of the target wasm32-wasip1
+		sysroot, err := exec.Command("rustc", "--print", "sysroot").Output()
+		if err == nil {
+			_, err = os.Stat(filepath.Join(strings.TrimSpace(string(sysroot)), "lib/rustlib/wasm32-wasip1/lib"))
+		}
+		return err == nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }

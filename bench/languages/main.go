@@ -26,7 +26,8 @@ type language struct {
 }
 
 func languages() []language {
-	return []language{node(), python("python", "hello"), python("python-async", "hello_async")}
+	return []language{node(), python("python", "hello"), python("python-async", "hello_async"), rustRow("rust", "hello"), rustRow("rust-threads", "thread"),
+		watchdog("watchdog", 0.5), watchdog("watchdog-bounded", 0.2, "exec_timeout=10s")}
 }
 
 // program is a server to be started.
@@ -66,6 +67,9 @@ func measure(ctx context.Context, l language, rounds int, length time.Duration) 
 		return err
 	}
 	if err := idle(ctx, l, ours, bare); err != nil {
+		return err
+	}
+	if err := latencies(ctx, ours, bare); err != nil {
 		return err
 	}
 	return throughput(ctx, l, ours, bare, rounds, length)

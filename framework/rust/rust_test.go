@@ -46,7 +46,7 @@ func fixtures(t *testing.T) string {
 func TestConformance(t *testing.T) {
 	program := fixtures(t)
 	conformance.Run(t, conformance.Target{
-		Features: conformance.Features{ListenFD: true, Deadline: true, Logger: true, Typed: true, Replies: true, OpenFunction: true, Multi: true},
+		Features: conformance.Features{ListenFD: true, Deadline: true, Logger: true, Typed: true, Replies: true, OpenFunction: true, Events: true, Send: true, Multi: true},
 		Sources:  []string{"src", "testdata/src"},
 		Command: func(_ testing.TB, name string) conformance.Command {
 			c := conformance.Command{Args: []string{program}, Env: []string{"FIXTURE=" + name, "RUST_BACKTRACE=0"}}

@@ -3,7 +3,9 @@
 use crate::context;
 use crate::handler::{Function, Kind};
 use crate::pattern::Pattern;
+use crate::Binding;
 use http::Method;
+use serde_json::{json, Value};
 use std::sync::Arc;
 
 /// The functions that this process serves.
@@ -16,7 +18,7 @@ pub(crate) struct App {
 
 /// A function at a path.
 pub(crate) struct Route {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     patterns: Vec<Pattern>, // none: every path
     methods: Vec<String>,   // none: every method
     pub(crate) kind: Kind,
@@ -55,9 +57,32 @@ impl App {
                     paths.into_iter().map(Pattern::parse).collect::<Result<_, _>>()?
                 }
             };
-            routes.push(Route { name: f.name, patterns, methods: f.methods, kind: f.kind });
+            routes.push(Route { name: f.name.into(), patterns, methods: f.methods, kind: f.kind });
         }
         Ok(App { routes, several, context: Arc::new(context), max_body })
+    }
+
+    /// The function and the input that a path of Dapr is about.
+    pub(crate) fn input(&self, path: &str) -> Option<(&Route, &Arc<str>, &Binding)> {
+        let at = path.strip_prefix('/').filter(|_| !self.context.events.is_empty())?;
+        let named = |b: &Binding| if b.kind.starts_with("pubsub.") { b.topic == at } else { b.component == at };
+        let (input, binding) = self.context.events.iter().find(|(_, b)| named(b))?;
+        let route = self.routes.iter().find(|r| matches!(r.kind, Kind::OpenFunction(_)))?;
+        Some((route, input, binding))
+    }
+
+    /// The topics that Dapr is to deliver.
+    pub(crate) fn subscriptions(&self) -> Vec<Value> {
+        let topics = self.context.events.values().filter(|b| b.kind.starts_with("pubsub."));
+        topics
+            .map(|b| {
+                let mut s = json!({"pubsubname": b.component, "topic": b.topic, "route": format!("/{}", b.topic)});
+                if !b.metadata.is_empty() {
+                    s["metadata"] = json!(b.metadata);
+                }
+                s
+            })
+            .collect()
     }
 
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {

@@ -1,10 +1,10 @@
 //! What a function may know of the call that it answers.
 
 use crate::log;
-use http::HeaderMap;
+use http::{HeaderMap, Method, Uri};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The call that a function answers. It is cheap to clone, and may be given to other threads and tasks.
@@ -13,13 +13,13 @@ pub struct Call(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    function: String,
-    request_id: String,
+    function: Arc<str>,
+    request_id: OnceLock<String>, // made when somebody asks for it
     trace_id: Option<String>,
     deadline: Option<Instant>,
     variables: Vec<(String, String)>,
-    method: String,
-    path: String,
+    method: Method,
+    uri: Uri,
 }
 
 /// How much a line of the log matters.
@@ -41,20 +41,20 @@ pub fn call() -> Call {
 }
 
 impl Call {
-    pub(crate) fn new(function: &str, request: &http::request::Parts, variables: Vec<(String, String)>) -> Self {
+    pub(crate) fn new(function: &Arc<str>, request: &http::request::Parts, variables: Vec<(String, String)>) -> Self {
         let trace_id = header(&request.headers, "traceparent").and_then(trace_id);
         let request_id = match header(&request.headers, "x-request-id") {
-            Some(id) if (1..=128).contains(&id.len()) && id.bytes().all(|b| (0x21..=0x7e).contains(&b)) => id.to_owned(),
-            _ => trace_id.clone().unwrap_or_else(|| random_hex(16)),
+            Some(id) if (1..=128).contains(&id.len()) && id.bytes().all(|b| (0x21..=0x7e).contains(&b)) => OnceLock::from(id.to_owned()),
+            _ => trace_id.clone().map_or_else(OnceLock::new, OnceLock::from),
         };
         Call(Arc::new(Inner {
-            function: function.to_owned(),
+            function: function.clone(),
             request_id,
             trace_id,
             deadline: header(&request.headers, "x-openfunction-timeout-ms").and_then(deadline),
             variables,
-            method: request.method.as_str().to_owned(),
-            path: request.uri.path().to_owned(),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
         }))
     }
 
@@ -65,7 +65,7 @@ impl Call {
 
     /// The id of the request, which is in every line of the log about it.
     pub fn request_id(&self) -> &str {
-        &self.0.request_id
+        self.0.request_id.get_or_init(|| random_hex(16))
     }
 
     /// The trace that the call belongs to, by W3C trace context.
@@ -94,16 +94,16 @@ impl Call {
     }
 
     pub(crate) fn ids(&self, line: &mut Map<String, Value>) {
-        line.insert("function".into(), self.0.function.clone().into());
-        line.insert("request_id".into(), self.0.request_id.clone().into());
+        line.insert("function".into(), self.function().into());
+        line.insert("request_id".into(), self.request_id().into());
         if let Some(id) = &self.0.trace_id {
             line.insert("trace_id".into(), id.clone().into());
         }
     }
 
     pub(crate) fn request(&self, line: &mut Map<String, Value>) {
-        line.insert("method".into(), self.0.method.clone().into());
-        line.insert("path".into(), self.0.path.clone().into());
+        line.insert("method".into(), self.0.method.as_str().into());
+        line.insert("path".into(), self.0.uri.path().into());
     }
 
     /// Runs f as a part of this call.

@@ -1,6 +1,6 @@
 //! The OpenFunction context of a function: what the platform says of it, and what it sees of a call.
 
-use crate::{call, Call, Event};
+use crate::{call, Call, Error, Event};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ pub struct Context {
     pub(crate) settings: Arc<Settings>,
     pub(crate) request: Arc<http::request::Parts>,
     pub(crate) event: Option<Arc<Event>>,
+    pub(crate) input: Option<Arc<str>>,
 }
 
 /// A component that a function is bound to.
@@ -23,6 +24,10 @@ pub struct Binding {
     pub kind: String,
     /// The topic, of a component of publish and subscribe.
     pub topic: String,
+    /// What a binding does with what is sent to it, such as "create".
+    pub operation: String,
+    /// What the component is told with each message.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// What the platform says of the function.
@@ -32,6 +37,10 @@ pub(crate) struct Settings {
     pub(crate) port: Option<String>,
     pub(crate) inputs: BTreeMap<String, Binding>,
     pub(crate) outputs: BTreeMap<String, Binding>,
+    /// Inputs whose events call the function, by name.
+    pub(crate) events: BTreeMap<Arc<str>, Binding>,
+    /// Sending does nothing and succeeds.
+    pub(crate) test: bool,
 }
 
 impl Context {
@@ -55,6 +64,29 @@ impl Context {
         self.event.as_deref()
     }
 
+    /// The name of the input whose event the call is about.
+    pub fn input(&self) -> Option<&str> {
+        self.input.as_deref()
+    }
+
+    /// Sends data to an output: publishes them to its topic, or invokes its binding, whose answer is returned.
+    pub async fn send(&self, output: &str, data: impl Into<Bytes>) -> Result<Bytes, Error> {
+        let outputs = self.outputs();
+        let Some(to) = outputs.get(output) else {
+            let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
+            return Err(format!("there is no output {output}; there are: {}", names.join(", ")).into());
+        };
+        if self.settings.test {
+            return Ok(Bytes::new());
+        }
+        crate::dapr::send(to, data.into()).await.map_err(|e| format!("sending to the output {output}: {e}").into())
+    }
+
+    /// [`Context::send`] for functions that are not async.
+    pub fn send_blocking(&self, output: &str, data: impl Into<Bytes>) -> Result<Bytes, Error> {
+        crate::run::wait(self.send(output, data))
+    }
+
     /// The components that are read from.
     pub fn inputs(&self) -> &BTreeMap<String, Binding> {
         &self.settings.inputs
@@ -72,12 +104,19 @@ pub struct Out {
     pub(crate) code: u16,
     pub(crate) data: Bytes,
     pub(crate) content_type: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
 }
 
 impl Out {
     /// A result with a code, that of the HTTP answer; 0 is 200.
     pub fn new(code: u16, data: impl Into<Bytes>) -> Self {
-        Out { code, data: data.into(), content_type: None }
+        Out { code, data: data.into(), ..Out::default() }
+    }
+
+    /// Tells something of the result: `retry` = `true` has an event of a failed call delivered again.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
     }
 
     /// Names the content type of the data.
@@ -87,11 +126,17 @@ impl Out {
     }
 }
 
-impl<T: Into<Bytes>> From<T> for Out {
-    fn from(data: T) -> Self {
-        Out::new(0, data)
-    }
+macro_rules! from_bytes {
+    ($($type:ty),*) => {
+        $(impl From<$type> for Out {
+            fn from(data: $type) -> Self {
+                Out::new(0, data)
+            }
+        })*
+    };
 }
+
+from_bytes!(Bytes, String, Vec<u8>, &'static str, &'static [u8]);
 
 impl Settings {
     /// Joins both layouts of the context. What the second says goes before the first.
@@ -112,18 +157,49 @@ impl Settings {
                 for (name, b) in context.get(field).and_then(Value::as_object).into_iter().flatten() {
                     let b = binding(field, name, b)?;
                     let kept = into.entry(name.clone()).or_default();
-                    *kept = Binding { topic: if b.topic.is_empty() { std::mem::take(&mut kept.topic) } else { b.topic }, ..b };
+                    let topic = if b.topic.is_empty() { std::mem::take(&mut kept.topic) } else { b.topic };
+                    let operation = if b.operation.is_empty() { std::mem::take(&mut kept.operation) } else { b.operation };
+                    let metadata = if b.metadata.is_empty() { std::mem::take(&mut kept.metadata) } else { b.metadata };
+                    *kept = Binding { topic, operation, metadata, ..b };
                 }
             }
         }
+        s.events = events(&first, &second, &s.inputs)?;
         Ok(s)
     }
+}
+
+/// The inputs whose events call the function.
+fn events(first: &Map<String, Value>, second: &Map<String, Value>, inputs: &BTreeMap<String, Binding>) -> Result<BTreeMap<Arc<str>, Binding>, String> {
+    let triggers = second.get("triggers").and_then(Value::as_object);
+    let dapr = triggers.and_then(|t| t.get("dapr")).and_then(Value::as_array).filter(|d| !d.is_empty());
+    if let Some(dapr) = dapr {
+        let named = dapr.iter().map(|t| {
+            let get = |k: &str| t.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let name = if get("inputName").is_empty() { get("name") } else { get("inputName") };
+            let more = inputs.get(&name).cloned().unwrap_or_default();
+            let topic = if get("topic").is_empty() { more.topic.clone() } else { get("topic") };
+            let b = checked("triggers", &name, Binding { component: get("name"), kind: get("type"), topic, ..more })?;
+            Ok((Arc::from(name), b))
+        });
+        return named.collect();
+    }
+    let asynchronous = first.get("runtime").and_then(Value::as_str) == Some("Async");
+    if triggers.is_some_and(|t| t.contains_key("http")) || !asynchronous {
+        return Ok(BTreeMap::new());
+    }
+    Ok(inputs.iter().map(|(name, b)| (Arc::from(name.as_str()), b.clone())).collect())
 }
 
 fn binding(field: &str, name: &str, v: &Value) -> Result<Binding, String> {
     let get = |k: &str| v.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
     let topic = if get("topic").is_empty() { get("uri") } else { get("topic") };
-    let b = Binding { component: get("componentName"), kind: get("componentType"), topic };
+    let metadata = v.get("metadata").and_then(Value::as_object).into_iter().flatten();
+    let metadata = metadata.map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
+    checked(field, name, Binding { component: get("componentName"), kind: get("componentType"), topic, operation: get("operation"), metadata })
+}
+
+fn checked(field: &str, name: &str, b: Binding) -> Result<Binding, String> {
     if b.component.is_empty() {
         return Err(format!("the context's {field} have {name} without a componentName"));
     }

@@ -7,7 +7,7 @@ use crate::event::{Event, EventAnswer};
 use crate::event_http::{self as events, Mode};
 use crate::handler::Kind;
 use crate::run::{run, Failure};
-use crate::{log, Body, Call, Context, Level, Out, Request, Response};
+use crate::{log, Binding, Body, Call, Context, Level, Out, Request, Response};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue, ALLOW, CONTENT_TYPE};
 use http::request::Parts;
@@ -26,6 +26,15 @@ const NOT_EVENT: &str = "the request is not a CloudEvent: send the ce- headers, 
 pub(crate) async fn dispatch(app: &App, request: Request, draining: bool) -> Response {
     if let Some(answer) = reserved(&request, draining) {
         return answer;
+    }
+    if let Some((route, input, binding)) = app.input(request.uri().path()) {
+        if let Some(answer) = message(app, route, input, binding, request).await {
+            return answer;
+        }
+        return own(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+    }
+    if request.uri().path() == "/dapr/subscribe" && request.method() == Method::GET && !app.context.events.is_empty() {
+        return json(serde_json::to_vec(&app.subscriptions()).ok());
     }
     let (route, variables) = match app.find(request.method(), request.uri().path()) {
         Found::Function(route, variables) => (route, variables),
@@ -154,7 +163,7 @@ async fn whole(app: &App, route: &Route, call: &Call, head: Parts, mut body: Bod
                 }
                 _ => (None, data),
             };
-            let context = Context { settings: app.context.clone(), request: Arc::new(head), event };
+            let context = Context { settings: app.context.clone(), request: Arc::new(head), event, input: None };
             let out = run(call, f((context, data))).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(call, f))?;
             Ok(result(out))
         }
@@ -180,6 +189,42 @@ fn json(text: Option<Vec<u8>>) -> Response {
     let mut r = Response::new(Body::from(text));
     r.headers_mut().insert(CONTENT_TYPE, JSON);
     r
+}
+
+/// Answers an event from Dapr of an input; none for what is no event.
+async fn message(app: &App, route: &Route, input: &Arc<str>, binding: &Binding, request: Request) -> Option<Response> {
+    let Kind::OpenFunction(f) = &route.kind else { return None };
+    let topic = binding.kind.starts_with("pubsub.");
+    match *request.method() {
+        Method::OPTIONS if !topic => return Some(Response::default()),
+        Method::POST => {}
+        _ => return None,
+    }
+    let (head, mut body) = request.into_parts();
+    let call = Call::new(&route.name, &head, Vec::new());
+    let data = match body.limited(app.max_body).await {
+        Ok(Some(data)) => data,
+        _ => return Some(own(StatusCode::PAYLOAD_TOO_LARGE, &format!("the request body is larger than {} bytes", app.max_body))),
+    };
+    let (event, data) = match events::read(Mode::Structured, &head.headers, data.clone()).ok().and_then(|mut e| e.pop()) {
+        Some(event) if topic => (Some(Arc::new(event.clone())), event.bytes()),
+        None if topic => return Some(status("DROP")),
+        _ => (None, data),
+    };
+    let context = Context { settings: app.context.clone(), request: Arc::new(head), event, input: Some(input.clone()) };
+    let out = run(&call, f((context, data))).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(&call, f));
+    Some(match out {
+        Ok(out) if out.code < 500 && topic => status("SUCCESS"),
+        Ok(out) if topic && out.metadata.get("retry").is_some_and(|r| r == "true") => status("RETRY"),
+        _ if topic => status("DROP"),
+        Ok(out) if out.code < 500 => result(Out { code: 200, ..out }),
+        _ => own(StatusCode::INTERNAL_SERVER_ERROR, "the function failed"),
+    })
+}
+
+/// What Dapr is told of a message.
+fn status(text: &str) -> Response {
+    json(Some(format!("{{\"status\":\"{text}\"}}\n").into_bytes()))
 }
 
 /// The answer of a function with the OpenFunction context.

@@ -22,6 +22,7 @@ mod app;
 mod body;
 mod call;
 mod context;
+mod dapr;
 mod dispatch;
 mod event;
 mod event_http;

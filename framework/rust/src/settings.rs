@@ -22,7 +22,8 @@ pub(crate) struct Settings {
 /// Reads and checks every variable of the contract.
 pub(crate) fn read() -> Result<Settings, String> {
     let get = |name: &str| env::var(name).ok().filter(|v| !v.is_empty());
-    let context = context::Settings::parse(get("FUNC_CONTEXT").as_deref(), get("FUNC_CONTEXT_V1BETA2").as_deref())?;
+    let mut context = context::Settings::parse(get("FUNC_CONTEXT").as_deref(), get("FUNC_CONTEXT_V1BETA2").as_deref())?;
+    context.test = get("TEST_MODE").as_deref() == Some("on");
     if let Some(s) = get("FUNCTION_SIGNATURE_TYPE") {
         if !["http", "cloudevent", "openfunction", "typed", "event"].contains(&s.to_ascii_lowercase().as_str()) {
             return Err(wrong("FUNCTION_SIGNATURE_TYPE", &s, "http, cloudevent, openfunction or typed"));

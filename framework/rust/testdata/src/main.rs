@@ -39,6 +39,8 @@ fn single(name: &str) -> Function {
         "ofCode" => function(name, of_code),
         "ofRaise" => function(name, of_raise),
         "ofEvent" => function(name, of_event),
+        "ofRetry" => function(name, of_retry),
+        "ofSend" => function(name, of_send),
         _ => function("other", |_: Request| ()),
     }
 }
@@ -205,5 +207,18 @@ async fn of_raise(_: Context, _: Bytes) -> Out {
 }
 
 fn of_event(context: Context, _: Bytes) -> String {
-    context.event().map_or("- - -\n".into(), |e| format!("{} {} -\n", e.kind(), e.id()))
+    let input = context.input().unwrap_or("-");
+    context.event().map_or(format!("- - {input}\n"), |e| format!("{} {} {input}\n", e.kind(), e.id()))
+}
+
+fn of_retry(_: Context, data: Bytes) -> Out {
+    let again = String::from_utf8_lossy(&data).contains("again");
+    Out::new(500, "").metadata("retry", again.to_string())
+}
+
+async fn of_send(context: Context, data: Bytes) -> Result<&'static str, Error> {
+    let v: Value = ofn_functions::serde_json::from_slice(&data)?;
+    let text = |name: &str| v[name].as_str().unwrap_or_default().to_owned();
+    context.send(&text("output"), text("data")).await?;
+    Ok("sent\n")
 }

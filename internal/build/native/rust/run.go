@@ -85,7 +85,7 @@ func (r *Rust) downloads(j *job) []string {
 func (r *Rust) fetch(ctx context.Context, j *job) error {
 	r.fetching.Lock()
 	defer r.fetching.Unlock()
-	args := []string{"fetch", "--manifest-path", filepath.Join(j.crate, "Cargo.toml"), "--target", j.triple}
+	args := []string{"fetch", "--manifest-path", filepath.Join(j.crate, "Cargo.toml"), "--target", j.triple, "--target", j.tools.host} // macros run here
 	return r.cargo(ctx, j, step{args: args, network: true, write: r.downloads(j), explain: explainFetch})
 }
 

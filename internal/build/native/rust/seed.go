@@ -95,7 +95,7 @@ func (r *Rust) seed(ctx context.Context, j *job) (string, error) {
 		return "", fmt.Errorf("writing what compiles the framework: %w", err)
 	}
 	manifest := []string{"--manifest-path", filepath.Join(j.crate, "Cargo.toml"), "--target", j.triple}
-	if err := r.cargo(ctx, j, step{args: append([]string{"fetch"}, manifest...), network: true, write: []string{j.home}, explain: explainFetch}); err != nil {
+	if err := r.cargo(ctx, j, step{args: append([]string{"fetch", "--target", j.tools.host}, manifest...), network: true, write: []string{j.home}, explain: explainFetch}); err != nil {
 		return "", err
 	}
 	if err := r.cargo(ctx, j, step{args: append([]string{"build", "--release", "--offline"}, manifest...), read: []string{j.home}, explain: explainCompile}); err != nil {
