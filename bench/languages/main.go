@@ -27,7 +27,7 @@ type language struct {
 
 func languages() []language {
 	return []language{node(), python("python", "hello"), python("python-async", "hello_async"), rustRow("rust", "hello"), rustRow("rust-threads", "thread"),
-		watchdog("watchdog", 0.5), watchdog("watchdog-bounded", 0.2, "exec_timeout=10s")}
+		watchdog("watchdog", 0.4), watchdog("watchdog-bounded", 0.1, "exec_timeout=10s")}
 }
 
 // program is a server to be started.

@@ -57,7 +57,16 @@ func start(ctx context.Context, p program) (*server, error) {
 }
 
 func (s *server) stop() {
+	var others []int // in groups of their own
+	_ = s.each(func(pid string) error {
+		n, err := strconv.Atoi(pid)
+		others = append(others, n)
+		return err
+	})
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	for _, n := range others {
+		_ = syscall.Kill(n, syscall.SIGKILL)
+	}
 	_ = s.cmd.Wait()
 }
 
@@ -158,7 +167,7 @@ func (s *server) memory() (float64, error) {
 	return sum, err
 }
 
-// each calls f with every process of the server's group.
+// each calls f with every process of the server's group, and its children in others.
 func (s *server) each(f func(pid string) error) error {
 	names, err := os.ReadDir("/proc")
 	if err != nil {
@@ -169,7 +178,7 @@ func (s *server) each(f func(pid string) error) error {
 		if err != nil {
 			continue
 		}
-		if group, err := syscall.Getpgid(pid); err != nil || group != s.cmd.Process.Pid {
+		if group, err := syscall.Getpgid(pid); err != nil || group != s.cmd.Process.Pid && parent(pid) != s.cmd.Process.Pid {
 			continue
 		}
 		if err := f(n.Name()); err != nil {
@@ -177,4 +186,18 @@ func (s *server) each(f func(pid string) error) error {
 		}
 	}
 	return nil
+}
+
+// parent is the number of a process's parent; 0 when it has gone.
+func parent(pid int) int {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	n, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return 0
+	}
+	return n
 }
