@@ -18,7 +18,7 @@ version = "0.0.0"
 edition = "2021"
 
 [dependencies]
-ofn-functions = { path = "framework" }
+ofn-functions = { path = "../framework" }
 hyper = { version = "1", default-features = false, features = ["http1", "server"] }
 hyper-util = { version = "0.1", default-features = false, features = ["tokio"] }
 http-body = "1"
@@ -81,8 +81,8 @@ func rustRow(name, binary string) language {
 		if err != nil {
 			return ours, bare, err
 		}
-		files := map[string][]byte{"Cargo.toml": []byte(rustManifest), "Cargo.lock": rust.Files()["Cargo.lock"],
-			"src/bin/hello.rs": []byte(rustHello), "src/bin/thread.rs": []byte(rustThread), "src/bin/bare.rs": []byte(rustBare)}
+		files := map[string][]byte{"bench/Cargo.toml": []byte(rustManifest), "bench/Cargo.lock": rust.Files()["Cargo.lock"],
+			"bench/src/bin/hello.rs": []byte(rustHello), "bench/src/bin/thread.rs": []byte(rustThread), "bench/src/bin/bare.rs": []byte(rustBare)}
 		for at, text := range rust.Files() {
 			files["framework/"+at] = text
 		}
@@ -96,11 +96,11 @@ func rustRow(name, binary string) language {
 			}
 		}
 		build := exec.Command(cargo, "build", "--release", "--quiet", "--bin", binary, "--bin", "bare")
-		build.Dir = dir
+		build.Dir = filepath.Join(dir, "bench")
 		if out, err := build.CombinedOutput(); err != nil {
 			return ours, bare, fmt.Errorf("%w\n%s", err, out)
 		}
-		release := filepath.Join(dir, "target/release")
+		release := filepath.Join(dir, "bench/target/release")
 		return program{args: []string{filepath.Join(release, binary)}}, program{args: []string{filepath.Join(release, "bare")}}, nil
 	}}
 }

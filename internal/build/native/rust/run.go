@@ -83,8 +83,11 @@ func (r *Rust) downloads(j *job) []string {
 
 // fetch downloads what is not there yet. One at a time writes to a cache.
 func (r *Rust) fetch(ctx context.Context, j *job) error {
-	r.fetching.Lock()
-	defer r.fetching.Unlock()
+	release, err := r.fetching.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	args := []string{"fetch", "--manifest-path", filepath.Join(j.crate, "Cargo.toml"), "--target", j.triple, "--target", j.tools.host} // macros run here
 	return r.cargo(ctx, j, step{args: args, network: true, write: r.downloads(j), explain: explainFetch})
 }
@@ -125,9 +128,13 @@ func (r *Rust) cargo(ctx context.Context, j *job, s step) error {
 	if j.plan != nil && j.plan.program != "" && j.plan.serves() && j.plan.single == "" {
 		args = append(args, "--config", fmt.Sprintf("patch.crates-io.%s.path=%q", FrameworkName, r.fwDir))
 	}
+	tools := r.opts.Tools
+	if j.gentle {
+		tools.Limits.CPUMillis = half(tools.Limits.CPUMillis)
+	}
 	w := newWords(j)
-	code, err := r.opts.Run(ctx, j.Job, lang.Command{
-		Args: args, Env: r.environment(j), Dir: dir, ReadOnly: append(visible(j.tools), append(s.read, r.fwDir)...), ReadWrite: s.write,
+	code, err := tools.Run(ctx, j.Job, lang.Command{
+		Args: args, Env: r.environment(j, tools.Limits.CPUMillis), Dir: dir, ReadOnly: append(visible(j.tools), append(s.read, r.fwDir)...), ReadWrite: s.write,
 		Network: s.network, Output: w,
 	})
 	w.flush()
@@ -141,7 +148,7 @@ func (r *Rust) cargo(ctx context.Context, j *job, s step) error {
 }
 
 // environment is all that cargo sees of the world.
-func (r *Rust) environment(j *job) []string {
+func (r *Rust) environment(j *job, millis int64) []string {
 	env := []string{
 		"PATH=" + filepath.Dir(j.tools.cargo) + ":/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
 		"CARGO_HOME=" + j.home, "CARGO_TARGET_DIR=" + j.target, "RUSTC=" + j.tools.rustc,
@@ -154,8 +161,8 @@ func (r *Rust) environment(j *job) []string {
 			break
 		}
 	}
-	if r.opts.Limits.CPUMillis > 0 {
-		env = append(env, fmt.Sprintf("CARGO_BUILD_JOBS=%d", int(math.Ceil(float64(r.opts.Limits.CPUMillis)/1000))))
+	if millis > 0 {
+		env = append(env, fmt.Sprintf("CARGO_BUILD_JOBS=%d", int(math.Ceil(float64(millis)/1000))))
 	}
 	return env
 }

@@ -51,7 +51,20 @@ type Rust struct {
 	mu    sync.Mutex
 	known map[string]toolchain // by path and change of the compiler
 	// fetching and seeding are held while shared caches are written.
-	fetching, seeding sync.Mutex
+	fetching, seeding lock
+}
+
+// lock is held by one at a time; others wait for it no longer than they want to.
+type lock chan struct{}
+
+// hold returns what lets go again.
+func (l lock) hold(ctx context.Context) (release func(), err error) {
+	select {
+	case l <- struct{}{}:
+		return func() { <-l }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 var (
@@ -65,7 +78,7 @@ func New(o Options) (*Rust, error) {
 	if o.Root == "" {
 		o.Root = "/"
 	}
-	r := &Rust{opts: o, known: map[string]toolchain{}}
+	r := &Rust{opts: o, known: map[string]toolchain{}, fetching: make(lock, 1), seeding: make(lock, 1)}
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(o.Framework)) {
 		fmt.Fprintf(h, "%q %d\n%s", name, len(o.Framework[name]), o.Framework[name])
@@ -149,6 +162,7 @@ type job struct {
 	home   string // CARGO_HOME
 	own    bool   // home is of this namespace alone
 	target string // what was compiled, of this function
+	gentle bool   // nobody waits for it: half of the machine is enough
 }
 
 // Compile implements lang.Language.

@@ -25,19 +25,17 @@ func (r *Rust) Warm(ctx context.Context, work string) error {
 	if err != nil {
 		return nil //nolint:nilerr // there is no Rust here, or none that is young enough: builds tell it
 	}
-	quiet := &Rust{opts: r.opts, fwHash: r.fwHash, fwDir: r.fwDir}
-	quiet.opts.Limits.CPUMillis = half(r.opts.Limits.CPUMillis)
-	j := &job{Job: &lang.Job{Work: work, Log: io.Discard}, tools: t}
-	j.plan = &plan{}
+	j := &job{Job: &lang.Job{Work: work, Log: io.Discard}, tools: t, plan: &plan{}, gentle: true}
 	if j.triple, err = r.triple(j); err != nil {
 		return err
 	}
 	j.plan = nil
-	r.seeding.Lock()
-	defer r.seeding.Unlock()
-	r.fetching.Lock()
-	defer r.fetching.Unlock()
-	_, err = quiet.seed(ctx, j)
+	release, err := r.seeding.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	_, err = r.seed(ctx, j)
 	return err
 }
 
@@ -52,12 +50,12 @@ func half(limit int64) int64 {
 
 // plant begins what is compiled of a function with the compiled framework.
 func (r *Rust) plant(ctx context.Context, j *job) error {
-	r.seeding.Lock()
-	defer r.seeding.Unlock()
-	s := &job{Job: j.Job, tools: j.tools, triple: j.triple}
-	r.fetching.Lock()
-	seed, err := r.seed(ctx, s)
-	r.fetching.Unlock()
+	release, err := r.seeding.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	seed, err := r.seed(ctx, &job{Job: j.Job, tools: j.tools, triple: j.triple})
 	if err != nil {
 		return err
 	}
@@ -74,7 +72,7 @@ func (r *Rust) plant(ctx context.Context, j *job) error {
 	return nil
 }
 
-// seed returns the directory of the compiled framework, which it makes the first time. It needs both locks of shared caches.
+// seed returns the directory of the compiled framework, which it makes the first time. It needs the lock seeding.
 func (r *Rust) seed(ctx context.Context, j *job) (string, error) {
 	dir := filepath.Join(r.opts.Cache, "seeds", short(j.tools.full, j.triple, r.fwHash))
 	if _, err := os.Stat(dir); err == nil {
@@ -94,11 +92,11 @@ func (r *Rust) seed(ctx context.Context, j *job) (string, error) {
 	if err := writeFiles(j.crate, files); err != nil {
 		return "", fmt.Errorf("writing what compiles the framework: %w", err)
 	}
-	manifest := []string{"--manifest-path", filepath.Join(j.crate, "Cargo.toml"), "--target", j.triple}
-	if err := r.cargo(ctx, j, step{args: append([]string{"fetch", "--target", j.tools.host}, manifest...), network: true, write: []string{j.home}, explain: explainFetch}); err != nil {
+	if err := r.fetch(ctx, j); err != nil {
 		return "", err
 	}
-	if err := r.cargo(ctx, j, step{args: append([]string{"build", "--release", "--offline"}, manifest...), read: []string{j.home}, explain: explainCompile}); err != nil {
+	args := []string{"build", "--release", "--offline", "--manifest-path", filepath.Join(j.crate, "Cargo.toml"), "--target", j.triple}
+	if err := r.cargo(ctx, j, step{args: args, read: []string{j.home}, explain: explainCompile}); err != nil {
 		return "", err
 	}
 	return dir, keepSeed(j.crate, dir)
