@@ -46,11 +46,18 @@ func Templates() []Template {
 		{"python-async", "Python", "http", "a Python coroutine function of a request"},
 		{"python-cloudevent", "Python", "cloudevent", "a Python function that takes CloudEvents"},
 		{"python-openfunction", "Python", "openfunction", "a Python function with the OpenFunction context: requests, events and outputs"},
+		{"java-http", "Java", "http", "a Java function of a request and a response, built with Maven"},
+		{"java-cloudevent", "Java", "cloudevent", "a Java function that takes CloudEvents"},
+		{"java-openfunction", "Java", "openfunction", "a Java function with the OpenFunction context: requests, events and outputs"},
 		{"rust-http", "Rust", "http", "a Rust function of a request"},
 		{"rust-cloudevent", "Rust", "cloudevent", "a Rust function that takes CloudEvents"},
 		{"rust-typed", "Rust", "typed", "a Rust function from a JSON value to a JSON value"},
 		{"rust-openfunction", "Rust", "openfunction", "a Rust function with the OpenFunction context"},
 		{"rust-wasm", "Rust", "http", "a Rust function of a request, as a WebAssembly module"},
+		{"server-procfile", "any server", "http", "a server with a Procfile that says how it is started"},
+		{"server-watchdog", "any server", "http", "a script behind the contract of OpenFaaS's watchdog, run for each call"},
+		{"server-lambda", "any server", "http", "a Go function for AWS Lambda, unchanged"},
+		{"server-cgi", "any server", "http", "a script of CGI"},
 	}
 }
 

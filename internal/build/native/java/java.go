@@ -101,17 +101,14 @@ func (l *Java) Identity(ctx context.Context) (string, error) {
 	return k.full + " " + k.home + " " + l.fwHash + " 1", nil
 }
 
-// Detect implements lang.Language: there is a build file, a Java file or a jar where the build begins.
-func (l *Java) Detect(t *lang.Tree, e lang.Env) bool {
+// Detect implements lang.Language: there is a build file or a jar where the build begins, or a Java file there or below, as packages are directories.
+func (l *Java) Detect(t *lang.Tree, _ lang.Env) bool {
 	return slices.ContainsFunc(t.Files, func(f lang.File) bool {
 		rel, in := lang.Below(t.Sub, f.Path)
-		switch {
-		case !in:
+		if !in {
 			return false
-		case e.Source != "" && (rel == e.Source || strings.HasPrefix(rel, e.Source+"/")) && strings.HasSuffix(rel, ".java"):
-			return true
 		}
-		return !strings.Contains(rel, "/") && (slices.Contains(buildFiles, rel) || strings.HasSuffix(rel, ".java") || strings.HasSuffix(rel, ".jar"))
+		return strings.HasSuffix(rel, ".java") || !strings.Contains(rel, "/") && (slices.Contains(buildFiles, rel) || strings.HasSuffix(rel, ".jar"))
 	})
 }
 

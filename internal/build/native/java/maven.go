@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/openfunction/ofn/internal/build/native/lang"
@@ -78,11 +79,20 @@ func (l *Java) programSees(args []string) []string {
 	return []string{filepath.Dir(filepath.Dir(real))}
 }
 
+var (
+	says    = regexp.MustCompile(`maven\.compiler\.source|<source>|java\.version|<parent>`)
+	release = regexp.MustCompile(`<(?:maven\.compiler\.)?release>\s*(\d+)\s*<`)
+)
+
 // defaults are settings for projects that do not say them: those of the tool are from a time of other compilers.
 func defaults(poms []byte, k kit) []string {
 	var args []string
-	if !regexp.MustCompile(`maven\.compiler\.|<release>|<source>|java\.version|<parent>`).Match(poms) {
-		args = append(args, fmt.Sprintf("-Dmaven.compiler.source=%d", k.major), fmt.Sprintf("-Dmaven.compiler.target=%d", k.major))
+	if !says.Match(poms) {
+		version := strconv.Itoa(k.major)
+		if m := release.FindSubmatch(poms); m != nil { // which the compiler plugins of old do not know
+			version = string(m[1])
+		}
+		args = append(args, "-Dmaven.compiler.source="+version, "-Dmaven.compiler.target="+version)
 	}
 	if !bytes.Contains(poms, []byte("project.build.sourceEncoding")) && !bytes.Contains(poms, []byte("<parent>")) {
 		args = append(args, "-Dproject.build.sourceEncoding=UTF-8")
@@ -217,7 +227,7 @@ func mavenErrors(said string) string {
 			continue
 		}
 		within = !mavenNoise.MatchString(line)
-		text = mavenPlace.ReplaceAllString(text, "$1:$2:$3: ")
+		text = strings.TrimSuffix(mavenPlace.ReplaceAllString(text, "$1:$2:$3: "), " -> [Help 1]")
 		if within && !seen[text] {
 			out = append(out, text)
 		}

@@ -230,7 +230,7 @@ func (l *Java) describe(j *job, out *lang.Program) {
 	case j.chosen.main != "":
 		out.Labels = map[string]string{"io.openfunction.signature": "server"}
 		return
-	case j.chosen.target == "":
+	case j.chosen.target == "": // where each is served only its code says
 		out.Labels["io.openfunction.signature"] = "several"
 	default:
 		out.Labels["io.openfunction.signature"] = j.chosen.kinds[0]
