@@ -59,7 +59,7 @@ func newNative(s *settings, img images, runner build.Runner, fetcher build.Fetch
 	if err != nil {
 		return nil, err
 	}
-	known, launcher, err := withServers(tools, root, known)
+	known, launcher, err := withServers(tools, root, filepath.Join(tools.Cache, "go", "build"), known)
 	if err != nil {
 		return nil, err
 	}

@@ -216,7 +216,11 @@ func (d *development) strategy(ctx context.Context, dir string, programs *dev.Pr
 	if err != nil {
 		return nil, err
 	}
-	return native.New(native.Options{Dir: dir, Languages: known, OS: runtime.GOOS, Sources: dev.Source{Dir: d.dir}, Images: programs, Local: true})
+	known, launcher, err := developersServers(ctx, tools, known)
+	if err != nil {
+		return nil, err
+	}
+	return native.New(native.Options{Dir: dir, Languages: known, Launcher: launcher, OS: runtime.GOOS, Sources: dev.Source{Dir: d.dir}, Images: programs, Local: true})
 }
 
 // developersEnv lets build tools find programs, logins and settings where the developer has them.

@@ -30,6 +30,10 @@ func TestTemplatesBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	known, launcher, err := developersServers(t.Context(), tools, known)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tpl := range scaffold.Templates() {
 		t.Run(tpl.Name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "greeter")
@@ -41,7 +45,7 @@ func TestTemplatesBuild(t *testing.T) {
 				t.Fatal(err)
 			}
 			programs := dev.NewPrograms(t.TempDir())
-			strategy, err := native.New(native.Options{Dir: t.TempDir(), Languages: known, OS: runtime.GOOS, Sources: dev.Source{Dir: dir}, Images: programs, Local: true})
+			strategy, err := native.New(native.Options{Dir: t.TempDir(), Languages: known, Launcher: launcher, OS: runtime.GOOS, Sources: dev.Source{Dir: dir}, Images: programs, Local: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,7 +35,7 @@ func commanded(j *lang.Job, importPath string) []build.Layer {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 			l = append(build.Layer{{Path: path.Join(lang.SourceDir, dir), Mode: fs.ModeDir | 0o755}}, l...)
 		}
-		l = append(l, build.Entry{Path: path.Join(lang.SourceDir, name), Mode: fs.ModeSymlink | 0o777, Link: "/" + lang.AppDir + "/function"})
+		l = append(l, build.Entry{Path: path.Join(lang.SourceDir, name), Mode: fs.ModeSymlink | 0o777, Link: strings.Repeat("../", strings.Count(name, "/")+1) + lang.AppDir + "/function"})
 	}
 	return []build.Layer{l}
 }

@@ -68,6 +68,10 @@ func (s *Server) Launch(ctx context.Context, j *lang.Job, p lang.Program) (lang.
 		}
 	}
 	l.finish()
+	if s.opts.Local {
+		l.program.Local = l.local(p.Local, len(p.Env))
+		l.program.SourceNeeded = l.program.SourceNeeded || j.Env.Command != ""
+	}
 	fmt.Fprintf(j.Log, "starting with %s\n", strings.Join(l.program.Entrypoint, " "))
 	return l.program, nil
 }

@@ -20,7 +20,7 @@ const shimPath = lang.AppDir + "/ofn-shim"
 func (s *Server) shim(ctx context.Context, j *lang.Job) (build.Layer, error) {
 	s.making.Lock()
 	defer s.making.Unlock()
-	program := filepath.Join(s.opts.Cache, "shim", s.key)
+	program := s.shimFile()
 	if _, err := os.Stat(program); err == nil {
 		lang.Touch(program)
 	} else if err := s.compile(ctx, j, program); err != nil {
@@ -28,6 +28,9 @@ func (s *Server) shim(ctx context.Context, j *lang.Job) (build.Layer, error) {
 	}
 	return build.Layer{{Path: lang.AppDir, Mode: fs.ModeDir | 0o755}, {Path: shimPath, Mode: 0o755, File: program}}, nil
 }
+
+// shimFile is where the shim is kept on this machine.
+func (s *Server) shimFile() string { return filepath.Join(s.opts.Cache, "shim", s.key) }
 
 func (s *Server) compile(ctx context.Context, j *lang.Job, program string) error {
 	fmt.Fprintln(j.Log, "compiling the shim, once")
