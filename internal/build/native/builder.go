@@ -8,13 +8,13 @@ import (
 )
 
 // checkBuilder refuses the builders whose work this one does not do. The images of OpenFunction are named after their language,
-// which is seen in the source; what another image makes of a source only that image knows.
+// which is seen in the source, or gcp-builder, which builds several; what another image makes of a source only that image knows.
 func checkBuilder(name string) error {
 	base := imageName(name)
-	if name == "" || base == "native" || strings.HasPrefix(base, "builder-") {
+	if name == "" || base == "native" || base == "gcp-builder" || strings.HasPrefix(base, "builder-") {
 		return nil
 	}
-	return lang.Failure("BuilderUnknown", "builder %q is not known here: leave the build to the native builder with openfunction/builder-go:latest or native, "+
+	return lang.Failure("BuilderUnknown", "builder %q is not known here: write native, which finds out the language of the source, "+
 		"or build the image elsewhere and leave build out", name)
 }
 

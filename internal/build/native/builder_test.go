@@ -11,7 +11,7 @@ import (
 func TestCheckBuilder(t *testing.T) {
 	for name, known := range map[string]bool{
 		"": true, "native": true, "openfunction/builder-go:latest": true, "openfunction/builder-go:v2.4.0-1.17": true,
-		"localhost:5000/x/builder-go": true, "openfunction/builder-go@sha256:0123": true,
+		"localhost:5000/x/builder-go": true, "openfunction/builder-go@sha256:0123": true, "openfunction/gcp-builder:v1": true,
 		"example.com/my-builder:v1": false, "gcr.io/buildpacks/builder:v1": false, "latest": false, "localhost:5000": false,
 	} {
 		err := checkBuilder(name)

@@ -13,6 +13,7 @@ var markers = map[string]string{
 	"package.json": "Node.js", "requirements.txt": "Python", "main.py": "Python", "pyproject.toml": "Python",
 	"pom.xml": "Java", "build.gradle": "Java", "build.gradle.kts": "Java", "Cargo.toml": "Rust",
 	"Gemfile": "Ruby", "composer.json": "PHP", "Dockerfile": "a Dockerfile",
+	"CMakeLists.txt": "C or C++", ".csproj": ".NET", ".fsproj": ".NET", // those of a project have names of their own
 }
 
 // choose finds the language of a source: what FUNC_RUNTIME says, else the first that recognises the files, where the one that the
@@ -36,11 +37,15 @@ func (s *Strategy) choose(t *lang.Tree, env lang.Env, builder string) (lang.Entr
 		}
 	}
 	for _, f := range t.Files {
-		if name, ok := markers[path.Base(f.Path)]; ok {
+		name, ok := markers[path.Base(f.Path)]
+		if !ok {
+			name, ok = markers[path.Ext(f.Path)]
+		}
+		if ok {
 			return lang.Entry{}, lang.Failure("LanguageUnsupported", "%s says the source is %s, which the native builder cannot build; it builds: %s", f.Path, name, s.supported())
 		}
 	}
-	return lang.Entry{}, lang.Failure("LanguageUnsupported", "cannot tell the language of the source%s: the native builder builds %s and found no file of it", lang.At(t.Sub), s.supported())
+	return lang.Entry{}, lang.Failure("LanguageUnsupported", "cannot tell the language of the source%s: the native builder builds %s and found no file of these", lang.At(t.Sub), s.supported())
 }
 
 // named finds the language of a runtime such as "go", "go121", "python3.11" or "nodejs".

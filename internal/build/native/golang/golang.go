@@ -227,7 +227,7 @@ func (g *Golang) labels(p *plan) map[string]string {
 	}
 }
 
-// build is the one run of `go build`.
+// build runs `go build`: once, and again where go.mod leaves out modules that the framework brings.
 func (g *Golang) build(ctx context.Context, j *job, p *plan, out string) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + quoted(append([]string{"-s", "-w", "-buildid="}, j.env.ldflags...)), "-o", out}
 	if len(j.env.gcflags) > 0 {
@@ -241,6 +241,21 @@ func (g *Golang) build(ctx context.Context, j *job, p *plan, out string) error {
 	if p.vendored {
 		return g.run(ctx, j, p, goRun{args: args, env: []string{"GOWORK=off"}, dir: p.runDir})
 	}
+	err := g.buildWorkspace(ctx, j, p, args)
+	for range maxImplied { // go tells all it sees at once, but a module added may let it see more
+		added, failed := p.module.requireImplied(j, err)
+		if failed != nil {
+			return failed
+		}
+		if !added {
+			break
+		}
+		err = g.buildWorkspace(ctx, j, p, args)
+	}
+	return err
+}
+
+func (g *Golang) buildWorkspace(ctx context.Context, j *job, p *plan, args []string) error {
 	kept, sums := g.sums(j, p), p.workspace+".sum"
 	if copyFile(kept, sums) == nil { // without it the go command asks the checksum database again
 		lang.Touch(kept)

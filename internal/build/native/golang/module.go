@@ -114,12 +114,19 @@ func (m module) dropReplace(j *job) error {
 	if !dropped {
 		return nil
 	}
+	return m.rewrite(j)
+}
+
+// rewrite writes a changed go.mod into the working copy; the image keeps the file as it was.
+func (m module) rewrite(j *job) error {
 	name := path.Join(m.root, "go.mod")
-	was, err := os.ReadFile(j.Tree.Abs(name))
-	if err != nil {
-		return fmt.Errorf("reading the source: %w", err)
+	if _, kept := j.Replaced[name]; !kept {
+		was, err := os.ReadFile(j.Tree.Abs(name))
+		if err != nil {
+			return fmt.Errorf("reading the source: %w", err)
+		}
+		j.Replaced[name] = was
 	}
-	j.Replaced[name] = was
 	m.file.Cleanup()
 	now, err := m.file.Format()
 	if err != nil {

@@ -47,11 +47,33 @@ var ignored = map[string]string{
 	"FUNC_DEVMODE":           "use `ofn dev`",
 }
 
+// google are the variables of Google Cloud's builders that mean the same as one of ours.
+var google = map[string]string{
+	"GOOGLE_FUNCTION_TARGET":         "FUNC_NAME",
+	"GOOGLE_FUNCTION_SOURCE":         "FUNC_SRC",
+	"GOOGLE_FUNCTION_SIGNATURE_TYPE": "FUNC_TYPE",
+	"GOOGLE_CLEAR_SOURCE":            "FUNC_CLEAR_SOURCE",
+	"GOOGLE_RUNTIME":                 "FUNC_RUNTIME",
+	"GOOGLE_RUNTIME_VERSION":         "FUNC_RUNTIME_VERSION",
+	"GOOGLE_ENTRYPOINT":              "FUNC_ENTRYPOINT",
+	"GOOGLE_BUILDABLE":               "FUNC_BUILDABLE",
+	"GOOGLE_GOGCFLAGS":               "FUNC_GOGCFLAGS",
+	"GOOGLE_GOLDFLAGS":               "FUNC_GOLDFLAGS",
+}
+
 // ParseEnv reads the variables that direct a build, and tells in the log which ones do not.
 func ParseEnv(vars map[string]string, log io.Writer) (Env, error) {
 	e := Env{Labels: map[string]string{}, Rest: map[string]string{}}
 	for _, k := range slices.Sorted(maps.Keys(vars)) {
-		if err := e.set(k, strings.TrimSpace(vars[k]), log); err != nil {
+		name := k
+		if ours, ok := google[k]; ok {
+			if _, both := vars[ours]; both {
+				NoEffect(log, k, ours+" says it")
+				continue
+			}
+			name = ours
+		}
+		if err := e.set(name, strings.TrimSpace(vars[k]), log); err != nil {
 			return Env{}, err
 		}
 	}
@@ -96,9 +118,9 @@ func NoEffect(log io.Writer, k, why string) {
 }
 
 // Unknown tells in the log which of the rest look as if they were meant for the builder and are not known to it: those that begin with
-// FUNC_ or one of the language's own prefixes.
+// FUNC_, GOOGLE_ or one of the language's own prefixes.
 func (e Env) Unknown(log io.Writer, known func(k string) bool, prefixes ...string) {
-	prefixes = append([]string{"FUNC_"}, prefixes...)
+	prefixes = append([]string{"FUNC_", "GOOGLE_"}, prefixes...)
 	for _, k := range slices.Sorted(maps.Keys(e.Rest)) {
 		meant := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(k, p) })
 		if meant && !known(k) {

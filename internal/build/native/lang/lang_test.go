@@ -34,6 +34,22 @@ func TestEnv(t *testing.T) {
 	}
 }
 
+// Variables of Google Cloud's builders are read where they mean the same; ours go before.
+func TestGoogleEnv(t *testing.T) {
+	var log strings.Builder
+	e, err := ParseEnv(map[string]string{"GOOGLE_FUNCTION_TARGET": "hello", "GOOGLE_FUNCTION_SOURCE": "main.py", "FUNC_TYPE": "http",
+		"GOOGLE_FUNCTION_SIGNATURE_TYPE": "cloudevent", "GOOGLE_X": "1"}, &log)
+	if err != nil || e.Name != "hello" || e.Source != "main.py" || e.Signature != "http" {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	e.Unknown(&log, func(string) bool { return false })
+	for _, k := range []string{"GOOGLE_FUNCTION_SIGNATURE_TYPE has no effect here: FUNC_TYPE says it", "GOOGLE_X has no effect"} {
+		if !strings.Contains(log.String(), k) {
+			t.Errorf("log lacks %q:\n%s", k, log.String())
+		}
+	}
+}
+
 // A variable that is meant for a builder and does nothing is told, one that is the user's own is not.
 func TestUnknown(t *testing.T) {
 	var log strings.Builder

@@ -24,5 +24,7 @@ public interface Plugin {
 
     Boolean needToTracing();
 
-    Map<String, String> tagsAddToTracing();
+    default Map<String, String> tagsAddToTracing() { // early versions of the interface did not have it
+        return null;
+    }
 }
