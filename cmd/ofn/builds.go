@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native"
 	"github.com/openfunction/ofn/internal/build/native/lang"
@@ -42,7 +43,7 @@ func newBuilds(s *settings, img images, runner build.Runner) (*builds, error) {
 	}
 	strategy := build.WarmWhenIdle(logs.Record(build.Limit(native, s.builds)))
 	return &builds{
-		strategies: map[string]build.Strategy{"": strategy, "native": strategy}, heads: fetcher, logs: logs,
+		strategies: map[string]build.Strategy{"": strategy, "native": strategy, v1beta2.WasmBuildStrategy: strategy}, heads: fetcher, logs: logs,
 		warm: func(ctx context.Context) error { return strategy.Warm(ctx, native) },
 	}, nil
 }

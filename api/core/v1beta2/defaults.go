@@ -61,18 +61,14 @@ func (f *Function) fillWasm() (warning string) {
 	variant, ok := f.Annotations[AnnotationWasmVariant]
 	if !ok {
 		if !strings.EqualFold(f.Spec.WorkloadRuntime, WorkloadRuntimeWasmEdge) {
+			f.fillWasmBuild()
 			return ""
 		}
 		variant = WasmVariant
 		f.Annotations = with(f.Annotations, AnnotationWasmVariant, variant)
 	}
-	if b := f.Spec.Build; b != nil {
-		if b.Shipwright == nil {
-			b.Shipwright = &ShipwrightEngine{}
-		}
-		if b.Shipwright.Strategy == nil {
-			b.Shipwright.Strategy = &Strategy{Name: WasmBuildStrategy, Kind: new(ClusterBuildStrategy)}
-		}
+	if f.Spec.Build != nil {
+		f.setWasmStrategy()
 	}
 	s := f.Spec.Serving
 	if s == nil {
@@ -90,6 +86,27 @@ func (f *Function) fillWasm() (warning string) {
 	}
 	s.Template = &template
 	return ""
+}
+
+// fillWasmBuild gives the build strategy to a function that only names the runtime class of this platform.
+func (f *Function) fillWasmBuild() {
+	if f.Spec.Build == nil || f.Spec.Serving == nil {
+		return
+	}
+	pod, err := f.Spec.Serving.PodSpec()
+	if err == nil && pod.RuntimeClassName != nil && *pod.RuntimeClassName == OwnWasmRuntimeClass {
+		f.setWasmStrategy()
+	}
+}
+
+func (f *Function) setWasmStrategy() {
+	b := f.Spec.Build
+	if b.Shipwright == nil {
+		b.Shipwright = &ShipwrightEngine{}
+	}
+	if b.Shipwright.Strategy == nil {
+		b.Shipwright.Strategy = &Strategy{Name: WasmBuildStrategy, Kind: new(ClusterBuildStrategy)}
+	}
 }
 
 // with is m, made when nil, with one more entry.

@@ -53,6 +53,8 @@ const (
 	WasmVariant = "compat-smart"
 	// WasmRuntimeClass is the runtimeClassName a WebAssembly function gets by default.
 	WasmRuntimeClass = "openfunction-crun"
+	// OwnWasmRuntimeClass is the runtimeClassName that asks for a WebAssembly module by itself.
+	OwnWasmRuntimeClass = "wasm"
 	// WasmBuildStrategy is the ClusterBuildStrategy a WebAssembly function gets by default.
 	WasmBuildStrategy = "wasmedge"
 )

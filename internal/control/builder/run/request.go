@@ -14,10 +14,7 @@ import (
 
 // strategy finds what runs the Builder.
 func (c *Controller) strategy(b *v1beta2.Builder) (build.Strategy, *build.Failure) {
-	name := ""
-	if s := b.Spec.Shipwright; s != nil && s.Strategy != nil && s.Strategy.Name != v1beta2.DefaultBuildStrategy {
-		name = s.Strategy.Name
-	}
+	name := strategyName(b)
 	if name == "" && b.Spec.Builder == nil && b.Spec.Dockerfile != nil {
 		name = "dockerfile"
 	}
@@ -36,6 +33,14 @@ func (c *Controller) strategy(b *v1beta2.Builder) (build.Strategy, *build.Failur
 		"build strategy %q is not available here; available: %s. Leave shipwright.strategy and dockerfile out to build with the native builder", name, strings.Join(known, ", "))}
 }
 
+// strategyName is the strategy that was asked for; empty is the default.
+func strategyName(b *v1beta2.Builder) string {
+	if s := b.Spec.Shipwright; s != nil && s.Strategy != nil && s.Strategy.Name != v1beta2.DefaultBuildStrategy {
+		return s.Strategy.Name
+	}
+	return ""
+}
+
 // request resolves the secrets and parameters of a Builder. One that is not there is a *secret.Missing.
 func (c *Controller) request(ctx context.Context, b *v1beta2.Builder) (build.Request, error) {
 	push := b.Spec.ImageCredentials
@@ -44,6 +49,9 @@ func (c *Controller) request(ctx context.Context, b *v1beta2.Builder) (build.Req
 	}
 	r := build.Request{ID: b.Namespace + "/" + b.Name, Function: b.Namespace + "/" + b.Labels[v1beta2.LabelFunction], Env: b.Spec.Env,
 		Output: build.Output{Image: b.Spec.Image, Local: c.options.Local && push == nil}}
+	if strategyName(b) == v1beta2.WasmBuildStrategy {
+		r.Target = build.TargetWasm
+	}
 	if b.Spec.Builder != nil {
 		r.Builder = *b.Spec.Builder
 	}

@@ -36,7 +36,8 @@ func TestStrategies(t *testing.T) {
 		"none":           {func(*v1beta2.Builder) {}, ""},
 		"the default":    {named("openfunction"), ""},
 		"another":        {named("other"), ""},
-		"unknown":        {named("kaniko"), `build strategy "kaniko" is not available here; available: openfunction, other`},
+		"WebAssembly":    {named("wasmedge"), ""},
+		"unknown":        {named("kaniko"), `build strategy "kaniko" is not available here; available: openfunction, other, wasmedge`},
 		"dockerfile":     {func(b *v1beta2.Builder) { b.Spec.Builder, b.Spec.Dockerfile = nil, new("D") }, `build strategy "dockerfile" is not available here`},
 		"both are given": {func(b *v1beta2.Builder) { b.Spec.Dockerfile = new("D") }, ""},
 	} {
@@ -44,7 +45,9 @@ func TestStrategies(t *testing.T) {
 			w := newWorld(t, builder(test.change))
 			if test.refused == "" {
 				w.reconcile()
-				<-w.s.began
+				if a := <-w.s.began; (a.request.Target == build.TargetWasm) != (name == "WebAssembly") {
+					t.Errorf("the target is %q", a.request.Target)
+				}
 				return
 			}
 			if s := w.ended(); s.State != v1beta2.StateFailed || s.Reason != "UnknownStrategy" || !strings.Contains(s.Message, test.refused) {

@@ -94,7 +94,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 
 // start is the platform's: a controller without memory over the same objects.
 func (w *world) start() {
-	w.k = run.NewController(w.c, run.Options{Strategies: map[string]build.Strategy{"": w.s, "other": w.s}, Local: true, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
+	w.k = run.NewController(w.c, run.Options{Strategies: map[string]build.Strategy{"": w.s, "other": w.s, "wasmedge": w.s}, Local: true, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 		Done: func(ns, result string, d time.Duration) {
 			w.done = append(w.done, fmt.Sprintf("%s %s %v", ns, result, d))
 		}})
