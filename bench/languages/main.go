@@ -26,7 +26,7 @@ type language struct {
 }
 
 func languages() []language {
-	return []language{node(), python("python", "hello"), python("python-async", "hello_async"), rustRow("rust", "hello"), rustRow("rust-threads", "thread"),
+	return []language{node(), python("python", "hello"), python("python-async", "hello_async"), javaLanguage(), rustRow("rust", "hello"), rustRow("rust-threads", "thread"),
 		watchdog("watchdog", 0.4), watchdog("watchdog-bounded", 0.1, "exec_timeout=10s")}
 }
 
