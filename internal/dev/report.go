@@ -20,7 +20,8 @@ type report struct {
 	shown string
 
 	mu    sync.Mutex
-	found string // what the build before said it found
+	found string          // what the build before said it found
+	told  map[string]bool // warnings
 }
 
 func (r *report) line(format string, args ...any) {
@@ -112,8 +113,19 @@ func (r *report) progress(line string) {
 		if !news {
 			return
 		}
+	case strings.HasPrefix(line, "warning: "):
+		r.mu.Lock()
+		news := !r.told[line]
+		if r.told == nil || len(r.told) > 100 {
+			r.told = map[string]bool{}
+		}
+		r.told[line] = true
+		r.mu.Unlock()
+		if !news {
+			return
+		}
 	case strings.HasPrefix(line, "resolving "), strings.HasPrefix(line, "go: downloading "),
-		strings.HasPrefix(line, "installing "), strings.HasPrefix(line, "fetching "), strings.HasPrefix(line, "warning: "), strings.Contains(line, " has no effect here"),
+		strings.HasPrefix(line, "installing "), strings.HasPrefix(line, "fetching "), strings.Contains(line, " has no effect here"),
 		strings.Contains(line, " is left out: "):
 	default:
 		return
