@@ -1,8 +1,14 @@
 package rust
 
 import (
+	"debug/elf"
+	"fmt"
+	"io"
 	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/openfunction/ofn/internal/build"
@@ -25,7 +31,7 @@ func (r *Rust) program(j *job) (lang.Program, error) {
 	if j.triple == wasmTriple {
 		out += ".wasm"
 	}
-	if err := copyFile(filepath.Join(j.target, j.triple, "release", name), out, 0o755); err != nil {
+	if err := take(j, path.Join(j.triple, "release", name), out); err != nil {
 		return lang.Program{}, err
 	}
 	p := lang.Program{Labels: r.labels(j)}
@@ -49,8 +55,32 @@ func (r *Rust) program(j *job) (lang.Program, error) {
 	return p, nil
 }
 
+// take copies what was compiled out of the directory that code of the user could write to: nothing there may lead elsewhere.
+func take(j *job, name, to string) error {
+	compiled, err := os.OpenRoot(j.target)
+	if err != nil {
+		return fmt.Errorf("taking the program: %w", err)
+	}
+	defer compiled.Close()
+	if info, err := compiled.Lstat(name); err != nil || !info.Mode().IsRegular() {
+		return lang.Failure("CompileFailed", "cargo made no file %s: is that the name of the package's library or program?", path.Base(name))
+	}
+	from, err := compiled.Open(name)
+	if err != nil {
+		return fmt.Errorf("taking the program: %w", err)
+	}
+	defer from.Close()
+	if err := writeFile(from, to, 0o755); err != nil {
+		return fmt.Errorf("taking the program: %w", err)
+	}
+	return prune(j, compiled)
+}
+
 // libraries are those of this machine that a program needs, and those by which names are looked up.
 func (r *Rust) libraries(file string) (build.Layer, error) {
+	if err := checkLinks(file); err != nil {
+		return nil, err
+	}
 	c := system.New(r.opts.Root)
 	if err := c.Program(file, imageProgram); err != nil {
 		return nil, err
@@ -81,4 +111,40 @@ func (r *Rust) labels(j *job) map[string]string {
 		}
 	}
 	return l
+}
+
+var loader = regexp.MustCompile(`^/lib(64)?/ld-[A-Za-z0-9._-]+$`)
+
+// checkLinks refuses a program that names files of this machine by their path: what it names goes into the image, and code of the user
+// may have chosen it.
+func checkLinks(file string) error {
+	f, err := elf.Open(file)
+	if err != nil {
+		return lang.Failure("LinkFailed", "what was linked is no program: %v", err)
+	}
+	defer f.Close()
+	var named []string
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			name, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
+			if text := strings.TrimRight(string(name), "\x00"); err != nil || !loader.MatchString(text) {
+				named = append(named, text)
+			}
+		}
+	}
+	for _, tag := range []elf.DynTag{elf.DT_NEEDED, elf.DT_RPATH, elf.DT_RUNPATH} {
+		names, err := f.DynString(tag)
+		if err != nil {
+			continue // a static program has none
+		}
+		for _, name := range names {
+			if tag != elf.DT_NEEDED || strings.Contains(name, "/") {
+				named = append(named, name)
+			}
+		}
+	}
+	if len(named) > 0 {
+		return lang.Failure("LinkFailed", "the program is linked with files by their path, %s: link libraries by their name, or statically", strings.Join(named, ", "))
+	}
+	return nil
 }

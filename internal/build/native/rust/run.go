@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,7 +27,7 @@ func (r *Rust) place(ctx context.Context, j *job) error {
 			return err
 		}
 	}
-	j.target = filepath.Join(r.opts.Cache, "targets", short(j.Request.ID, j.Request.Function, j.triple, j.tools.full))
+	j.target = filepath.Join(r.opts.Cache, "targets", short(namespace(j.Request), j.Request.Function, j.triple, j.tools.full))
 	if _, err := os.Stat(j.target); err == nil {
 		lang.Touch(j.target)
 		return nil
@@ -111,6 +112,27 @@ func (r *Rust) compile(ctx context.Context, j *job) error {
 	return err
 }
 
+// prune removes what was compiled of the source itself. Each build has it in another directory, and cargo would keep it for each of them.
+func prune(j *job, compiled *os.Root) error {
+	var errs []error
+	for _, name := range j.local {
+		crate := strings.ReplaceAll(name, "-", "_")
+		for _, pattern := range []string{".fingerprint/" + name + "-*", "build/" + name + "-*", "deps/" + crate + "-*", "deps/lib" + crate + "-*", "deps/" + program + "-*"} {
+			for _, release := range []string{"release", j.triple + "/release"} {
+				found, err := fs.Glob(compiled.FS(), release+"/"+pattern)
+				errs = append(errs, err)
+				for _, f := range found {
+					errs = append(errs, compiled.RemoveAll(f))
+				}
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("clearing what was compiled: %w", err)
+	}
+	return nil
+}
+
 // step is one run of cargo.
 type step struct {
 	args        []string
@@ -186,17 +208,18 @@ type lockedPackage struct {
 	Source  string `toml:"source"`
 }
 
-// checkLock tells when the user's lock file does not fix all that the user's manifest asks for.
+// checkLock tells when the user's lock file does not fix all that the user's manifest asks for. It also notes which crates are the
+// source's own, before any code of the user could write to the lock file.
 func (r *Rust) checkLock(_ context.Context, j *job) error {
-	if j.plan.lock == "" {
-		return nil
-	}
 	at := filepath.Join(j.crate, "Cargo.lock")
-	if j.crate == j.Tree.Abs(j.plan.dir) {
+	if j.crate == j.Tree.Abs(j.plan.dir) && j.plan.lock != "" {
 		at = j.Tree.Abs(j.plan.lock)
 		j.Replaced[j.plan.lock] = j.plan.lockText
 	}
 	used, err := os.ReadFile(at)
+	if errors.Is(err, fs.ErrNotExist) { // a member of a workspace whose lock file was made at its root
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("reading the lock file: %w", err)
 	}
@@ -208,7 +231,10 @@ func (r *Rust) checkLock(_ context.Context, j *job) error {
 		return fmt.Errorf("reading the lock file: %w", err)
 	}
 	for _, p := range now.Package {
-		known := slices.Contains(users.Package, p) || p.Source == "" ||
+		if p.Source == "" && p.Name != FrameworkName && crateName.MatchString(p.Name) {
+			j.local = append(j.local, p.Name)
+		}
+		known := j.plan.lock == "" || slices.Contains(users.Package, p) || p.Source == "" ||
 			slices.ContainsFunc(frameworks.Package, func(f lockedPackage) bool { return f.Name == p.Name })
 		if !known {
 			return lang.Failure("LockMismatch", "%s does not have %s %s, which Cargo.toml asks for: run `cargo update --workspace` and commit it", j.plan.lock, p.Name, p.Version)
@@ -216,3 +242,5 @@ func (r *Rust) checkLock(_ context.Context, j *job) error {
 	}
 	return nil
 }
+
+var crateName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)

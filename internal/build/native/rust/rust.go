@@ -157,12 +157,13 @@ type job struct {
 	*lang.Job
 	tools  toolchain
 	plan   *plan
-	triple string // what is built for
-	crate  string // directory of the manifest that is built, on this machine
-	home   string // CARGO_HOME
-	own    bool   // home is of this namespace alone
-	target string // what was compiled, of this function
-	gentle bool   // nobody waits for it: half of the machine is enough
+	triple string   // what is built for
+	crate  string   // directory of the manifest that is built, on this machine
+	home   string   // CARGO_HOME
+	own    bool     // home is of this namespace alone
+	target string   // what was compiled, of this function
+	local  []string // crates of the source itself
+	gentle bool     // nobody waits for it: half of the machine is enough
 }
 
 // Compile implements lang.Language.

@@ -235,11 +235,14 @@ func TestCompile(t *testing.T) {
 		says   []string
 	}{
 		{"function", source{files: crate(helloText)}, "", nil},
+		{"again", source{files: crate(strings.Replace(helloText, "hello {", "hallo {", 1))}, "", nil},
 		{"wrong signature", source{files: crate(helloText), env: map[string]string{"FUNC_NAME": "other"}}, "SignatureMismatch", []string{"src/lib.rs:11: function other is `pub fn other(n: i32) -> i32`", "Request"}},
 		{"syntax", source{files: crate("pub fn hello(r: ofn_functions::Request) -> String {\n    let x = ;\n}\n")}, "CompileFailed", []string{"src/lib.rs:2:13"}},
 		{"unresolvable", source{files: map[string]string{"Cargo.toml": manifestText + "ofn-no-such-crate-4711 = \"1\"\n", "src/lib.rs": helloText}}, "DependencyMissing", []string{"ofn-no-such-crate-4711"}},
 		{"version", source{files: map[string]string{"Cargo.toml": strings.Replace(manifestText, "edition", "rust-version = \"1.999\"\nedition", 1), "src/lib.rs": helloText}}, "RuntimeUnsupported", []string{"1.999"}},
 		{"build script", source{files: map[string]string{"Cargo.toml": manifestText, "src/lib.rs": helloText, "build.rs": "fn main() { panic!(\"not today\") }"}}, "BuildScriptFailed", []string{"not today"}},
+		{"loader", source{files: map[string]string{"Cargo.toml": manifestText, "src/lib.rs": helloText, "src/main.rs": "fn main() {}",
+			"build.rs": "fn main() { println!(\"cargo:rustc-link-arg=-Wl,--dynamic-linker=/etc/passwd\") }"}, env: map[string]string{"FUNC_NAME": "my-hello"}}, "LinkFailed", []string{"/etc/passwd"}},
 		{"program of its own", source{files: map[string]string{"Cargo.toml": strings.Split(manifestText, "\n[dep")[0], "src/main.rs": "fn main() { println!(\"own\") }"}}, "", nil},
 		{"one file", source{files: map[string]string{"hello.rs": helloText}}, "", nil},
 	} {
@@ -256,6 +259,12 @@ func TestCompile(t *testing.T) {
 			}
 			if err != nil {
 				return
+			}
+			if c.name == "again" && strings.Contains(log.String(), "Compiling hyper") {
+				t.Errorf("dependencies were compiled again:\n%s", &log)
+			}
+			if left, _ := filepath.Glob(filepath.Join(r.opts.Cache, "targets/*/*/release/deps/*my_hello*")); len(left) > 0 {
+				t.Errorf("what was compiled of the source stays: %q", left)
 			}
 			if info, err := os.Stat(p.Layers[0][1].File); err != nil || info.Size() == 0 {
 				t.Errorf("the program: %v, %v", info, err)

@@ -148,7 +148,15 @@ func copyFile(from, to string, mode fs.FileMode) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	return writeFile(in, to, mode)
+}
+
+// writeFile makes a new file: what lies there may be a link that code of the user has left.
+func writeFile(in io.Reader, to string, mode fs.FileMode) error {
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
