@@ -22,6 +22,7 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
+	buildseam "github.com/openfunction/ofn/internal/build"
 	builderexpire "github.com/openfunction/ofn/internal/control/builder/expire"
 	builderrun "github.com/openfunction/ofn/internal/control/builder/run"
 	"github.com/openfunction/ofn/internal/control/function"
@@ -132,7 +133,11 @@ func (l logs) Build(ctx context.Context, namespace, builder string, follow bool)
 	}
 	id := namespace + "/" + builder
 	if follow {
-		return l.p.builds.logs.Follow(ctx, id)
+		log, err := l.p.builds.logs.Follow(ctx, id)
+		if errors.Is(err, buildseam.ErrNoLog) { // it ended before it began, for lack of a secret perhaps
+			err = os.ErrNotExist
+		}
+		return log, err
 	}
 	path := l.p.builds.logs.LogPath(id)
 	return os.Open(path)

@@ -50,7 +50,7 @@ that a kind does not have are left out with a warning.`,
 			if err := s.apply(ctx, doc, dryRun); err != nil {
 				return err
 			}
-			if err := s.show(output, doc.Object, func() { fmt.Fprintf(a.env.Out, "%s applied\n", identity(doc.Object)) }); err != nil {
+			if err := s.show(output, doc.Object, func() { fmt.Fprintf(a.env.Out, "%s applied%s\n", identity(doc.Object), dryly(dryRun)) }); err != nil {
 				return err
 			}
 		}
@@ -60,6 +60,14 @@ that a kind does not have are left out with a warning.`,
 		return s.awaitAll(ctx, docs, timeout)
 	})
 	return cmd
+}
+
+// dryly is what the line about an object ends with: nothing was changed where only asked.
+func dryly(dryRun bool) string {
+	if dryRun {
+		return " (dry run)"
+	}
+	return ""
 }
 
 func bindSources(f *pflag.FlagSet, from *manifest.Sources) {
@@ -80,6 +88,8 @@ func (s *session) apply(ctx context.Context, doc manifest.Document, dryRun bool)
 	if err := s.locate(doc.Object); err != nil {
 		return fmt.Errorf("%s: %w", doc.Place, err)
 	}
+	doc.Object.SetUID("") // a manifest that was read from a server, perhaps another one, says what should be, not which object it was
+	doc.Object.SetResourceVersion("")
 	if err := s.applyObject(ctx, doc.Object, applying{dryRun: dryRun, place: doc.Place.String()}); err != nil {
 		return fmt.Errorf("%s: %w", doc.Place, sourceless(doc.Object, doc.File, err))
 	}

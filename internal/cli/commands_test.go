@@ -360,6 +360,10 @@ spec: {image: x, odd: 1}
 	if err != nil || out != "configmap/c applied\nfunction.core.openfunction.io/fn applied\n" || errs != "Warning: standard input:5 (document 2): spec.odd: unknown field, pruned\n" {
 		t.Errorf("%v\n%s\n%s", err, out, errs)
 	}
+	out, _, err = f.runWith(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: d, uid: 54152eff, resourceVersion: \"1403299\"}\n", "apply", "--dry-run", "-f", "-")
+	if err != nil || out != "configmap/d applied (dry run)\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
 	_, _, err = f.runWith(t, "\n---\napiVersion: core.openfunction.io/v1beta2\nkind: Function\nmetadata: {name: fn}\nspec: {image: refused}\n", "apply", "-f", "-")
 	if err == nil || !strings.Contains(err.Error(), "standard input:3 (document 1): ") || !strings.Contains(err.Error(), "spec.image: Invalid value") {
 		t.Error(err)

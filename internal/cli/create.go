@@ -61,7 +61,7 @@ what exists.`,
 			if err := s.create(ctx, doc, c.dryRun); err != nil {
 				return err
 			}
-			if err := s.show(c.output, doc.Object, func() { fmt.Fprintf(a.env.Out, "%s created\n", identity(doc.Object)) }); err != nil {
+			if err := s.show(c.output, doc.Object, func() { fmt.Fprintf(a.env.Out, "%s created%s\n", identity(doc.Object), dryly(c.dryRun)) }); err != nil {
 				return err
 			}
 		}

@@ -211,6 +211,10 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 			answer(w, http.StatusNotFound, failure(404, "not found"))
 			return
 		}
+		if meta, _ := body["metadata"].(object); old == nil && meta["uid"] != nil {
+			answer(w, http.StatusConflict, failure(409, "uid mismatch: no existing object was found"))
+			return
+		}
 		f.write(w, r, path, merge(old, body))
 	case http.MethodDelete:
 		if old == nil {

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"sort"
@@ -67,7 +68,7 @@ func (c *Controller) request(ctx context.Context, b *v1beta2.Builder) (build.Req
 	}
 	if push != nil {
 		if r.Output.Auth, err = login(ctx, c.client, b.Namespace, push.Name, secret.ImageHost(b.Spec.Image)); err != nil {
-			return r, err
+			return r, c.withoutPush(err)
 		}
 	}
 	if r.BuilderAuth, err = c.builderAuth(ctx, b); err != nil {
@@ -91,4 +92,13 @@ func sourceHost(raw string) string {
 	}
 	host, _, _ := strings.Cut(rest, ":")
 	return host
+}
+
+// withoutPush adds to a missing secret for the registry that none is needed here: manifests from elsewhere name one.
+func (c *Controller) withoutPush(err error) error {
+	var missing *secret.Missing
+	if !c.options.Local || !errors.As(err, &missing) {
+		return err
+	}
+	return &secret.Missing{Message: missing.Message + ": make it, or leave spec.imageCredentials out to keep the image in the registry of this platform"}
 }

@@ -92,6 +92,15 @@ func TestBundle(t *testing.T) {
 	}
 }
 
+// Manifests from elsewhere name a secret for pushing, which nothing here needs.
+func TestMissingPushSecret(t *testing.T) {
+	w := newWorld(t, builder(func(b *v1beta2.Builder) { b.Spec.ImageCredentials = ref("push") }))
+	w.reconcile()
+	if s := w.status(); !strings.Contains(s.Message, `secret "push" is not in namespace "ns": make it, or leave spec.imageCredentials out`) {
+		t.Errorf("status is %+v", s)
+	}
+}
+
 // Manifests are applied in any order: a Builder waits a while for what it names.
 func TestMissingSecret(t *testing.T) {
 	waits := func(t *testing.T) *world {
