@@ -154,7 +154,7 @@ func call(t *testing.T, url, body string) (*http.Response, string) {
 }
 
 func TestHTTP(t *testing.T) {
-	url, log := start(t, false, host.Env{"exec_timeout": "500ms", "K_SERVICE": "fn", "OFN_MAX_BODY": "500000"})
+	url, log := start(t, false, host.Env{"exec_timeout": "2s", "K_SERVICE": "fn", "OFN_MAX_BODY": "500000"})
 	for _, c := range []struct {
 		path string
 		code int

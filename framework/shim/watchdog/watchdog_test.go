@@ -40,7 +40,7 @@ func serve() {
 	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/slow":
-			time.Sleep(400 * time.Millisecond)
+			time.Sleep(1500 * time.Millisecond)
 		case "/exit":
 			os.Exit(3)
 		}
@@ -212,7 +212,7 @@ func TestInflight(t *testing.T) {
 
 // A server is reached through relayed connections, and call by call where calls are bounded.
 func TestServer(t *testing.T) {
-	for name, more := range map[string]host.Env{"relay": {}, "proxy": {"exec_timeout": "200ms"}} {
+	for name, more := range map[string]host.Env{"relay": {}, "proxy": {"exec_timeout": "1s"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := host.Env{"PROGRAM": "server", "mode": "http", "upstream_url": freePort(t)}

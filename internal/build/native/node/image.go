@@ -101,6 +101,9 @@ func (j *job) asServer(prog *lang.Program) error {
 	c := j.plan.server
 	prog.Env = append(prog.Env, c.env...)
 	start := []string{nodeProgram, "--require=/" + frameworkModule + "/init.js"}
+	if j.Env.Command != "" {
+		prog.Env = append(prog.Env, "NODE_OPTIONS=--require=/"+frameworkModule+"/init.js")
+	}
 	if c.args[0] == "node" {
 		prog.Entrypoint = append(start, c.args[1:]...)
 		return nil

@@ -80,6 +80,10 @@ func hasBelow(t *lang.Tree, dir string) bool {
 
 // chooseProgram decides between a server and a function, and finds the file of the latter.
 func (p *plan) chooseProgram(j *lang.Job, source string) error {
+	if j.Env.Command != "" { // which says what is started
+		p.server = &command{args: []string{"node"}}
+		return nil
+	}
 	start := p.manifest.Scripts["start"]
 	if start != "" && p.target == "" && p.sig == "" && j.Env.Source == "" {
 		c, err := parseScript(start)

@@ -24,8 +24,11 @@ var plain = regexp.MustCompile(`^[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./ \t-]*$`
 var builtins = []string{".", ":", "[", "case", "cd", "echo", "eval", "exec", "exit", "export", "for", "if", "printf", "pwd", "read", "set", "shift", "source", "test", "time", "trap", "true",
 	"ulimit", "umask", "unset", "until", "while", "{", "("}
 
-// searched is where programs are looked for in an image.
-var searched = []string{"usr/local/bin", "usr/bin", "bin", lang.SourceDir + "/bin"}
+// scripts of Node.js packages begin with a line that names env.
+const nodeScripts = lang.SourceDir + "/node_modules/.bin"
+
+// searched is where programs are looked for in an image: those of the system, of the source, and of dependencies in Python and Node.js.
+var searched = []string{"usr/local/bin", "usr/bin", "bin", lang.SourceDir + "/bin", lang.AppDir + "/packages/bin", nodeScripts}
 
 // shellSet are the programs that scripts expect beside a shell.
 var shellSet = []string{"awk", "base64", "basename", "bash", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "env", "expr", "false", "find", "grep", "head", "hostname", "id", "ln", "ls", "mkdir",
@@ -70,6 +73,11 @@ func (l *launch) resolve(name string) (string, error) {
 		return l.resolvePath(name)
 	}
 	if at, ok := l.inPath(name); ok {
+		if path.Dir(at) == nodeScripts {
+			if _, err := l.resolve("/usr/bin/env"); err != nil {
+				return "", err
+			}
+		}
 		return "/" + at, l.check(at)
 	}
 	if at := path.Join(l.dir(), name); l.has(at) {
