@@ -278,3 +278,58 @@ mod channel {
         }
     }
 }
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
+    }
+
+    /// What is written from a thread is read by another, and ends when the writer is done.
+    #[test]
+    fn written_to_the_end() {
+        let runtime = runtime();
+        let (mut to, mut body) = Body::channel();
+        let writer = runtime.spawn_blocking(move || {
+            for _ in 0..100 {
+                to.write_all(b"piece").unwrap();
+            }
+        });
+        let read = runtime.spawn_blocking(move || {
+            let mut all = String::new();
+            body.read_to_string(&mut all).map(|_| all)
+        });
+        runtime.block_on(writer).unwrap();
+        assert_eq!(runtime.block_on(read).unwrap().unwrap(), "piece".repeat(100));
+    }
+
+    /// A writer that fails or panics leaves a body that nobody takes for whole.
+    #[test]
+    fn broken_off() {
+        let runtime = runtime();
+        for fail in [true, false] {
+            let (mut to, body) = Body::channel();
+            let writer = runtime.spawn(async move {
+                to.send("half").await.unwrap();
+                if fail {
+                    return to.fail();
+                }
+                panic!("while it writes")
+            });
+            assert_eq!(runtime.block_on(writer).is_err(), !fail);
+            assert!(runtime.block_on(body.bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn limited() {
+        let runtime = runtime();
+        for (most, want) in [(4, None), (5, Some(5)), (6, Some(5))] {
+            let got = runtime.block_on(Body::from("12345").limited(most)).unwrap();
+            assert_eq!(got.map(|b| b.len()), want, "{most}");
+        }
+    }
+}

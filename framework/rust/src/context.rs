@@ -226,3 +226,25 @@ fn text(m: &Map<String, Value>, name: &str) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts() {
+        let first = r#"{"name":"f","runtime":"Async","port":"81","inputs":{"o":{"uri":"topic","componentName":"bus","componentType":"pubsub.redis"}}}"#;
+        let s = Settings::parse(Some(first), None).unwrap();
+        assert_eq!((s.name.as_deref(), s.port.as_deref(), s.inputs["o"].topic.as_str()), (Some("f"), Some("81"), "topic"));
+        assert_eq!(s.events.len(), 1);
+
+        let served = r#"{"triggers":{"http":{"port":82}},"inputs":{"o":{"componentName":"bus2","componentType":"pubsub.redis"}}}"#;
+        let s = Settings::parse(Some(first), Some(served)).unwrap();
+        assert_eq!((s.port.as_deref(), s.inputs["o"].component.as_str(), s.inputs["o"].topic.as_str()), (Some("82"), "bus2", "topic"));
+        assert!(s.events.is_empty(), "events call nobody where requests do");
+
+        let called = r#"{"triggers":{"dapr":[{"name":"cron","type":"bindings.cron"},{"name":"bus","type":"pubsub.redis","topic":"t","inputName":"in"}]}}"#;
+        let s = Settings::parse(None, Some(called)).unwrap();
+        assert_eq!(s.events.iter().map(|(n, b)| (n.to_string(), b.topic.clone())).collect::<Vec<_>>(), [("cron".into(), String::new()), ("in".into(), "t".to_string())]);
+    }
+}
