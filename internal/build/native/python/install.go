@@ -69,6 +69,9 @@ func (p *Python) packagesKey(j *job, file string) (string, error) {
 	for _, k := range settings {
 		fmt.Fprintf(h, "%s=%q\n", k, j.Env.Rest[k])
 	}
+	if j.Env.Command != "" {
+		fmt.Fprintln(h, "with programs")
+	}
 	return fmt.Sprintf("packages/%x", h.Sum(nil)[:16]), nil
 }
 
@@ -135,6 +138,9 @@ func (p *Python) pip(ctx context.Context, j *job, what, target string, args []st
 	}
 	if code != 0 {
 		return explain(what, code, said.Text())
+	}
+	if j.Env.Command != "" && filepath.Base(target) != serverDir { // the command may be one of the programs that packages bring
+		return nil
 	}
 	return os.RemoveAll(filepath.Join(target, "bin")) // programs for a shell, with the path of this machine's interpreter
 }

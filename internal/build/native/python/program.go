@@ -1,9 +1,11 @@
 package python
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -40,6 +42,9 @@ func (p *Python) program(j *job) (lang.Program, error) {
 	if j.Env.Name != "" {
 		_, name, _ := lastCut(j.Env.Name)
 		out.Env = append(out.Env, "FUNCTION_TARGET="+name)
+	}
+	if j.Env.Command != "" {
+		out.Env = append(out.Env, "PYTHONPATH=/"+imagePackages, "PYTHONUNBUFFERED=1")
 	}
 	if j.Env.Signature != "" {
 		out.Env = append(out.Env, "FUNCTION_SIGNATURE_TYPE="+strings.ToLower(j.Env.Signature))
@@ -133,10 +138,29 @@ func (p *Python) packagesLayer(j *job, runtime build.Layer) (l build.Layer, site
 		if there[e.Path] && !e.Mode.IsDir() {
 			continue
 		}
+		if path.Dir(e.Path) == imagePackages+"/bin" && e.Mode.IsRegular() {
+			if e, err = ownInterpreter(e); err != nil {
+				return nil, false, err
+			}
+		}
 		l = append(l, e)
 		sites = sites || path.Dir(e.Path) == imagePackages && strings.HasSuffix(e.Path, ".pth")
 	}
 	return l, sites, nil
+}
+
+// ownInterpreter leads a program that pip wrote, such as gunicorn, to the interpreter of the image.
+func ownInterpreter(e build.Entry) (build.Entry, error) {
+	text, err := os.ReadFile(e.File)
+	if err != nil {
+		return e, fmt.Errorf("reading the programs of packages: %w", err)
+	}
+	first, rest, _ := bytes.Cut(text, []byte("\n"))
+	if !bytes.HasPrefix(first, []byte("#!")) || !bytes.Contains(first, []byte("python")) {
+		return e, nil
+	}
+	e.File, e.Data = "", append([]byte("#!/"+imageProgram+"\n"), rest...)
+	return e, nil
 }
 
 // bytecodeLayer is the bytecode beside the source.

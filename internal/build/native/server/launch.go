@@ -56,6 +56,9 @@ func (s *Server) Launch(ctx context.Context, j *lang.Job, p lang.Program) (lang.
 		if args, err = l.command(j.Env.Command); err != nil {
 			return p, err
 		}
+		if !s.opts.Local { // where the developer's own is right
+			l.program.Env = append(l.program.Env, "PATH=/"+strings.Join(searched, ":/"))
+		}
 		l.program.ListenFD = false // what a command starts is told PORT, which every program understands
 	}
 	if err := l.extra(j.Env.Programs); err != nil {
