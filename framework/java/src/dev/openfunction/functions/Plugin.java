@@ -22,9 +22,13 @@ public interface Plugin {
 
     Object getField(String fieldName);
 
-    Boolean needToTracing();
+    // Early versions of the interface did not have the rest.
 
-    default Map<String, String> tagsAddToTracing() { // early versions of the interface did not have it
+    default Boolean needToTracing() {
+        return false;
+    }
+
+    default Map<String, String> tagsAddToTracing() {
         return null;
     }
 }
