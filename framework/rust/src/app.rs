@@ -99,7 +99,11 @@ impl App {
         }
         allowed.sort_unstable();
         allowed.dedup();
-        if known { Found::NoMethod(allowed.join(", ")) } else { Found::NoPath }
+        if known {
+            Found::NoMethod(allowed.join(", "))
+        } else {
+            Found::NoPath
+        }
     }
 }
 
@@ -126,7 +130,11 @@ fn check(functions: &[Function]) -> Result<(), String> {
             wrong.push(format!("{} takes CloudEvents and has no methods of its own", f.name));
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("; "))
+    }
 }
 
 fn valid_name(name: &str) -> bool {

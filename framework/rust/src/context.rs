@@ -245,6 +245,9 @@ mod tests {
 
         let called = r#"{"triggers":{"dapr":[{"name":"cron","type":"bindings.cron"},{"name":"bus","type":"pubsub.redis","topic":"t","inputName":"in"}]}}"#;
         let s = Settings::parse(None, Some(called)).unwrap();
-        assert_eq!(s.events.iter().map(|(n, b)| (n.to_string(), b.topic.clone())).collect::<Vec<_>>(), [("cron".into(), String::new()), ("in".into(), "t".to_string())]);
+        assert_eq!(
+            s.events.iter().map(|(n, b)| (n.to_string(), b.topic.clone())).collect::<Vec<_>>(),
+            [("cron".into(), String::new()), ("in".into(), "t".to_string())]
+        );
     }
 }

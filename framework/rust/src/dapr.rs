@@ -46,7 +46,11 @@ mod native {
     fn publish_path(to: &Binding) -> String {
         let query: Vec<String> = to.metadata.iter().map(|(k, v)| format!("metadata.{}={}", encoded(k), encoded(v))).collect();
         let path = format!("/v1.0/publish/{}/{}", encoded(&to.component), encoded(&to.topic));
-        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
+        if query.is_empty() {
+            path
+        } else {
+            format!("{path}?{}", query.join("&"))
+        }
     }
 
     /// Sends one request on a connection of its own.

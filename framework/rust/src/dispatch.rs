@@ -20,7 +20,8 @@ const ERROR_ID: HeaderName = HeaderName::from_static("x-openfunction-error-id");
 const FUNCTION: HeaderName = HeaderName::from_static("x-openfunction-function");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
-const NOT_EVENT: &str = "the request is not a CloudEvent: send the ce- headers, or the content type application/cloudevents+json or application/cloudevents-batch+json";
+const NOT_EVENT: &str =
+    "the request is not a CloudEvent: send the ce- headers, or the content type application/cloudevents+json or application/cloudevents-batch+json";
 
 /// Answers a request.
 pub(crate) async fn dispatch(app: &App, request: Request, draining: bool) -> Response {

@@ -98,7 +98,11 @@ fn respond(response: Response) -> Result<(), String> {
 }
 
 fn closed(n: i32) -> Result<(), String> {
-    if n < 0 { Err("the exchange is closed".into()) } else { Ok(()) }
+    if n < 0 {
+        Err("the exchange is closed".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// The body of the request, as far as it has arrived.

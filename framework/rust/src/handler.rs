@@ -35,6 +35,8 @@ impl Function {
     }
 }
 
+/// The answer of a typed function as text.
+type Typed = Called<Result<Option<Vec<u8>>, Error>>;
 type Boxed<A, T> = Box<dyn Fn(A) -> T + Send + Sync>;
 
 /// A function of any signature.
@@ -43,7 +45,7 @@ pub enum Kind {
     Http(Boxed<Request, Called<Result<Response, Error>>>),
     Event(Boxed<Event, Called<Result<EventAnswer, Error>>>),
     /// Fails when the body is not of the parameter's type.
-    Typed(Boxed<Bytes, Result<Called<Result<Option<Vec<u8>>, Error>>, serde_json::Error>>),
+    Typed(Boxed<Bytes, Result<Typed, serde_json::Error>>),
     OpenFunction(Boxed<(Context, Bytes), Called<Result<Out, Error>>>),
 }
 

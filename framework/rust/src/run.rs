@@ -14,7 +14,10 @@ pub enum Called<T> {
 pub(crate) enum Failure {
     Error(String),
     #[cfg_attr(target_family = "wasm", allow(dead_code))]
-    Crash { message: String, stack: String },
+    Crash {
+        message: String,
+        stack: String,
+    },
 }
 
 impl From<Error> for Failure {

@@ -83,7 +83,16 @@ mod tests {
 
     #[test]
     fn graces() {
-        for (text, want) in [("25s", Some(25_000)), ("10ms", Some(10)), ("1m", Some(60_000)), ("0s", None), ("soon", None), ("5", None), ("", None), ("99999999999999999999s", None)] {
+        for (text, want) in [
+            ("25s", Some(25_000)),
+            ("10ms", Some(10)),
+            ("1m", Some(60_000)),
+            ("0s", None),
+            ("soon", None),
+            ("5", None),
+            ("", None),
+            ("99999999999999999999s", None),
+        ] {
             assert_eq!(grace(Some(text.into())).ok().map(|d| d.as_millis()), want, "{text}");
         }
     }

@@ -275,27 +275,3 @@ func TestCompile(t *testing.T) {
 		})
 	}
 }
-
-// A WebAssembly module of the same source.
-func TestWasm(t *testing.T) {
-	r := builder(t)
-	c, err := r.toolchain(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.triple(&job{Job: &lang.Job{Request: build.Request{Target: build.TargetWasm}}, tools: c}); err != nil {
-		t.Skip(err)
-	}
-	var log bytes.Buffer
-	p, err := r.Compile(t.Context(), source{files: crate(helloText), target: build.TargetWasm}.job(t, &log))
-	if err != nil {
-		t.Fatalf("%v\n%s", err, &log)
-	}
-	module, err := os.ReadFile(p.Layers[0][0].File)
-	if err != nil || !bytes.HasPrefix(module, []byte("\x00asm")) || !bytes.Contains(module, []byte("ofn_handle")) {
-		t.Errorf("no module with a handler: %v", err)
-	}
-	if !p.Bare || p.Platform != "wasip1/wasm" {
-		t.Errorf("the image is %+v", p)
-	}
-}
