@@ -1,79 +1,23 @@
 package rust
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-const (
-	maxWords = 64 << 10
-	maxLine  = 8 << 10
-)
-
-// words passes what cargo says on to the log, line by line, with paths as the user knows them, and keeps the end of it.
-type words struct {
-	log     io.Writer
-	rewrite *strings.Replacer
-
-	mu      sync.Mutex
-	partial []byte
-	kept    bytes.Buffer
-}
-
-func newWords(j *job) *words {
+// newWords takes what cargo says, with paths as the user knows them.
+func newWords(j *job) *lang.Words {
 	pairs := []string{filepath.Join(j.Work, "main") + "/", "", j.Work + "/", ""}
 	if j.Tree != nil {
 		pairs = append([]string{j.Tree.Root + "/", "", j.Tree.Root, "."}, pairs...)
 	}
-	return &words{log: j.Log, rewrite: strings.NewReplacer(pairs...)}
-}
-
-// Write never fails: a build does not end because nobody reads its log.
-func (w *words) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.partial = append(w.partial, b...)
-	for {
-		i := bytes.IndexByte(w.partial, '\n')
-		if i < 0 && len(w.partial) < maxLine {
-			return len(b), nil
-		}
-		if i < 0 {
-			i = len(w.partial) - 1
-		}
-		w.line(string(w.partial[:i+1]))
-		w.partial = w.partial[i+1:]
-	}
-}
-
-func (w *words) flush() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.partial) > 0 {
-		w.line(string(w.partial) + "\n")
-		w.partial = nil
-	}
-}
-
-// line needs w.mu.
-func (w *words) line(s string) {
-	s = w.rewrite.Replace(s)
-	_, _ = io.WriteString(w.log, s) // a log that cannot be written is no reason to fail the build
-	w.kept.WriteString(s)
-	if w.kept.Len() > 2*maxWords {
-		rest := slices.Clone(w.kept.Bytes()[w.kept.Len()-maxWords:])
-		w.kept.Reset()
-		w.kept.Write(rest)
-	}
+	return &lang.Words{Log: j.Log, Rewrite: strings.NewReplacer(pairs...)}
 }
 
 var progress = regexp.MustCompile(`(?m)^\s*(Compiling|Downloading|Downloaded|Updating|Locking|Adding|Checking|Finished|Blocking|Fetching|Fresh|Dirty|Patch) .*\n?`)

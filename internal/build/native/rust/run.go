@@ -159,12 +159,11 @@ func (r *Rust) cargo(ctx context.Context, j *job, s step) error {
 		Args: args, Env: r.environment(j, tools.Limits.CPUMillis), Dir: dir, ReadOnly: append(visible(j.tools), append(s.read, r.fwDir)...), ReadWrite: s.write,
 		Network: s.network, Output: w,
 	})
-	w.flush()
 	if err != nil {
 		return err
 	}
 	if code != 0 {
-		return s.explain(j, code, w.kept.String())
+		return s.explain(j, code, w.Text())
 	}
 	return nil
 }
