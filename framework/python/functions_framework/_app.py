@@ -80,7 +80,13 @@ class App:
         from functions_framework._calls import HTTP
 
         flask, starlette = sys.modules.get("flask"), sys.modules.get("starlette.requests")
-        if starlette is not None and _signature.annotation(f.call) == "Request" and _signature.annotated(f.call) is starlette.Request:
+        if getattr(f.call, "wants_starlette", False):
+            import importlib.util
+
+            wanted = importlib.util.find_spec("starlette") is not None
+        else:
+            wanted = starlette is not None and _signature.annotation(f.call) == "Request" and _signature.annotated(f.call) is starlette.Request
+        if wanted:
             from functions_framework._asgi import ASGI, starlette_function
 
             return ASGI(type(f)(f.name, starlette_function(f), "asgi", f.path, f.methods), self)

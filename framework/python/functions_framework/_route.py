@@ -77,7 +77,7 @@ def checked(functions):
         if not (1 <= len(f.name) <= 63 and _NAME.issuperset(f.name) and f.name[0] in _LETTERS and f.name[-1] not in "-_"):
             wrong.append("function %r: its name must be letters, digits, - and _, at most 63, and begin with a letter" % f.name)
         if f.path in paths:
-            wrong.append("the functions %r and %r have the same path %s" % (paths[f.path], f.name, f.path))
+            wrong.append("the functions %r and %r have the same path %s: choose one with FUNC_NAME, or declare them with paths of their own" % (paths[f.path], f.name, f.path))
         paths.setdefault(f.path, f.name)
         try:
             if f.path != "/":

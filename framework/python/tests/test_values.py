@@ -9,6 +9,27 @@ from functions_framework.request import BadRequest
 from functions_framework.response import Abort, answer_of
 
 
+class Declarations(unittest.TestCase):
+    def test_aio(self):
+        from functions_framework import _registry, aio
+
+        @aio.http
+        async def waits(request):
+            return "done"
+
+        self.addCleanup(_registry.declared.pop, "waits")
+        f = _registry.declared["waits"]
+        self.assertEqual((f.kind, f.path, f.call.wants_starlette), ("http", "/", True))
+
+    def test_same_path(self):
+        from functions_framework._errors import StartError
+        from functions_framework._registry import Function
+        from functions_framework._route import checked
+
+        with self.assertRaisesRegex(StartError, "same path /: choose one with FUNC_NAME"):
+            checked([Function("a", None, "http"), Function("b", None, "cloudevent")])
+
+
 class Requests(unittest.TestCase):
     def test_query_and_path(self):
         r = Request("GET", "/a%20b?x=1&x=2&y=%C3%A9", [(b"host", b"example.org")])

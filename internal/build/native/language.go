@@ -37,6 +37,9 @@ func (s *Strategy) choose(t *lang.Tree, env lang.Env, builder string) (lang.Entr
 		}
 	}
 	for _, f := range t.Files {
+		if _, in := lang.Below(t.Sub, f.Path); !in {
+			continue
+		}
 		name, ok := markers[path.Base(f.Path)]
 		if !ok {
 			name, ok = markers[path.Ext(f.Path)]
