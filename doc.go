@@ -37,12 +37,13 @@
 //	internal/scale      pure: samples and policy to wanted copies
 //	internal/activator  queue and slots of a revision
 //	internal/gateway    routes, HTTP
-//	internal/instance   one copy; drivers/sandbox
+//	internal/instance   one copy; drivers/sandbox, a process; drivers/wasm, a module among others in one worker process
 //	internal/telemetry  metrics
 //	internal/cli        commands that talk to a control plane
 //	internal/dev        a function rebuilt and reloaded on save, without a platform
 //	internal/doctor     what this machine has and lacks
-//	framework/go        the Go functions framework, a module of its own
+//	framework           contract.md, the contract of all functions frameworks, and conformance, its suite; go, nodejs, python, java,
+//	                    rust and wasm, the frameworks; shim, which speaks the contracts of other platforms before their functions
 //	test                scenarios against the real binary
 //	bench               benchmarks that print ratios
 //
