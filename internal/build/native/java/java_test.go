@@ -91,6 +91,12 @@ func class(name, implements, body string) string {
 
 const service = "  public void service(HttpRequest q, HttpResponse r) throws Exception { r.getWriter().write(\"hello\"); }"
 
+// routable is a function with a path of its own.
+func routable(name, path string) string {
+	own := "\n  public String getPath() { return \"" + path + "\"; }"
+	return strings.Replace(class(name, "HttpFunction", service+own), " implements", " extends Routable implements", 1)
+}
+
 func TestFunctions(t *testing.T) {
 	whole, local := newJava(t), newJava(t)
 	local.opts.Local = true // without the runtime and the training start, which take seconds
@@ -103,7 +109,7 @@ func TestFunctions(t *testing.T) {
 		{"named simply", class("Hello", "HttpFunction", service) + class("Other", "HttpFunction", service), map[string]string{"FUNC_NAME": "Other"}, []string{"FUNCTION_TARGET=Other"}},
 		{"typed", class("Up", "TypedFunction<String, String>", "  public String apply(String s) { return s.toUpperCase(); }"), nil, []string{"FUNCTION_TARGET=Up", "signature=typed"}},
 		{"event", class("E", "CloudEventFunction", "  public Error accept(Context c, io.cloudevents.CloudEvent e) { return null; }"), nil, []string{"signature=cloudevent"}},
-		{"several", class("A", "HttpFunction", service+"  public String x;"), nil, nil},
+		{"several", routable("A", "/a") + routable("B", "/b"), nil, []string{"signature=several"}},
 		{"program", "-- app/Server.java --\npackage app;\npublic class Server { public static void main(String[] a) {} }\n", nil, []string{"signature=server"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
