@@ -58,10 +58,6 @@ func Templates() []Template {
 		{"server-watchdog", "any server", "http", "a script behind the contract of OpenFaaS's watchdog, run for each call"},
 		{"server-lambda", "any server", "http", "a Go function for AWS Lambda, unchanged"},
 		{"server-cgi", "any server", "http", "a script of CGI"},
-		{"server-procfile", "any server", "http", "a server with a Procfile that says how it is started"},
-		{"server-watchdog", "any server", "http", "a script behind the contract of OpenFaaS's watchdog, run for each call"},
-		{"server-lambda", "any server", "http", "a Go function for AWS Lambda, unchanged"},
-		{"server-cgi", "any server", "http", "a script of CGI"},
 	}
 }
 

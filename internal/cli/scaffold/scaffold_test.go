@@ -82,6 +82,9 @@ func TestList(t *testing.T) {
 	}
 	listed := map[string]bool{}
 	for _, tpl := range Templates() {
+		if listed[tpl.Name] {
+			t.Errorf("%s is listed twice", tpl.Name)
+		}
 		listed[tpl.Name] = true
 		if tpl.Language == "" || tpl.Signature == "" || tpl.Summary == "" {
 			t.Errorf("%s is not described", tpl.Name)
