@@ -55,6 +55,12 @@ func newNative(s *settings, img images, runner build.Runner, fetcher build.Fetch
 	}
 	root, _ := s.findGoRoot() // Go alone is not built without it
 	dir := filepath.Join(s.dataDir, "build")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("preparing the build directory: %w", err)
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil { // files of image layers are named without links: see build.Entry
+		return nil, fmt.Errorf("preparing the build directory: %w", err)
+	}
 	tools := lang.Tools{Cache: filepath.Join(dir, "cache"), Runner: runner, OS: "linux", Arch: runtime.GOARCH, Limits: lang.Limits{}.Complete(), Env: proxyEnv()}
 	known, err := languages(tools, root)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -73,8 +74,20 @@ func (e Entry) write(tw *tar.Writer) error {
 	return e.copyFile(tw, h)
 }
 
+// open refuses a file that links lead to: what a build of a user ran may have put one in its place, to a file of this machine.
+func (e Entry) open() (*os.File, error) {
+	real, err := filepath.EvalSymlinks(e.File)
+	if err != nil {
+		return nil, err
+	}
+	if real != filepath.Clean(e.File) {
+		return nil, fmt.Errorf("%s is not the file itself: the build has put a link in its place", e.File)
+	}
+	return os.Open(real)
+}
+
 func (e Entry) copyFile(tw *tar.Writer, h *tar.Header) error {
-	f, err := os.Open(e.File)
+	f, err := e.open()
 	if err != nil {
 		return err
 	}

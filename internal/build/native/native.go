@@ -64,6 +64,10 @@ func New(o Options) (*Strategy, error) {
 	if err := os.MkdirAll(filepath.Join(o.Dir, "cache/results"), 0o750); err != nil {
 		return nil, fmt.Errorf("preparing the build directory: %w", err)
 	}
+	var err error
+	if o.Dir, err = filepath.EvalSymlinks(o.Dir); err != nil { // files of layers are named without links: see build.Entry
+		return nil, fmt.Errorf("preparing the build directory: %w", err)
+	}
 	if err := emptyDir(filepath.Join(o.Dir, "work")); err != nil { // what a process that was killed left
 		return nil, err
 	}

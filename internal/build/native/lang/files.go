@@ -37,8 +37,12 @@ func Touch(name string) {
 // DirLayer puts a directory of this machine under dir of an image. keep, when not nil, is asked for every slash-separated path
 // below the directory; a directory that is not kept is not entered.
 func DirLayer(from, dir string, keep func(p string, d fs.DirEntry) bool) (build.Layer, error) {
+	from, err := filepath.EvalSymlinks(from)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", filepath.Base(from), err)
+	}
 	l := build.Layer{{Path: dir, Mode: fs.ModeDir | 0o755}}
-	err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || name == from {
 			return err
 		}

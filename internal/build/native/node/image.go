@@ -177,7 +177,7 @@ func (j *job) modulesLayer(root string) (build.Layer, error) {
 		return l, err
 	}
 	c := system.New(root)
-	if err := c.Tree(from, dir, keep); err != nil {
+	if err := c.UserTree(from, dir, keep); err != nil {
 		return nil, err
 	}
 	return c.Layer(), nil

@@ -127,7 +127,7 @@ func (p *Python) packagesLayer(j *job, runtime build.Layer) (l build.Layer, site
 		return nil, false, nil
 	}
 	c := system.New(p.opts.Root)
-	if err := c.Tree(j.deps.dir, imagePackages, nil); err != nil {
+	if err := c.UserTree(j.deps.dir, imagePackages, nil); err != nil {
 		return nil, false, err
 	}
 	there := map[string]bool{}

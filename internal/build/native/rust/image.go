@@ -82,7 +82,7 @@ func (r *Rust) libraries(file string) (build.Layer, error) {
 		return nil, err
 	}
 	c := system.New(r.opts.Root)
-	if err := c.Program(file, imageProgram); err != nil {
+	if err := c.UserProgram(file, imageProgram, filepath.Dir(file)); err != nil {
 		return nil, err
 	}
 	for _, name := range []string{"libnss_files.so.2", "libnss_dns.so.2"} {

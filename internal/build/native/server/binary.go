@@ -141,7 +141,7 @@ func (s *Server) checkBinary(name, file string) error {
 // libraries are what a program of the source needs of this machine, and the directories of the source that hold the rest.
 func (s *Server) libraries(t *lang.Tree, name, file string) (l build.Layer, own []string, err error) {
 	c := system.New(s.opts.Root)
-	if err := c.Program(file, "program"); err != nil {
+	if err := c.UserProgram(file, "program", t.Root); err != nil {
 		return nil, nil, err
 	}
 	for _, e := range c.Layer() {

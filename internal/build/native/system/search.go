@@ -52,13 +52,21 @@ func configured(root, name string, depth int) []string {
 	return dirs
 }
 
-// find looks for a library of the class (32 or 64 bits), first in own directories.
-func (c *Collection) find(name string, class elf.Class, own []string) (string, bool) {
-	if strings.Contains(name, "/") {
-		return name, classOf(name) == class
+// find looks for a library of the class (32 or 64 bits), first in own directories. Where within is not empty, only what is inside of it or among
+// the machine's libraries is found.
+func (c *Collection) find(name string, class elf.Class, own []string, within string) (string, bool) {
+	files := []string{name}
+	if !strings.Contains(name, "/") {
+		files = nil
+		for _, dir := range append(slices.Clone(own), c.search...) {
+			files = append(files, filepath.Join(dir, name))
+		}
 	}
-	for _, dir := range append(slices.Clone(own), c.search...) {
-		file := filepath.Join(dir, name)
+	for _, file := range files {
+		real, err := filepath.EvalSymlinks(file)
+		if err != nil || within != "" && !below(within, real) && !c.isLibrary(real) {
+			continue
+		}
 		if classOf(file) == class {
 			return file, true
 		}

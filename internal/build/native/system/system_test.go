@@ -1,10 +1,13 @@
 package system
 
 import (
+	"bytes"
+	"debug/elf"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,5 +120,64 @@ func TestConfigured(t *testing.T) {
 	got := strings.Join(configured(root, "/etc/ld.so.conf", 0), " ")
 	if want := filepath.Join(root, "a/lib") + " " + filepath.Join(root, "opt/lib"); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// What a user's objects name of the machine by its path does not get into an image; libraries by their name do.
+func TestUsersObjects(t *testing.T) {
+	ls, err := exec.LookPath("ls")
+	if err != nil {
+		t.Skip("no ls here")
+	}
+	program, err := os.ReadFile(ls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil {
+		t.Skip("ls is no ELF program here")
+	}
+	loader, err := interpreter(f)
+	if err != nil || loader == "" {
+		t.Skip("ls is static here")
+	}
+	dir := t.TempDir()
+	secret := filepath.Join(t.TempDir(), "s")
+	if len(secret) > len(loader) {
+		secret = "/etc/passwd"
+	} else if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bent := bytes.Replace(program, []byte(loader), append([]byte(secret), make([]byte, len(loader)-len(secret))...), 1)
+	for name, data := range map[string][]byte{"good": program, "bent": bent} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "program"), data, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "good/leak")); err != nil {
+		t.Fatal(err)
+	}
+	c := New("/")
+	if err := c.UserTree(filepath.Join(dir, "good"), "opt/x", nil); err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, e := range c.Layer() {
+		paths = append(paths, e.Path)
+	}
+	if !slices.Contains(paths, strings.TrimPrefix(loader, "/")) || slices.Contains(paths, "opt/x/leak") {
+		t.Errorf("collected %v", paths)
+	}
+	if err := New("/").UserTree(filepath.Join(dir, "bent"), "opt/x", nil); err == nil || !strings.Contains(err.Error(), secret) {
+		t.Errorf("the loader %s: got %v", secret, err)
+	}
+	if err := New("/").UserProgram(filepath.Join(dir, "bent/program"), "x", dir); err == nil {
+		t.Error("the program was taken")
+	}
+	if err := New("/").UserProgram(filepath.Join(dir, "good/leak"), "x", dir); err == nil {
+		t.Error("a link out of the source was taken")
 	}
 }
