@@ -50,12 +50,12 @@ type zeros struct{}
 // Read gives zeros without end.
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// warmUp gives a new data directory what was compiled before.
+// warmUp gives a new data directory what was compiled of Go before: scenarios with a directory of their own build nothing else.
 func (s *server) warmUp() error {
 	if s.cache == "" {
 		return nil
 	}
-	if err := os.CopyFS(filepath.Join(s.data, "build"), os.DirFS(s.cache)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.CopyFS(filepath.Join(s.data, "build/cache/go"), os.DirFS(filepath.Join(s.cache, "cache/go"))); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("copying the build cache: %w", err)
 	}
 	return nil
