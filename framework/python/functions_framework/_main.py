@@ -6,6 +6,8 @@ import sys
 from functions_framework import _log
 from functions_framework._errors import StartError
 
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
+
 
 def main():
     """Serves until the process is told to end. It never returns."""
@@ -90,8 +92,11 @@ class Process:
 
         app.threads = Threads(self.config.threads)
         reactor = self._reactor = app.reactor = Reactor(self._listener(), app.dispatch, self.config.grace)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        reactor.drain_on(ENDINGS)
+        for number in ENDINGS:
             signal.signal(number, self._told)
+        if self._signals:  # a worker was told before it could listen to it
+            reactor.stop()
         if not threaded and self.config.threads == 1:  # one call at a time, whatever it does
             cut = reactor.run()
         elif not threaded:
@@ -148,7 +153,7 @@ class Process:
         """Makes the workers. Returns None in each of them, and the exit code of all in their parent."""
         if self.config.workers < 2:
             return None
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDINGS:
             signal.signal(number, self._told)
         for _ in range(self.config.workers):
             pid = os.fork()
@@ -163,9 +168,15 @@ class Process:
 
     def _wait(self):
         """Waits for the workers. One that ends unasked ends them all."""
-        code = 0
+        from functions_framework._server.reactor import Signals
+
+        signals, code = Signals(), 0
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler it would not be told
         while self._workers:
-            pid, status = os.wait()
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                signals.wait()  # unlike os.wait it does not miss a signal that comes just before
+                continue
             if pid not in self._workers:
                 continue
             self._workers.remove(pid)

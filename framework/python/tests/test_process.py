@@ -10,8 +10,12 @@ import time
 import unittest
 
 SOURCE = '''
-import asyncio, os, time
+import asyncio, os, signal, threading, time
 import functions_framework
+
+if os.environ.get("SIGNALS_ELSEWHERE"):  # another thread takes the signals: the main one is not interrupted by them
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
 @functions_framework.http(path="/block")
 async def block(request):
@@ -147,6 +151,13 @@ class Process(unittest.TestCase):
             process.send_signal(signal.SIGTERM)
             self.assertEqual(process.wait(timeout=30), 1)
             self.assertLess(time.monotonic() - began, 10)
+
+    def test_signal_that_does_not_interrupt_the_main_thread(self):
+        for target in ("pid", "block", "asgi"):
+            with self.subTest(target):
+                process = self.begin(FUNCTION_TARGET=target, SIGNALS_ELSEWHERE="1")
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(process.wait(timeout=30), 0)
 
     def test_workers(self):
         process = self.begin(OFN_WORKERS="2", FUNCTION_TARGET="pid")

@@ -1,6 +1,7 @@
 """The thread that waits for all connections and parses what comes."""
 import os
 import select
+import signal
 import socket
 import time
 from collections import deque
@@ -29,6 +30,7 @@ class Reactor:
         self._epoll = select.epoll()
         self._wake, self._waker = socket.socketpair()
         self._calls = deque()
+        self._signals, self._endings = None, ()
         self._listening = False
         self._end = None
 
@@ -44,6 +46,13 @@ class Reactor:
 
     def stop(self):
         self.call(self._drain)
+
+    def drain_on(self, numbers):
+        """Drains when one of these signals comes, each of which has a handler. To be called in the main thread, before begin. A handler that is
+        Python's own would not do: it runs only once the main thread executes Python again, and a signal that comes just before that thread waits,
+        or to another thread, does not wake it. So the reactor reads what is written in the moment the signal comes."""
+        self._endings = numbers
+        self._signals = Signals()
 
     def given_back(self, conn):
         """A runner has finished with a connection."""
@@ -68,6 +77,8 @@ class Reactor:
         self._wake.setblocking(False)
         self.listener.setblocking(False)
         self._epoll.register(self._wake.fileno(), READ)
+        if self._signals is not None:
+            self._epoll.register(self._signals.fileno(), READ)
         if not self.draining:
             self._listen(True)
         self._sweeps = time.monotonic() + SWEEP
@@ -92,6 +103,8 @@ class Reactor:
                 self._readable(conn, now)
             elif fd == self._wake.fileno():
                 self._run_calls()
+            elif self._signals is not None and fd == self._signals.fileno():
+                self._signalled()
             elif self._listening:
                 self._accept(now)
         if now >= self._sweeps:
@@ -112,6 +125,10 @@ class Reactor:
             self._epoll.register(self.listener.fileno(), READ | getattr(select, "EPOLLEXCLUSIVE", 0))
         else:
             self._epoll.unregister(self.listener.fileno())
+
+    def _signalled(self):
+        if any(number in self._endings for number in self._signals.come()):
+            self._drain()
 
     def _run_calls(self):
         try:
@@ -198,7 +215,7 @@ class Reactor:
 
     def _again(self, conn):
         if self.connections.get(conn.fd) is conn and not conn.busy:
-            if self.draining and not conn.ready:
+            if self.draining and (conn.closing or not conn.ready):
                 return self._close(conn)
             self._next(conn, time.monotonic())
         return None
@@ -275,6 +292,34 @@ class Reactor:
         for conn in list(self.connections.values()):
             if not conn.busy and (conn.closing or not conn.ready) and (conn.building is None or conn.building.complete):
                 self._close(conn)
+
+
+class Signals:
+    """The numbers of the signals that come, readable for any thread as they come."""
+
+    def __init__(self):
+        """Takes the place of the one before. To be called in the main thread."""
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+        signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+
+    def fileno(self):
+        return self._read.fileno()
+
+    def come(self):
+        """What has come since, without waiting."""
+        try:
+            return self._read.recv(4096)
+        except BlockingIOError:
+            return b""
+
+    def wait(self):
+        """Waits until a signal comes, or has come since the last wait."""
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        poll.poll()
+        self.come()
 
 
 def inherited(environ):

@@ -132,8 +132,8 @@ class Quick:
             return
         try:
             self._reactor.step(0)
-            over = self._reactor.over()
+            cut = self._reactor.cut() if self._reactor.over() else 0
         finally:
             self._turn.release()
-        if over:
-            self._leave(self._reactor.cut())
+        if cut:  # otherwise the handler has come to its end, and run sees that all is over
+            self._leave(cut)
