@@ -41,8 +41,9 @@ func ask(conn net.Conn, r *bufio.Reader) (int, error) {
 	return resp.StatusCode, err
 }
 
-// awaitZero returns when no revision of the function has a copy.
-func (b *bench) awaitZero(ctx context.Context) error {
+// awaitCopies returns when a revision of the function has a copy, or, with none, when no revision has one. Numbers of copies are told a moment
+// after they change.
+func (b *bench) awaitCopies(ctx context.Context, none bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
@@ -56,12 +57,12 @@ func (b *bench) awaitZero(ctx context.Context) error {
 			n, _ := at(i, "status", "replicas").(float64)
 			copies += n
 		}
-		if copies == 0 && len(items) > 0 {
+		if (copies == 0) == none && len(items) > 0 {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for zero copies: %w", ctx.Err())
+			return fmt.Errorf("waiting for the number of copies: %w", ctx.Err())
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
@@ -75,7 +76,7 @@ func (b *bench) coldStarts(ctx context.Context, n int) error {
 	}
 	var ours, theirs []time.Duration
 	for i := range n {
-		if err := b.awaitZero(ctx); err != nil {
+		if err := b.awaitCopies(ctx, true); err != nil {
 			return err
 		}
 		conn, err := net.Dial("tcp", b.gateway)
@@ -89,6 +90,9 @@ func (b *bench) coldStarts(ctx context.Context, n int) error {
 		}
 		ours = append(ours, time.Since(begin))
 		conn.Close()
+		if err := b.awaitCopies(ctx, false); err != nil { // or the zero of before is taken for the next one
+			return err
+		}
 		if peer != nil {
 			if d, err := peer.start(i); err != nil {
 				fmt.Println("no comparison with runc:", err)

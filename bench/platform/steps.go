@@ -130,7 +130,7 @@ func (b *bench) lastBuild(ctx context.Context) (time.Duration, error) {
 
 // idle measures the platform with functions deployed and nothing to do.
 func (b *bench) idle(ctx context.Context) error {
-	if err := b.awaitZero(ctx); err != nil {
+	if err := b.awaitCopies(ctx, true); err != nil {
 		return err
 	}
 	before, err := b.processor()
