@@ -20,11 +20,11 @@ type Image struct {
 
 // newImage keeps what write puts into a file of size bytes.
 func newImage(size uint64, write func(*os.File) error) (*Image, error) {
-	fd, err := unix.MemfdCreate("wasm", unix.MFD_CLOEXEC)
+	f, err := nameless()
 	if err != nil {
 		return nil, fmt.Errorf("keeping the memory of a module: %w", err)
 	}
-	i := &Image{file: os.NewFile(uintptr(fd), "wasm"), size: size}
+	i := &Image{file: f, size: size}
 	if err := write(i.file); err != nil {
 		return nil, errors.Join(fmt.Errorf("keeping the memory of a module: %w", err), i.file.Close())
 	}
