@@ -13,6 +13,9 @@ import (
 const gradleScript = `allprojects {
   repositories { mavenLocal() }
   afterEvaluate { p ->
+    if (p.plugins.hasPlugin('application')) {
+      p.tasks.named('assemble') { dependsOn 'installDist' }
+    }
     if (p.plugins.hasPlugin('java')) {
       p.tasks.register('ofnDependencies', Copy) {
         from p.configurations.runtimeClasspath

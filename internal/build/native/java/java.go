@@ -145,16 +145,30 @@ func (l *Java) Compile(ctx context.Context, common *lang.Job) (lang.Program, err
 	}
 	j := &job{Job: common, kit: k}
 	fmt.Fprintf(j.Log, "building with Java %s\n", k.full)
-	steps := []func(context.Context, *job) error{l.copySource, l.framework, l.build, l.inspect, l.pack, l.dependencies}
-	if !l.opts.Local {
-		steps = append(steps, l.jre, l.train)
-	}
-	for _, step := range steps {
+	for _, step := range l.steps(j) {
 		if err := step(ctx, j); err != nil {
 			return lang.Program{}, err
 		}
 	}
+	if j.Env.Command != "" {
+		return l.commanded(j)
+	}
 	return l.program(j)
+}
+
+// steps are those before the program is laid into layers. A command says what is started, so that nobody looks for functions.
+func (l *Java) steps(j *job) []func(context.Context, *job) error {
+	steps := []func(context.Context, *job) error{l.copySource, l.framework, l.build}
+	if j.Env.Command == "" {
+		steps = append(steps, l.inspect, l.pack, l.dependencies)
+	}
+	if !l.opts.Local {
+		steps = append(steps, l.jre)
+		if j.Env.Command == "" {
+			steps = append(steps, l.train)
+		}
+	}
+	return steps
 }
 
 // copySource makes the copy of the source that build tools work in, so that what they write does not come into the image with the source.

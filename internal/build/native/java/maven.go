@@ -35,7 +35,10 @@ func (l *Java) maven(ctx context.Context, j *job) error {
 	}
 	args := append(program, "-B", "-ntp", "-Dstyle.color=never", "-Dmaven.repo.local="+repository, "-Dmaven.test.skip=true", "-DincludeScope=runtime", "-Dmdep.prependGroupId=true")
 	args = append(args, defaults(poms, j.kit)...)
-	args = append(args, "package", copyDependencies)
+	args = append(args, "package")
+	if j.Env.Command == "" { // which names files as the project itself lays them out
+		args = append(args, copyDependencies)
+	}
 	env := []string{"MAVEN_OPTS=-Xshare:auto -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.io.tmpdir=" + filepath.Join(j.Work, "tmp"), "MAVEN_SKIP_RC=1",
 		"MAVEN_USER_HOME=" + filepath.Join(downloads, "wrapper")}
 	code, said, err := l.run(ctx, j, step{args: args, env: env, writes: []string{downloads}, network: true, sees: l.programSees(program)})

@@ -61,9 +61,12 @@ func plainFiles(dir string) (sources, jars []string, err error) {
 	return sources, jars, nil
 }
 
+// plainClasses is where the compiler writes, in the work directory.
+const plainClasses = "classes"
+
 // javac compiles Java files that no build file belongs to. Jars beside them are their dependencies, all other files their resources.
 func (l *Java) javac(ctx context.Context, j *job, sources, jars []string) error {
-	out := filepath.Join(j.Work, "classes")
+	out := filepath.Join(j.Work, plainClasses)
 	path := append([]string{filepath.Join(j.frame, frameworkJar)}, jars...)
 	path = append(path, filepath.Join(j.frame, eventsJar))
 	args := append([]string{j.kit.tool("javac"), "-encoding", "UTF-8", "-parameters", "-cp", strings.Join(path, ":"), "-d", out}, sources...)

@@ -84,7 +84,7 @@ func (l *launch) resolve(name string) (string, error) {
 		fmt.Fprintf(l.job.Log, "%s is the file %s of the source\n", name, name)
 		return "/" + at, l.check(at)
 	}
-	if language, ok := incomplete[name]; ok {
+	if language, ok := incomplete[name]; ok && !l.opts.Local {
 		return "", lang.Failure("CommandNotFound", "the command runs %s, but the source is not taken for one of %s%s: add the file of its dependencies (such as requirements.txt or package.json, which may be empty), or set FUNC_RUNTIME in build.env", name, language, lang.At(l.job.Tree.Sub))
 	}
 	file := l.opts.Find(name)
@@ -154,9 +154,14 @@ func (l *launch) inPath(name string) (string, bool) {
 	return "", false
 }
 
-// check makes sure that a file of the source can be executed, with all it needs. What a language made needs no check.
+// check makes sure that a file of the source can be executed, with all it needs. Of what a language made, scripts need their interpreter.
 func (l *launch) check(at string) error {
 	n, ok := l.source[at]
+	if file := l.made[at]; !ok && file != "" {
+		if head := headOf(file); bytes.HasPrefix(head, []byte("#!")) {
+			return l.script(at, file, head)
+		}
+	}
 	if !ok {
 		return nil
 	}

@@ -28,10 +28,11 @@ type launch struct {
 	*Server
 	job     *lang.Job
 	program lang.Program
-	there   map[string]bool // files of the image, by path
-	source  map[string]int  // files of the source among them, by their place in the tree
-	machine build.Layer     // of this machine
-	own     []string        // directories of the source with shared libraries
+	there   map[string]bool   // files of the image, by path
+	made    map[string]string // those that the build made of the source, on this machine
+	source  map[string]int    // files of the source among them, by their place in the tree
+	machine build.Layer       // of this machine
+	own     []string          // directories of the source with shared libraries
 }
 
 // Launch implements lang.Launcher.
@@ -80,12 +81,19 @@ func (s *Server) Launch(ctx context.Context, j *lang.Job, p lang.Program) (lang.
 }
 
 func newLaunch(s *Server, j *lang.Job, p lang.Program) *launch {
-	l := &launch{Server: s, job: j, program: p, there: map[string]bool{}, source: map[string]int{}}
+	l := &launch{Server: s, job: j, program: p, there: map[string]bool{}, made: map[string]string{}, source: map[string]int{}}
 	l.program.Env, l.program.Labels = slices.Clone(p.Env), maps.Clone(p.Labels)
 	for _, layer := range slices.Concat(p.Shared, p.Layers, p.Above) {
 		for _, e := range layer {
 			if !e.Mode.IsDir() {
 				l.there[e.Path] = true
+			}
+		}
+	}
+	for _, layer := range slices.Concat(p.Layers, p.Above) {
+		for _, e := range layer {
+			if e.File != "" {
+				l.made[e.Path] = e.File
 			}
 		}
 	}
