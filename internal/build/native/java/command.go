@@ -70,6 +70,9 @@ func (j *job) generated() (build.Layer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("collecting what the compiler made: %w", err)
 		}
+		if is, err := lang.MadeDir(j.Work, dir); err != nil || !is {
+			return l, err
+		}
 		classes, err := lang.DirLayer(dir, path.Join(lang.SourceDir, filepath.ToSlash(rel)), nil)
 		if err != nil {
 			return nil, fmt.Errorf("collecting what the compiler made: %w", err)

@@ -65,9 +65,9 @@ func (l *Java) gradle(ctx context.Context, j *job) error {
 	}
 	made := filepath.Join(j.dir, "build")
 	j.made.classes = []string{filepath.Join(made, "ofn/classes")}
-	if j.made.jars, err = jarsIn(filepath.Join(made, "ofn/dependency")); err != nil {
+	if j.made.jars, err = jarsIn(j.Work, filepath.Join(made, "ofn/dependency")); err != nil {
 		return err
 	}
-	j.made.server, err = wholeJar(filepath.Join(made, "libs"))
+	j.made.server, err = wholeJar(j.Work, filepath.Join(made, "libs"))
 	return err
 }

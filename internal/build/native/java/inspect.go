@@ -22,6 +22,9 @@ type choice struct {
 	whole  bool     // the program is the jar of the whole
 }
 
+// maxFound is much more than any application has functions.
+const maxFound = 32 << 20
+
 // inspect looks for functions and programs in the classes, without running any of them.
 func (l *Java) inspect(ctx context.Context, j *job) error {
 	result := filepath.Join(j.Work, "found.json")
@@ -35,11 +38,11 @@ func (l *Java) inspect(ctx context.Context, j *job) error {
 	if code != 0 {
 		return lang.Failure("ClassesInvalid", "the classes cannot be read: %s", said)
 	}
-	data, err := os.ReadFile(result)
-	if err == nil {
-		err = json.Unmarshal(data, &j.found)
-	}
+	data, err := lang.ReadMade(j.Work, result, maxFound)
 	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, &j.found); err != nil {
 		return fmt.Errorf("reading what is in the classes: %w", err)
 	}
 	return j.choose()
@@ -167,7 +170,7 @@ func (j *job) several() error {
 // program finds what is a server of its own.
 func (j *job) program() error {
 	if j.made.server != "" {
-		class, err := mainClass(j.made.server)
+		class, err := mainClass(j.Work, j.made.server)
 		if err != nil {
 			return lang.Failure("ClassesInvalid", "%s is no jar: %v", filepath.Base(j.made.server), err)
 		}

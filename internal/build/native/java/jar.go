@@ -2,63 +2,91 @@ package java
 
 import (
 	"archive/zip"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-// writeJar lays directories into a jar, the first that has a file winning, with extra files over them. Entries are sorted and not compressed, as
-// layers are: equal content gives equal bytes, and classes load quicker.
-func writeJar(name string, dirs []string, extra map[string][]byte) error {
-	files := maps.Clone(extra)
-	if files == nil {
-		files = map[string][]byte{}
+// writeJar lays directories below work into a jar, the first that has a file winning, with extra files over them. Entries are sorted and not
+// compressed, as layers are: equal content gives equal bytes, and classes load quicker.
+func writeJar(work, name string, dirs []string, extra map[string][]byte) (err error) {
+	files := map[string]string{} // where they are, by path in the jar
+	for rel := range extra {
+		files[rel] = ""
 	}
 	for _, dir := range dirs {
+		if is, err := lang.MadeDir(work, dir); err != nil || !is {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
 				return err
 			}
 			rel, err := filepath.Rel(dir, p)
-			if err != nil {
-				return err
+			if _, there := files[filepath.ToSlash(rel)]; !there && err == nil {
+				files[filepath.ToSlash(rel)] = p
 			}
-			rel = filepath.ToSlash(rel)
-			if _, there := files[rel]; there {
-				return nil
-			}
-			files[rel], err = os.ReadFile(p)
 			return err
 		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return fmt.Errorf("reading classes: %w", err)
 		}
 	}
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
+	out, err := create(name)
+	if err != nil {
+		return err
+	}
+	w := zip.NewWriter(out)
 	for _, rel := range sorted(files) {
-		f, err := w.CreateHeader(&zip.FileHeader{Name: rel, Method: zip.Store, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
-		if err == nil {
-			_, err = f.Write(files[rel])
-		}
-		if err != nil {
-			return fmt.Errorf("writing %s: %w", filepath.Base(name), err)
+		if err = addFile(w, work, rel, files[rel], extra[rel]); err != nil {
+			break
 		}
 	}
-	if err := w.Close(); err != nil {
-		return fmt.Errorf("writing %s: %w", filepath.Base(name), err)
-	}
-	if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
+	if err = errors.Join(err, w.Close(), out.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", filepath.Base(name), err)
 	}
 	return settle(name)
+}
+
+// addFile adds a file below work, or data where no file is named.
+func addFile(w *zip.Writer, work, rel, file string, data []byte) error {
+	to, err := w.CreateHeader(&zip.FileHeader{Name: rel, Method: zip.Store, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
+	if err != nil {
+		return err
+	}
+	if file == "" {
+		_, err = to.Write(data)
+		return err
+	}
+	from, err := lang.OpenMade(work, file)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	_, err = io.Copy(to, from)
+	return err
+}
+
+// create makes a new file, in place of whatever is there.
+func create(name string) (*os.File, error) {
+	if err := os.RemoveAll(name); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", filepath.Base(name), err)
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // what becomes a part of images is for everybody
+	if err != nil {
+		return nil, fmt.Errorf("writing %s: %w", filepath.Base(name), err)
+	}
+	return f, nil
 }
 
 // settle gives a jar the time that it has in an image, which archives of loaded classes compare.
@@ -71,13 +99,21 @@ func settle(name string) error {
 
 const maxManifest = 1 << 20
 
-// mainClass is the Main-Class of a jar's manifest; empty without one.
-func mainClass(jar string) (string, error) {
-	r, err := zip.OpenReader(jar)
+// mainClass is the Main-Class of the manifest of a jar below work; empty without one.
+func mainClass(work, jar string) (string, error) {
+	file, err := lang.OpenMade(work, jar)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
 		return "", fmt.Errorf("opening %s: %w", filepath.Base(jar), err)
 	}
-	defer r.Close()
+	r, err := zip.NewReader(file, info.Size())
+	if err != nil {
+		return "", fmt.Errorf("opening %s: %w", filepath.Base(jar), err)
+	}
 	f, err := r.Open("META-INF/MANIFEST.MF")
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil

@@ -10,7 +10,6 @@ package java
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -195,6 +194,7 @@ func (l *Java) copySource(_ context.Context, j *job) error {
 			return fmt.Errorf("copying the source: %w", err)
 		}
 	}
+	j.Guard(root)
 	j.dir = filepath.Join(root, filepath.FromSlash(j.Tree.Sub))
 	if at := j.Env.Source; at != "" && !strings.HasSuffix(at, ".java") {
 		if info, err := os.Stat(filepath.Join(j.dir, filepath.FromSlash(at))); err != nil || !info.IsDir() {
@@ -202,6 +202,7 @@ func (l *Java) copySource(_ context.Context, j *job) error {
 		}
 		j.dir = filepath.Join(j.dir, filepath.FromSlash(at))
 	}
+	j.Guard(j.dir)
 	return nil
 }
 
@@ -215,10 +216,11 @@ func (l *Java) shared(j *job, name string, fill func(dir string) error) (string,
 		lang.Touch(dir)
 		return dir, nil
 	}
-	tmp := filepath.Join(j.Work, "made", path.Base(name))
-	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(filepath.Dir(tmp), 0o755)); err != nil {
-		return "", fmt.Errorf("preparing %s: %w", name, err)
+	tmp, err := j.Fresh()
+	if err != nil {
+		return "", err
 	}
+	tmp = filepath.Join(tmp, path.Base(name))
 	if err := fill(tmp); err != nil {
 		return "", err
 	}

@@ -225,7 +225,7 @@ func TestJar(t *testing.T) {
 	var jars [2][]byte
 	for i := range jars {
 		name := filepath.Join(dir, "x.jar")
-		err := writeJar(name, []string{filepath.Join(dir, "classes"), filepath.Join(dir, "none")}, map[string][]byte{"META-INF/extra": []byte("1")})
+		err := writeJar(dir, name, []string{filepath.Join(dir, "classes"), filepath.Join(dir, "none")}, map[string][]byte{"META-INF/extra": []byte("1")})
 		if err == nil {
 			jars[i], err = os.ReadFile(name)
 		}

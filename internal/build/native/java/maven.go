@@ -50,10 +50,10 @@ func (l *Java) maven(ctx context.Context, j *job) error {
 	}
 	target := filepath.Join(j.dir, "target")
 	j.made.classes = []string{filepath.Join(target, "classes")}
-	if j.made.jars, err = jarsIn(filepath.Join(target, "dependency")); err != nil {
+	if j.made.jars, err = jarsIn(j.Work, filepath.Join(target, "dependency")); err != nil {
 		return err
 	}
-	j.made.server, err = wholeJar(target)
+	j.made.server, err = wholeJar(j.Work, target)
 	return err
 }
 

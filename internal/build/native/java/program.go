@@ -24,13 +24,17 @@ const indexFile = "META-INF/openfunction/functions"
 
 // pack lays the classes into one jar.
 func (l *Java) pack(_ context.Context, j *job) error {
-	j.appJar = filepath.Join(j.Work, appJar)
+	made, err := j.Fresh()
+	if err != nil {
+		return err
+	}
+	j.appJar = filepath.Join(made, appJar)
 	if j.chosen.whole || len(j.made.classes) == 1 && strings.HasSuffix(j.made.classes[0], ".jar") {
 		from := j.made.server
 		if from == "" {
 			from = j.made.classes[0]
 		}
-		if err := copyFile(from, j.appJar); err != nil {
+		if err := copyFile(j.Work, from, j.appJar); err != nil {
 			return err
 		}
 		if j.chosen.whole {
@@ -42,7 +46,7 @@ func (l *Java) pack(_ context.Context, j *job) error {
 	if len(j.chosen.index) > 0 {
 		extra[indexFile] = []byte(strings.Join(j.chosen.index, "\n") + "\n")
 	}
-	return writeJar(j.appJar, j.made.classes, extra)
+	return writeJar(j.Work, j.appJar, j.made.classes, extra)
 }
 
 // given are the jars that lay beside one that was given ready. A program's jar that was built brings what it needs, or names it in its manifest.
@@ -64,12 +68,19 @@ func given(j *job) []string {
 	return j.made.jars
 }
 
-func copyFile(from, to string) error {
-	data, err := os.ReadFile(from)
+// copyFile copies a file below work to a new one.
+func copyFile(work, from, to string) error {
+	in, err := lang.OpenMade(work, from)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", filepath.Base(from), err)
+		return err
 	}
-	if err := os.WriteFile(to, data, 0o644); err != nil {
+	defer in.Close()
+	out, err := create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", filepath.Base(to), err)
 	}
 	return settle(to)
@@ -84,9 +95,9 @@ func (l *Java) dependencies(_ context.Context, j *job) error {
 		if strings.Contains(name, "functions-framework-api-") || strings.Contains(name, "functions-framework-invoker-") {
 			continue
 		}
-		f, err := os.Open(jar)
+		f, err := lang.OpenMade(j.Work, jar)
 		if err != nil {
-			return fmt.Errorf("reading the dependencies: %w", err)
+			return err
 		}
 		fmt.Fprintf(h, "%q\n", name)
 		_, err = io.Copy(h, f)
@@ -105,7 +116,7 @@ func (l *Java) dependencies(_ context.Context, j *job) error {
 			return fmt.Errorf("keeping the dependencies: %w", err)
 		}
 		for _, jar := range jars {
-			if err := copyFile(jar, filepath.Join(dir, filepath.Base(jar))); err != nil {
+			if err := copyFile(j.Work, jar, filepath.Join(dir, filepath.Base(jar))); err != nil {
 				return err
 			}
 		}
@@ -144,13 +155,16 @@ func (l *Java) train(ctx context.Context, j *job) error {
 	if j.chosen.main != "" {
 		return nil
 	}
-	root := filepath.Join(j.Work, "image")
+	root, err := j.Fresh()
+	if err != nil {
+		return err
+	}
 	app := filepath.Join(root, imageDir)
 	links := map[string]string{filepath.Join(app, frameworkJar): filepath.Join(j.frame, frameworkJar), filepath.Join(app, eventsJar): filepath.Join(j.frame, eventsJar), filepath.Join(app, appJar): j.appJar}
 	if j.deps != "" {
 		links[filepath.Join(root, imageLib)] = j.deps
 	}
-	err := errors.Join(os.MkdirAll(app, 0o755), os.MkdirAll(filepath.Join(root, lang.SourceDir), 0o755))
+	err = errors.Join(os.MkdirAll(app, 0o755), os.MkdirAll(filepath.Join(root, lang.SourceDir), 0o755))
 	for at, to := range links {
 		err = errors.Join(err, os.Symlink(to, at))
 	}

@@ -61,10 +61,10 @@ func (l *Java) framework(ctx context.Context, j *job) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("preparing the framework: %w", err)
 		}
-		if err := writeJar(filepath.Join(dir, frameworkJar), []string{filepath.Join(src, "framework")}, nil); err != nil {
+		if err := writeJar(j.Work, filepath.Join(dir, frameworkJar), []string{filepath.Join(src, "framework")}, nil); err != nil {
 			return err
 		}
-		return writeJar(filepath.Join(dir, eventsJar), []string{filepath.Join(src, "cloudevents")}, nil)
+		return writeJar(j.Work, filepath.Join(dir, eventsJar), []string{filepath.Join(src, "cloudevents")}, nil)
 	})
 	return err
 }

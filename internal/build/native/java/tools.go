@@ -115,7 +115,7 @@ func ready(j *job, jars []string) error {
 	chosen := main[0]
 	if len(main) > 1 {
 		with := slices.DeleteFunc(slices.Clone(main), func(jar string) bool {
-			class, err := mainClass(jar)
+			class, err := mainClass(j.Work, jar)
 			return err != nil || class == ""
 		})
 		if len(with) == 1 {
@@ -144,12 +144,12 @@ type found struct {
 	Broken []struct{ Class, Error string }
 }
 
-// jarsIn are the jars of a directory, sorted; none when it is not there.
-func jarsIn(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if os.IsNotExist(err) {
-		return nil, nil
+// jarsIn are the jars of a directory below work, sorted; none when it is not there.
+func jarsIn(work, dir string) ([]string, error) {
+	if is, err := lang.MadeDir(work, dir); err != nil || !is {
+		return nil, err
 	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("reading the jars that the build made: %w", err)
 	}
@@ -163,8 +163,8 @@ func jarsIn(dir string) ([]string, error) {
 }
 
 // wholeJar is the jar with everything that a build made, the largest one, without sources, documentation and tests.
-func wholeJar(dir string) (string, error) {
-	jars, err := jarsIn(dir)
+func wholeJar(work, dir string) (string, error) {
+	jars, err := jarsIn(work, dir)
 	if err != nil {
 		return "", err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/openfunction/ofn/internal/build"
 )
 
-// WriteFile replaces a file in one step, so that a reader or a crash never meets half of it.
+// WriteFile replaces a file in one step, so that a reader or a crash never meets half of it. A link in its place is replaced, not followed.
 func WriteFile(name string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
 	if err != nil {
@@ -19,6 +19,10 @@ func WriteFile(name string, data []byte) error {
 	}
 	defer os.Remove(f.Name()) // gone after a successful rename
 	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
 		f.Close()
 		return err
 	}

@@ -38,6 +38,8 @@ type Job struct {
 	Log  io.Writer
 	// Replaced is filled while compiling: files of the source that were changed in the work directory, with what they held.
 	Replaced map[string][]byte
+
+	guarded []string
 }
 
 // Program is what a language makes of a source. It lies over the builder's base: names of users, certificates, time zones, /tmp.

@@ -7,11 +7,47 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/openfunction/ofn/internal/build"
 )
+
+// Guard has every command of the build checked for having left a directory below Work alone: still there, and reached by no link. The builder uses
+// such directories by their names, and code of the user could otherwise lead it elsewhere.
+func (j *Job) Guard(dir string) { j.guarded = append(j.guarded, dir) }
+
+// Unguard ends what Guard began, for a directory that the builder moves away.
+func (j *Job) Unguard(dir string) {
+	j.guarded = slices.DeleteFunc(j.guarded, func(d string) bool { return d == dir })
+}
+
+// guard fails when a guarded directory is not itself any more.
+func (j *Job) guard() error {
+	for _, dir := range j.guarded {
+		is, err := MadeDir(j.Work, dir)
+		if err == nil && !is {
+			err = notMade(filepath.Base(dir), "no directory any more")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fresh makes a directory in Work that code of the user cannot have prepared, because nobody knows its name before.
+func (j *Job) Fresh() (string, error) {
+	dir, err := os.MkdirTemp(j.Work, "made-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) //nolint:gosec // what becomes a part of images is for everybody
+	}
+	if err != nil {
+		return "", fmt.Errorf("preparing a directory of the build: %w", err)
+	}
+	return dir, nil
+}
 
 // OpenMade opens a file that code of the user could write while the build ran: the result of a check, a jar, a list of requirements. name is below
 // dir, absolute or from there, and such code cannot replace dir itself. On the way there are no links, and what is there is a file: anything else is a
@@ -54,14 +90,40 @@ func ReadMade(dir, name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return bounded(f, most)
+}
+
+func bounded(f *os.File, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading what the build made: %w", err)
 	}
 	if int64(len(data)) > most {
-		return nil, notMade(filepath.Base(name), fmt.Sprintf("larger than %d MiB", most>>20))
+		return nil, notMade(filepath.Base(f.Name()), fmt.Sprintf("larger than %d MiB", most>>20))
 	}
 	return data, nil
+}
+
+// ReadWithin is like ReadMade where links are usual, as among the packages of pnpm: those that stay below dir are followed.
+func ReadWithin(dir, name string, most int64) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening what the build made: %w", err)
+	}
+	defer root.Close()
+	rel, err := inside(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening what the build made: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, notMade(rel, "no file"))
+	}
+	return bounded(f, most)
 }
 
 // MadeDir tells whether a directory is there that code of the user could make. One that is reached by a link is a *build.Failure, as for OpenMade.

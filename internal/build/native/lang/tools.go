@@ -2,9 +2,11 @@ package lang
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -66,13 +68,16 @@ type Command struct {
 
 // Run runs a build tool under the limits of a build and returns its exit code. A limit that it broke is a *build.Failure.
 func (t Tools) Run(ctx context.Context, j *Job, c Command) (int, error) {
-	for _, dir := range []string{"tmp", "home"} {
-		if err := os.MkdirAll(filepath.Join(j.Work, dir), 0o750); err != nil {
-			return 0, fmt.Errorf("preparing the build: %w", err)
-		}
+	work, err := os.OpenRoot(j.Work)
+	if err != nil {
+		return 0, fmt.Errorf("preparing the build: %w", err)
+	}
+	defer work.Close()
+	if err := errors.Join(work.MkdirAll("tmp", 0o750), work.MkdirAll("home", 0o750)); err != nil {
+		return 0, fmt.Errorf("preparing the build: %w", err)
 	}
 	if c.Network {
-		forget, err := writeHome(filepath.Join(j.Work, "home"), j.Request.Dependencies.Home())
+		forget, err := writeHome(work, j.Request.Dependencies.Home())
 		defer forget()
 		if err != nil {
 			return 0, err
@@ -92,22 +97,22 @@ func (t Tools) Run(ctx context.Context, j *Job, c Command) (int, error) {
 	if exit.Exceeded != "" {
 		return 0, exceeded(exit.Exceeded, l)
 	}
-	return exit.Code, nil
+	return exit.Code, j.guard()
 }
 
-// writeHome lays files into a home directory; forget removes them again.
-func writeHome(home string, files map[string][]byte) (forget func(), err error) {
+// writeHome lays files into the home directory; forget removes them again. What earlier commands left there leads nowhere else: work does not let out.
+func writeHome(work *os.Root, files map[string][]byte) (forget func(), err error) {
 	forget = func() {
 		for name := range files {
-			_ = os.Remove(filepath.Join(home, name)) // the work directory goes with the build in any case
+			_ = work.Remove(path.Join("home", name)) // the work directory goes with the build in any case
 		}
 	}
 	for name, data := range files {
-		at := filepath.Join(home, name)
-		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+		at := path.Join("home", name)
+		if err := errors.Join(work.MkdirAll(path.Dir(at), 0o700), work.RemoveAll(at)); err != nil {
 			return forget, fmt.Errorf("preparing the logins of the build: %w", err)
 		}
-		if err := os.WriteFile(at, data, 0o600); err != nil {
+		if err := work.WriteFile(at, data, 0o600); err != nil {
 			return forget, fmt.Errorf("preparing the logins of the build: %w", err)
 		}
 	}

@@ -126,7 +126,7 @@ func (j *job) binary(name string) (string, error) {
 	if target, err := os.Readlink(filepath.Join(modules, ".bin", name)); err == nil {
 		return path.Join("node_modules/.bin", filepath.ToSlash(target)), nil
 	}
-	text, err := os.ReadFile(filepath.Join(modules, name, "package.json"))
+	text, err := lang.ReadWithin(j.modulesParent(), path.Join("node_modules", name, "package.json"), maxManifest)
 	if err != nil {
 		return "", failed
 	}
@@ -145,6 +145,14 @@ func (j *job) binary(name string) (string, error) {
 		return "", failed
 	}
 	return path.Join("node_modules", name, one), nil
+}
+
+// modulesParent is the directory that really holds the modules of the project.
+func (j *job) modulesParent() string {
+	if j.modules != "" {
+		return j.modules
+	}
+	return j.dir
 }
 
 func (n *Node) frameworkLayer() build.Layer {

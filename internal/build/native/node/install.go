@@ -69,6 +69,7 @@ func (n *Node) finish(ctx context.Context, j *job) error {
 
 // unlink removes the modules that only the build needed.
 func (j *job) unlink() error {
+	j.Unguard(filepath.Join(j.dir, "node_modules"))
 	if err := os.RemoveAll(filepath.Join(j.dir, "node_modules")); err != nil {
 		return fmt.Errorf("removing the modules of the build: %w", err)
 	}
@@ -80,7 +81,11 @@ func (n *Node) installHere(ctx context.Context, j *job, production bool) error {
 	if err := j.unlink(); err != nil {
 		return err
 	}
-	return n.runManager(ctx, j, j.dir, production)
+	if err := n.runManager(ctx, j, j.dir, production); err != nil {
+		return err
+	}
+	j.Guard(filepath.Join(j.dir, "node_modules"))
+	return j.ensureModules(j.dir)
 }
 
 // installKept installs into a directory that later builds with the same lock file use too, and links it into the project.
@@ -117,16 +122,19 @@ func (n *Node) installKept(ctx context.Context, j *job, production bool) (string
 			return "", fmt.Errorf("preparing the installation: %w", err)
 		}
 	}
+	j.Guard(stage)
 	if err := n.runManager(ctx, j, stage, production); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Join(stage, "node_modules"), 0o755); err != nil {
-		return "", fmt.Errorf("keeping the installed modules: %w", err)
+	if err := j.ensureModules(stage); err != nil {
+		return "", err
 	}
 	if !keep { // what was chosen now may be another choice later
 		kept = stage // in the work directory, which is seen anyway
+		j.Guard(filepath.Join(stage, "node_modules"))
 		return kept, link()
 	}
+	j.Unguard(stage)
 	if err := os.Rename(stage, kept); err != nil {
 		if _, statErr := os.Stat(kept); statErr != nil { // otherwise another build was quicker
 			return "", fmt.Errorf("keeping the installed modules: %w", err)
@@ -134,6 +142,21 @@ func (n *Node) installKept(ctx context.Context, j *job, production bool) (string
 	}
 	return kept, link()
 }
+
+// ensureModules makes an empty directory of modules where the package manager made none.
+func (j *job) ensureModules(stage string) error {
+	modules := filepath.Join(stage, "node_modules")
+	if is, err := lang.MadeDir(j.Work, modules); err != nil || is {
+		return err
+	}
+	if err := os.Mkdir(modules, 0o755); err != nil {
+		return fmt.Errorf("keeping the installed modules: %w", err)
+	}
+	return nil
+}
+
+// maxManifest is more than any package.json, lock file or file of settings has.
+const maxManifest = 64 << 20
 
 // installFiles are what a package manager needs to see: package.json without what only other steps use, lock file and settings.
 func (j *job) installFiles(production bool) (map[string][]byte, error) {
@@ -153,7 +176,7 @@ func (j *job) installFiles(production bool) (map[string][]byte, error) {
 		names = append([]string{path.Base(j.plan.lock)}, names...)
 	}
 	for _, name := range names {
-		data, err := os.ReadFile(filepath.Join(j.dir, name))
+		data, err := lang.ReadWithin(j.Work, filepath.Join(j.dir, name), maxManifest)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -191,8 +214,18 @@ func (n *Node) runManager(ctx context.Context, j *job, dir string, production bo
 	if err = errors.Join(err, restore()); err != nil {
 		return err
 	}
+	return removeFrameworks(dir)
+}
+
+// removeFrameworks removes the frameworks of the registry from the modules of a directory, and nothing where these lead elsewhere.
+func removeFrameworks(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("removing the framework of the registry: %w", err)
+	}
+	defer root.Close()
 	for _, name := range frameworkNames {
-		if err := os.RemoveAll(filepath.Join(dir, "node_modules", filepath.FromSlash(name))); err != nil {
+		if err := root.RemoveAll("node_modules/" + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing the framework of the registry: %w", err)
 		}
 	}

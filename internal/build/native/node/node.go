@@ -193,6 +193,7 @@ func (n *Node) Compile(ctx context.Context, common *lang.Job) (lang.Program, err
 		return lang.Program{}, err
 	}
 	j := &job{Job: common, runtime: r, plan: p, dir: common.Tree.Abs(p.root)}
+	j.Guard(j.dir)
 	fmt.Fprintf(j.Log, "building with Node.js %s\n", r.version)
 	for _, do := range []func(context.Context, *job) error{n.placeFramework, n.install, n.build, n.check} {
 		if err := do(ctx, j); err != nil {

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
 // withoutProvided takes the packages that the platform provides out of the dependencies of a package.json or of the lock file of npm, so
@@ -71,7 +72,7 @@ func (j *job) hideProvided(dir string) (restore func() error, err error) {
 	changed := map[string][]byte{}
 	restore = func() error {
 		for name, text := range changed {
-			if err := os.WriteFile(name, text, 0o644); err != nil {
+			if err := lang.WriteFile(name, text); err != nil {
 				return fmt.Errorf("restoring %s: %w", filepath.Base(name), err)
 			}
 		}
@@ -82,7 +83,7 @@ func (j *job) hideProvided(dir string) (restore func() error, err error) {
 	}
 	for _, name := range []string{"package.json", "package-lock.json", "npm-shrinkwrap.json"} {
 		name = filepath.Join(dir, name)
-		text, err := os.ReadFile(name)
+		text, err := lang.ReadWithin(j.Work, name, maxManifest)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -94,7 +95,7 @@ func (j *job) hideProvided(dir string) (restore func() error, err error) {
 			continue
 		}
 		changed[name] = text
-		if err := os.WriteFile(name, hidden, 0o644); err != nil {
+		if err := lang.WriteFile(name, hidden); err != nil {
 			return restore, fmt.Errorf("writing %s: %w", filepath.Base(name), err)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +18,9 @@ import (
 
 // patience is how long the module of a function may take to load.
 const patience = 2 * time.Minute
+
+// maxFound is much more than any application has functions.
+const maxFound = 16 << 20
 
 // found is what the check tells.
 type found struct {
@@ -68,7 +71,10 @@ func (p *Python) check(ctx context.Context, j *job) error {
 		}
 		return err
 	}
-	data, err := os.ReadFile(result)
+	data, err := lang.ReadMade(j.Work, result, maxFound)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err != nil {
 		return lang.Failure("ImportFailed", "the process ended with code %d while the function was loaded: a module must not end the process when it is imported\n%s", exit, said.Text())
 	}

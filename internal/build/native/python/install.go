@@ -28,7 +28,7 @@ func (p *Python) install(ctx context.Context, j *job) error {
 	file := filepath.Join(j.dir, d.file)
 	if j.deps.text != nil {
 		file = filepath.Join(j.dir, ".ofn-requirements.txt") // beside the source, so that paths in it mean the same
-		if err := os.WriteFile(file, j.deps.text, 0o644); err != nil {
+		if err := lang.WriteFile(file, j.deps.text); err != nil {
 			return fmt.Errorf("writing the requirements: %w", err)
 		}
 	}
@@ -44,10 +44,10 @@ func (p *Python) install(ctx context.Context, j *job) error {
 		return p.bytecode(ctx, j, dir, "/"+imagePackages)
 	}
 	if !d.locked && !p.opts.Local {
-		j.deps.dir = filepath.Join(j.Work, "packages")
-		if err := os.MkdirAll(j.deps.dir, 0o755); err != nil {
-			return fmt.Errorf("preparing the packages: %w", err)
+		if j.deps.dir, err = j.Fresh(); err != nil {
+			return err
 		}
+		j.Guard(j.deps.dir)
 		return fill(j.deps.dir)
 	}
 	name, err := p.packagesKey(j, file)
@@ -75,6 +75,9 @@ func (p *Python) packagesKey(j *job, file string) (string, error) {
 	return fmt.Sprintf("packages/%x", h.Sum(nil)[:16]), nil
 }
 
+// maxRequirements is much more than any project requires.
+const maxRequirements = 16 << 20
+
 // exportUV has uv write its lock file as requirements with digests.
 func (p *Python) exportUV(ctx context.Context, j *job) error {
 	uv := p.opts.Find("uv")
@@ -101,10 +104,8 @@ func (p *Python) exportUV(ctx context.Context, j *job) error {
 	if code != 0 {
 		return lang.Failure("LockInvalid", "uv.lock cannot be used: %s", said.Text())
 	}
-	if j.deps.text, err = os.ReadFile(out); err != nil {
-		return fmt.Errorf("reading what uv wrote: %w", err)
-	}
-	return nil
+	j.deps.text, err = lang.ReadMade(j.Work, out, maxRequirements)
+	return err
 }
 
 // downloads is the cache of a namespace: packages are built from source by code of their own, so that no namespace can give another one its.

@@ -123,6 +123,7 @@ func (p *Python) Compile(ctx context.Context, common *lang.Job) (lang.Program, e
 		return lang.Program{}, err
 	}
 	j := &job{Job: common, python: i, dir: common.Tree.Abs(common.Tree.Sub)}
+	j.Guard(j.dir)
 	fmt.Fprintf(j.Log, "building with Python %s\n", i.Full)
 	steps, program := []func(context.Context, *job) error{p.standardLibrary, p.framework, p.install, p.check, p.precompile}, p.program
 	if p.opts.Local { // the interpreter compiles what it loads, and has its own library
@@ -149,13 +150,15 @@ func (p *Python) made(ctx context.Context, j *job, name string, fill func(dir st
 		lang.Touch(dir)
 		return dir, nil
 	}
-	tmp := filepath.Join(j.Work, "made", filepath.Base(dir))
-	if err := os.MkdirAll(tmp, 0o755); err != nil {
-		return "", fmt.Errorf("preparing %s: %w", name, err)
+	tmp, err := j.Fresh()
+	if err != nil {
+		return "", err
 	}
+	j.Guard(tmp)
 	if err := fill(tmp); err != nil {
 		return "", err
 	}
+	j.Unguard(tmp)
 	if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, fs.ErrExist) { // made by another process meanwhile
 		return "", fmt.Errorf("keeping %s: %w", name, err)
 	}

@@ -207,6 +207,9 @@ type lockedPackage struct {
 	Source  string `toml:"source"`
 }
 
+// maxLock is more than any lock file has.
+const maxLock = 64 << 20
+
 // checkLock tells when the user's lock file does not fix all that the user's manifest asks for. It also notes which crates are the
 // source's own, before any code of the user could write to the lock file.
 func (r *Rust) checkLock(_ context.Context, j *job) error {
@@ -215,7 +218,7 @@ func (r *Rust) checkLock(_ context.Context, j *job) error {
 		at = j.Tree.Abs(j.plan.lock)
 		j.Replaced[j.plan.lock] = j.plan.lockText
 	}
-	used, err := os.ReadFile(at)
+	used, err := lang.ReadWithin(j.Work, at, maxLock)
 	if errors.Is(err, fs.ErrNotExist) { // a member of a workspace whose lock file was made at its root
 		return nil
 	}
