@@ -41,6 +41,8 @@ type App struct {
 	Protocol   string        // "grpc", "http"; empty: found out by asking the first copy
 	Components []Component   // its own, seen by it only, beside those of the namespace
 	Inputs     []Input       // what calls it
+	// Subscriptions are Subscription objects of its namespace that it is in the scope of; they call it beside Inputs.
+	Subscriptions []Subscription
 	Timeout    time.Duration // of one call; 0 is the platform's
 	Retry      Policy
 	DeadLetter *Sink // nil: what cannot be handled is kept with the platform's dead letters
@@ -55,6 +57,28 @@ type Input struct {
 	Type      string // "bindings.cron", "pubsub.redis"
 	Topic     string // of pub/sub components
 	Metadata  map[string]string
+}
+
+// Subscription is a declarative subscription of Dapr: a topic whose events call an App at paths of the subscriber's choice.
+type Subscription struct {
+	Name      string // of the object
+	Component string // the pub/sub component
+	Topic     string
+	Routes    []Route // the first whose Match holds
+	Default   string  // path of events that no route matches; empty is none: they are acknowledged
+	// DeadLetterTopic of the same component gets what cannot be handled.
+	DeadLetterTopic string
+	Metadata        map[string]string
+	// Bulk hands several messages over in one call, at most BulkMessages, or those that came within BulkAwait. Zero is Dapr's.
+	Bulk         bool
+	BulkMessages int
+	BulkAwait    time.Duration
+}
+
+// Route sends events to a path.
+type Route struct {
+	Match string // CEL over event, as Dapr's routing rules
+	Path  string
 }
 
 // Policy is how often and for how long a delivery is tried. Waits grow from Initial by a factor of two to Max, with jitter.
