@@ -37,6 +37,17 @@ type Spec struct {
 	Namespace string
 	// RequestTimeout bounds one request; 0 is none. Only drivers that see requests look at it.
 	RequestTimeout time.Duration
+	// Services are what the platform offers to the copy, and to nobody else, on ports of the copy's own loopback. Drivers of
+	// copies that can connect to nothing ignore them.
+	Services []Service
+}
+
+// Service is a port of a copy's own loopback that the platform serves. Who connects is the copy: no other can reach it.
+type Service struct {
+	Port int
+	// Accept is given the listener before the process is executed, and returns at once. The driver closes the listener when the
+	// copy has ended, and when it could not be started.
+	Accept func(net.Listener)
 }
 
 // Process is the command of a copy, already merged from image and template.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openfunction/ofn/internal/instance"
 )
@@ -108,6 +109,7 @@ func (s *suite) isolation(t *testing.T) {
 	t.Run("root filesystem", s.filesystem)
 	t.Run("processes", s.processes)
 	t.Run("network", s.networks)
+	t.Run("services", s.services)
 	t.Run("privileges", s.privileges)
 }
 
@@ -219,6 +221,48 @@ func (s *suite) networks(t *testing.T) {
 	refused(t, in, "dial", "tcp", "127.0.0.1:8080")
 	for _, a := range hostAddresses(t) {
 		refused(t, in, "dial", "tcp", net.JoinHostPort(a, strconv.Itoa(l.Addr().(*net.TCPAddr).Port)))
+	}
+}
+
+// services are the copy's own: it reaches them from the first instruction on, its neighbours do not, and they end with it.
+func (s *suite) services(t *testing.T) {
+	const offered = 50001
+	accepted := make(chan error, 1)
+	in := s.serve(t, func(sp *instance.Spec) {
+		sp.Services = []instance.Service{{Port: offered, Accept: func(l net.Listener) {
+			go func() { // ends when the driver closes the listener
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						accepted <- err
+						return
+					}
+					c.Close()
+				}
+			}()
+		}}}
+	})
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(offered))
+	must(t, in, "dial", "tcp", address)
+	must(t, in, "dial", "tcp", address)
+	refused(t, s.serve(t, nil), "dial", "tcp", address)
+	in.Stop(0)
+	ended(t, in)
+	select {
+	case err := <-accepted:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the listener ended with %v", err)
+		}
+	case <-time.After(patient):
+		t.Error("the listener outlived the copy")
+	}
+	if _, err := s.driver.Start(t.Context(), func() instance.Spec {
+		sp := s.spec("serve")
+		twice := instance.Service{Port: offered, Accept: func(net.Listener) {}}
+		sp.Services = []instance.Service{twice, twice}
+		return sp
+	}()); err == nil {
+		t.Error("two services on one port were accepted")
 	}
 }
 

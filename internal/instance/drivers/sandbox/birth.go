@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -22,10 +23,12 @@ type process struct {
 	timing instance.Timing
 	status unix.WaitStatus
 	at     time.Time
+
+	offered []net.Listener // services of the platform in the copy's network
 }
 
 // bear starts a plan and returns when its program was executed. When it fails, or ctx ends before, nothing is left.
-func (d *Driver) bear(ctx context.Context, pl *plan, l instance.Limits, began time.Time) (*process, error) {
+func (d *Driver) bear(ctx context.Context, pl *plan, l instance.Limits, services []instance.Service, began time.Time) (*process, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("making a pipe: %w", err)
@@ -48,11 +51,15 @@ func (d *Driver) bear(ctx context.Context, pl *plan, l instance.Limits, began ti
 	p := &process{pid: r.pid, pidfd: os.NewFile(uintptr(r.pidfd), "process"), berth: r.berth}
 	p.timing.Prepare = r.born.Sub(began)
 	stop := context.AfterFunc(ctx, p.kill)
+	offered := p.offer(d.network.host, services)
+	if offered != nil {
+		p.kill()
+	}
 	_, _ = executed.Read(make([]byte, 1)) // nothing is ever written: it ends when the program is executed, or the child has ended
 	p.timing.Sandbox = time.Since(r.born)
 	cancelled := !stop()
 	d.host.restoreDumpable()
-	if err = r.prog.failure(); err == nil && !cancelled {
+	if err = errors.Join(offered, r.prog.failure()); err == nil && !cancelled {
 		d.host.expose(p.pid)
 		return p, nil
 	}
@@ -139,6 +146,7 @@ func (p *process) wait() error {
 // reap waits for the end and gives everything back.
 func (p *process) reap() error {
 	err := p.wait()
+	p.withdraw()
 	ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 	defer cancel()
 	return errors.Join(err, p.pidfd.Close(), p.berth.discard(ctx))

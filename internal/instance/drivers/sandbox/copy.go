@@ -47,6 +47,7 @@ func (i *Instance) live() {
 	i.exit.Requested = i.requested.Load()
 	i.out.finish()
 	i.unlisten()
+	p.withdraw()
 	if err := errors.Join(p.pidfd.Close(), i.driver.giveBack(p.berth)); err != nil {
 		i.driver.log.Error("giving back what an instance used", "instance", i.id, "error", err)
 	}

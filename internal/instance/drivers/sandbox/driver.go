@@ -234,7 +234,7 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 		host: d.host, hostname: s.ID, layers: s.Layers, process: s.Process, courtesies: d.network.files(s.ID), files: s.Files,
 		writable: d.opts.WritableBytes, stdin: d.host.null, stdout: out.w, stderr: out.w, listen: listen,
 	}
-	in.process, err = d.bear(ctx, pl, s.Limits, began)
+	in.process, err = d.bear(ctx, pl, s.Limits, s.Services, began)
 	out.closeWriter()
 	if err != nil {
 		out.abandon()

@@ -45,7 +45,7 @@ func (d *Driver) run(ctx context.Context, c Command, binds []Bind, began time.Ti
 	}
 	pl := d.commandPlan(c, binds)
 	pl.stdout, pl.stderr = outs[0].w, outs[len(outs)-1].w
-	p, err := d.bear(ctx, pl, c.Limits, began)
+	p, err := d.bear(ctx, pl, c.Limits, nil, began)
 	for i, o := range outs {
 		o.closeWriter()
 		if err != nil {
