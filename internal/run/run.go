@@ -42,7 +42,15 @@ type Revision struct {
 	StartTimeout time.Duration
 	// Grace is how long a stopping copy may finish its work. 0 is the platform's default.
 	Grace time.Duration
+	// Dapr is whether copies reach Dapr's runtime API, on 127.0.0.1:3500 (HTTP) and 127.0.0.1:50001 (gRPC).
+	Dapr bool
 }
+
+// The ports of Dapr's runtime API inside a copy.
+const (
+	DaprHTTPPort = 3500
+	DaprGRPCPort = 50001
+)
 
 // Container overrides what the image says. Nil slices and zero values mean "as the image says".
 type Container struct {

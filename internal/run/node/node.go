@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -66,12 +67,19 @@ type Metrics interface {
 	Forget(rev string)
 }
 
+// Dapr serves Dapr's runtime API to copies. Who connects to the listeners is a copy of that function.
+type Dapr interface {
+	// Serve serves until ctx ends, closes the listeners then, and returns nil.
+	Serve(ctx context.Context, namespace, function string, grpc, http net.Listener) error
+}
+
 // Options make a Node. Drivers and Images are required.
 type Options struct {
 	Drivers map[string]instance.Driver // by runtime class; "" is the default one
 	Images  Images
 	Logs    Logs    // nil discards
 	Metrics Metrics // nil counts nothing
+	Dapr    Dapr    // nil: revisions that need it are refused
 	Log     *slog.Logger
 	Budget  *activator.Budget // shared by all revisions; nil is no limit
 
@@ -179,6 +187,9 @@ func (n *Node) desire(r run.Revision) (desired, error) {
 	}
 	if r.Port < 0 || r.Port > 65535 {
 		return desired{}, fmt.Errorf("port %d is not a TCP port: choose one from 1 to 65535", r.Port)
+	}
+	if err := n.checkDapr(r); err != nil {
+		return desired{}, err
 	}
 	orElse(&r.Timeout, n.opt.Timeout)
 	orElse(&r.StartTimeout, n.opt.StartTimeout)

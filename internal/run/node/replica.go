@@ -21,6 +21,7 @@ type replica struct {
 	ready                     prober
 	starts                    *semaphore.Weighted
 	metrics                   Metrics
+	dapr                      Dapr // not nil where rev needs it
 	log                       *slog.Logger
 	output                    *tail
 	retire                    chan struct{}
@@ -49,7 +50,13 @@ type outcome struct {
 
 // run lives the whole life.
 func (r *replica) run(ctx context.Context) {
+	var beside companion
+	if r.rev.Dapr {
+		beside = companion{dapr: r.dapr, rev: r.rev.Revision, log: r.log}
+		r.spec.Services = beside.services()
+	}
 	out := r.live(ctx)
+	beside.end()
 	r.output.to.Close()
 	r.events <- event{id: r.spec.ID, gone: &out}
 }

@@ -121,7 +121,7 @@ func (l *loop) startOne() {
 		rev: l.want, spec: spec, act: l.act, output: out, events: l.events, kill: l.node.kill,
 		ready: readinessOf(rev, l.image.root.Activation, l.proven), follow: proberOf(rev.Container.Probe, rev),
 		startup: proberOf(rev.Container.Startup, rev), liveness: proberOf(rev.Container.Liveness, rev), log: l.node.opt.Log,
-		starts: l.node.starts, metrics: l.node.opt.Metrics, retire: make(chan struct{}), asked: time.Now(),
+		starts: l.node.starts, metrics: l.node.opt.Metrics, dapr: l.node.opt.Dapr, retire: make(chan struct{}), asked: time.Now(),
 	}}
 	l.copies[id] = m
 	go m.replica.run(ctx) // ends with its last event, which the loop waits for
