@@ -83,6 +83,7 @@ func TestConversionOfAList(t *testing.T) {
 func TestConversionThatFails(t *testing.T) {
 	s := newServer(t)
 	for _, object := range []string{
+		`{"apiVersion":"dapr.io/v1alpha1","kind":"Subscription"}`,
 		`{"apiVersion":"core.openfunction.io/v1alpha1","kind":"Function"}`,
 		`{"apiVersion":"core.openfunction.io/v1beta1","kind":"Domain"}`,
 		`{"apiVersion":"core.openfunction.io/v1beta1","kind":"Function","spec":{"serving":7}}`,
@@ -173,7 +174,7 @@ func TestPatchConversion(t *testing.T) {
 			t.Errorf("%s: %+v", c.Name, conversion.Webhook)
 		}
 	}
-	if patched != 3 {
-		t.Errorf("%d definitions have a conversion, want 3", patched)
+	if patched != 4 {
+		t.Errorf("%d definitions have a conversion, want 4", patched)
 	}
 }

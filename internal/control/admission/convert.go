@@ -14,6 +14,8 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta1"
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
+	daprv2 "github.com/openfunction/ofn/api/dapr/v2alpha1"
 )
 
 // maxConversion bounds one request: the API server sends every object of a list at once.
@@ -84,6 +86,7 @@ type direction struct {
 
 func conversions() map[direction]func([]byte) ([]byte, error) {
 	older, hub := v1beta1.GroupVersion, v1beta2.GroupVersion
+	subscription, newer := daprv1.GroupVersion, daprv2.GroupVersion
 	return map[direction]func([]byte) ([]byte, error){
 		{"Function", older, hub}: through((*v1beta1.Function).ConvertTo),
 		{"Function", hub, older}: back((*v1beta1.Function).ConvertFrom),
@@ -91,6 +94,9 @@ func conversions() map[direction]func([]byte) ([]byte, error) {
 		{"Builder", hub, older}:  back((*v1beta1.Builder).ConvertFrom),
 		{"Serving", older, hub}:  through((*v1beta1.Serving).ConvertTo),
 		{"Serving", hub, older}:  back((*v1beta1.Serving).ConvertFrom),
+
+		{"Subscription", subscription, newer}: back((*daprv2.Subscription).From),
+		{"Subscription", newer, subscription}: through((*daprv2.Subscription).To),
 	}
 }
 
