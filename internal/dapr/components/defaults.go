@@ -1,0 +1,92 @@
+package components
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"strings"
+
+	"github.com/openfunction/ofn/internal/event"
+)
+
+// defaults are the metadata of a component with what makes it lose nothing where its author said nothing:
+// a message whose handler failed comes again, and a reader that was away goes on where it was.
+func defaults(c event.Component, consumer string) map[string]string {
+	m := maps.Clone(c.Metadata)
+	if m == nil {
+		m = map[string]string{}
+	}
+	set := func(key, value string) {
+		if _, ok := lookup(m, key); !ok && value != "" {
+			m[key] = value
+		}
+	}
+	switch Canonical(c.Type) {
+	case "pubsub.rabbitmq":
+		set("requeueInFailure", "true")
+	case "bindings.kafka":
+		set("consumeRetryEnabled", "true")
+		set("consumerGroup", consumer)
+	case "bindings.nats-jetstream", "pubsub.jetstream":
+		if _, ok := lookup(m, "queueGroupName"); !ok {
+			set("durableName", durable(consumer))
+		}
+	}
+	if category(c.Type) == "pubsub" || Canonical(c.Type) == "bindings.mqtt3" {
+		set("consumerID", consumer)
+	}
+	return m
+}
+
+func lookup(m map[string]string, key string) (string, bool) {
+	for k, v := range m {
+		if strings.EqualFold(k, key) {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// durable is a name that NATS takes for a consumer.
+func durable(consumer string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(".*>/\\ \t", r) {
+			return '-'
+		}
+		return r
+	}, consumer)
+}
+
+// local are the types that work with files, and the metadata that names them.
+var local = map[string]string{
+	"bindings.localstorage":   "rootPath",
+	"secretstores.local.file": "secretsFile",
+	"state.sqlite":            "connectionString",
+}
+
+// rebase moves the path that a component names below its namespace's directory.
+func (f *Factory) rebase(c *event.Component) error {
+	key, ok := local[Canonical(c.Type)]
+	if !ok {
+		return nil
+	}
+	for k, path := range c.Metadata {
+		if !strings.EqualFold(k, key) || strings.Contains(path, ":memory:") || path == "" {
+			continue
+		}
+		if f.Files == "" {
+			return &Invalid{c.Name, "NotOffered", fmt.Sprintf("type %s needs files of the machine, which this platform does not give to components", c.Type)}
+		}
+		scheme := ""
+		if rest, ok := strings.CutPrefix(path, "file:"); ok {
+			scheme, path = "file:", "/"+strings.TrimLeft(rest, "/")
+		}
+		path, query, found := strings.Cut(path, "?")
+		path = filepath.Join(f.Files, c.Namespace, filepath.Join("/", path))
+		if found {
+			path += "?" + query
+		}
+		c.Metadata[k] = scheme + path
+	}
+	return nil
+}
