@@ -149,3 +149,5 @@ func (e *Embedded) heal(ctx context.Context) error {
 func (e *Embedded) streams() string {
 	return filepath.Join(e.opts.Dir, server.JetStreamStoreDir, "$G", "streams")
 }
+
+func (e *Embedded) groups() bool { return true }

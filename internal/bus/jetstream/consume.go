@@ -1,0 +1,139 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/openfunction/ofn/internal/bus"
+)
+
+const (
+	defaultAckWait = 30 * time.Second
+	// Events taken at once, handled or waiting here for those of their key: unordered consumers need only enough to keep the
+	// handlers busy, ordered ones enough to see past the keys that wait.
+	takenPerHandler = 4
+	takenLeast      = 1024
+	takenOrdered    = 2048
+	takenBytes      = 32 << 20 // on the way from the server
+)
+
+// Consume implements bus.Bus. A consumer's name is to be used by one process at a time: what a former one had taken and not
+// handled is asked for again at once, in order.
+//
+// An event counts as delivered when it was taken, so one that waited for its turn at a stop has a higher Attempt.
+func (b *Bus) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) error {
+	c.Concurrency = max(c.Concurrency, 1)
+	if c.AckWait == 0 {
+		c.AckWait = defaultAckWait
+	}
+	in := newIntake(b, c, handle)
+	defer in.stop()
+	in.run(ctx)
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 5*time.Second
+	for {
+		taken, err := b.take(ctx, c, in)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // being told to end is no failure
+		}
+		if taken {
+			wait.Reset()
+		}
+		pause := wait.NextBackOff()
+		b.opts.Log.Warn("events cannot be taken from the bus, trying again", "bus", b.opts.Name, "consumer", c.Name, "after", pause, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// take fills the intake until ctx ends or the server fails; it tells whether anything came.
+func (b *Bus) take(ctx context.Context, c bus.Consumer, in *intake) (taken bool, err error) {
+	js, err := b.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	most := max(takenLeast, takenPerHandler*c.Concurrency)
+	if c.Ordered {
+		most = max(most, takenOrdered)
+	}
+	cons, err := b.durable(ctx, js, c, most)
+	if err != nil {
+		b.reopen()
+		return false, explain(err)
+	}
+	if err := b.claim(js.Conn(), cons.CachedInfo(), in); err != nil {
+		return false, err
+	}
+	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(most, takenBytes), jetstream.PullExpiry(30*time.Second),
+		jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	if err != nil {
+		return false, err
+	}
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			if errors.Is(err, jetstream.ErrConsumerDeleted) {
+				b.reopen()
+			}
+			return taken, err
+		}
+		taken = true
+		in.receive(msg)
+	}
+}
+
+// durable finds or makes the consumer on the server.
+func (b *Bus) durable(ctx context.Context, js jetstream.JetStream, c bus.Consumer, most int) (jetstream.Consumer, error) {
+	name, filters := token(c.Name), b.filters(c.Topics)
+	cons, err := js.Consumer(ctx, b.stream, name)
+	if err == nil {
+		cfg := cons.CachedInfo().Config
+		if slices.Equal(cfg.FilterSubjects, filters) && cfg.MaxAckPending == most && cfg.AckWait == c.AckWait {
+			return cons, nil
+		}
+		cfg.FilterSubject, cfg.FilterSubjects, cfg.MaxAckPending, cfg.AckWait = "", filters, most, c.AckWait
+		return js.UpdateConsumer(ctx, b.stream, cfg)
+	}
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, err
+	}
+	cfg := jetstream.ConsumerConfig{
+		Durable: name, Description: c.Name, FilterSubjects: filters, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: c.AckWait, MaxAckPending: most, MaxDeliver: -1, ReplayPolicy: jetstream.ReplayInstantPolicy,
+	}
+	cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = start(c.From)
+	return js.CreateConsumer(ctx, b.stream, cfg)
+}
+
+// claim asks for what was taken before and never answered, rather than wait until the server believes it lost. The server
+// ignores what is said of events that do not wait for an answer.
+func (b *Bus) claim(nc *nats.Conn, info *jetstream.ConsumerInfo, in *intake) error {
+	if info.NumAckPending == 0 {
+		return nil
+	}
+	from := info.AckFloor.Stream + 1
+	if waiting := uint64(1 << 20); info.Delivered.Stream > waiting { // a bound for gaps left by other topics
+		from = max(from, info.Delivered.Stream-waiting)
+	}
+	for seq := from; seq <= info.Delivered.Stream; seq++ {
+		if in.has(seq) {
+			continue
+		}
+		subject := fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.0.0", b.stream, info.Name, seq, info.Delivered.Consumer)
+		if err := nc.Publish(subject, []byte("-NAK")); err != nil {
+			return fmt.Errorf("asking again for what was not handled: %w", err)
+		}
+	}
+	return nil
+}
