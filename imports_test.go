@@ -46,7 +46,7 @@ var rules = []rule{
 var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/build/native/", "./internal/route/"}
 
 // shared are children of a sibling folder that the siblings are built on: seams, conformance suites and sources.
-var shared = map[string]bool{"runtest": true, "buildtest": true, "source": true, "lang": true, "system": true}
+var shared = map[string]bool{"runtest": true, "buildtest": true, "source": true, "lang": true, "langtest": true, "system": true}
 
 func TestImports(t *testing.T) {
 	for p, deps := range packages(t) {

@@ -9,22 +9,24 @@ import (
 	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-// gradleScript has a project find the framework in a repository of its own, and lays what it runs with beside its classes.
+// gradleScript has a project find the framework in a repository of its own, and lays what it runs with beside its classes. It keeps to what both
+// the Gradle of distributions and the newest one understand.
 const gradleScript = `allprojects {
   repositories { mavenLocal() }
   afterEvaluate { p ->
+    def made = p.layout.buildDirectory.get().asFile
     if (p.plugins.hasPlugin('application')) {
-      p.tasks.named('assemble') { dependsOn 'installDist' }
+      p.tasks.getByName('assemble').dependsOn 'installDist'
     }
     if (p.plugins.hasPlugin('java')) {
-      p.tasks.register('ofnDependencies', Copy) {
+      p.tasks.create('ofnDependencies', Copy) {
         from p.configurations.runtimeClasspath
-        into new File(p.buildDir, 'ofn/dependency')
+        into new File(made, 'ofn/dependency')
       }
-      p.tasks.register('ofnClasses', Copy) {
+      p.tasks.create('ofnClasses', Copy) {
         dependsOn 'classes'
         from p.sourceSets.main.output
-        into new File(p.buildDir, 'ofn/classes')
+        into new File(made, 'ofn/classes')
       }
     }
   }
@@ -54,7 +56,10 @@ func (l *Java) gradle(ctx context.Context, j *job) error {
 		return fmt.Errorf("preparing the build: %w", err)
 	}
 	sees := l.programSees(args)
-	args = append(args, "--no-daemon", "--console=plain", "--init-script", script, "-Dmaven.repo.local="+repository, "assemble", "ofnClasses", "ofnDependencies")
+	args = append(args, "--no-daemon", "--console=plain", "--init-script", script, "-Dmaven.repo.local="+repository, "assemble")
+	if j.Env.Command == "" { // which names files as the project itself lays them out
+		args = append(args, "ofnClasses", "ofnDependencies")
+	}
 	env := []string{"GRADLE_USER_HOME=" + filepath.Join(downloads, "gradle"), "GRADLE_OPTS=-Xmx512m -Dorg.gradle.vfs.watch=false"}
 	code, said, err := l.run(ctx, j, step{args: args, env: env, writes: []string{downloads}, network: true, sees: sees})
 	if err != nil {

@@ -129,6 +129,31 @@ func mainClass(work, jar string) (string, error) {
 	return mainOf(string(data)), nil
 }
 
+// classNames are the classes in a jar below work.
+func classNames(work, jar string) ([]string, error) {
+	file, err := lang.OpenMade(work, jar)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", filepath.Base(jar), err)
+	}
+	r, err := zip.NewReader(file, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", filepath.Base(jar), err)
+	}
+	var names []string
+	for _, f := range r.File {
+		name, is := strings.CutSuffix(f.Name, ".class")
+		if is && !strings.HasPrefix(name, "META-INF/") && !strings.HasSuffix(name, "-info") {
+			names = append(names, strings.ReplaceAll(name, "/", "."))
+		}
+	}
+	return names, nil
+}
+
 // mainOf finds Main-Class in a manifest, whose long lines go on after a newline and a space.
 func mainOf(manifest string) string {
 	manifest = strings.ReplaceAll(strings.ReplaceAll(manifest, "\r\n", "\n"), "\n ", "")

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
@@ -97,7 +98,15 @@ func (l *Java) Identity(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return k.full + " " + k.home + " " + l.fwHash + " 1", nil
+	identity := k.full + " " + k.home + " " + l.fwHash + " 1"
+	if program := l.nativeImage(k); program != "" {
+		info, err := os.Stat(program)
+		if err != nil {
+			return "", fmt.Errorf("looking at native-image: %w", err)
+		}
+		identity += fmt.Sprintf(" native %s %d %d", program, info.Size(), info.ModTime().UnixNano())
+	}
+	return identity, nil
 }
 
 // Detect implements lang.Language: there is a build file or a jar where the build begins, or a Java file there or below, as packages are directories.
@@ -123,7 +132,10 @@ type job struct {
 	found   found
 	chosen  choice
 	appJar  string
-	archive string // of loaded classes; empty when none could be made
+	// functions are those that are served, as far as they could be made here.
+	functions []build.Function
+	archive   string // of loaded classes; empty when none could be made
+	native    string // the program that GraalVM made; empty without it
 }
 
 // product is what a build tool made.
@@ -149,8 +161,11 @@ func (l *Java) Compile(ctx context.Context, common *lang.Job) (lang.Program, err
 			return lang.Program{}, err
 		}
 	}
-	if j.Env.Command != "" {
+	switch {
+	case j.Env.Command != "":
 		return l.commanded(j)
+	case j.native != "":
+		return l.nativeProgram(j)
 	}
 	return l.program(j)
 }
@@ -161,11 +176,12 @@ func (l *Java) steps(j *job) []func(context.Context, *job) error {
 	if j.Env.Command == "" {
 		steps = append(steps, l.inspect, l.pack, l.dependencies)
 	}
-	if !l.opts.Local {
+	switch {
+	case l.opts.Local:
+	case j.Env.Command == "":
+		steps = append(steps, l.compileNative, l.jre, l.train)
+	default:
 		steps = append(steps, l.jre)
-		if j.Env.Command == "" {
-			steps = append(steps, l.train)
-		}
 	}
 	return steps
 }

@@ -2,43 +2,25 @@ package java
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
-	"golang.org/x/tools/txtar"
-
 	javaframework "github.com/openfunction/ofn/framework/java"
-	"github.com/openfunction/ofn/internal/build"
-	"github.com/openfunction/ofn/internal/build/execrun"
 	"github.com/openfunction/ofn/internal/build/native/lang"
+	"github.com/openfunction/ofn/internal/build/native/langtest"
 )
-
-func find(name string) string {
-	p, err := exec.LookPath(name)
-	if err != nil {
-		return ""
-	}
-	return p
-}
 
 // newJava is a builder with caches that all tests of a machine share, because the first build of a machine takes long.
 func newJava(t *testing.T) *Java {
 	t.Helper()
-	if runtime.GOOS != "linux" || find("javac") == "" || find("jlink") == "" {
+	if runtime.GOOS != "linux" || langtest.Find("javac") == "" || langtest.Find("jlink") == "" {
 		t.Skip("needs a Java development kit on linux")
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skip("needs a cache directory: ", err)
-	}
 	l, err := New(Options{
-		Tools: lang.Tools{Cache: filepath.Join(cache, "ofn-test", "build-java"), Runner: execrun.Runner{}, OS: "linux", Arch: runtime.GOARCH}, Find: find,
+		Tools: langtest.SharedTools(t, "java"), Find: langtest.Find,
 		Framework: javaframework.Framework(), CloudEvents: javaframework.CloudEvents(), Stubs: javaframework.Stubs(),
 		Names: Names{Group: javaframework.Group, Artifact: javaframework.Artifact, Main: javaframework.Main, Inspect: javaframework.Inspect,
 			Training: javaframework.Training, Launch: javaframework.Launch},
@@ -52,36 +34,9 @@ func newJava(t *testing.T) *Java {
 // compile builds a source, given as txtar. The work directory is below the cache, so that what is made can be moved there.
 func compile(t *testing.T, l *Java, archive string, env map[string]string) (lang.Program, string, error) {
 	t.Helper()
-	work, err := os.MkdirTemp(l.opts.Cache, "work-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(work) })
-	src := filepath.Join(work, "src")
-	for _, f := range txtar.Parse([]byte(archive)).Files {
-		at := filepath.Join(src, filepath.FromSlash(f.Name))
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(at, f.Data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tree, err := lang.ReadTree(src, ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	e, err := lang.ParseEnv(env, &log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !l.Detect(tree, e) {
-		t.Error("the source is not taken for Java")
-	}
-	j := &lang.Job{Request: build.Request{ID: "test/" + t.Name()}, Env: e, Tree: tree, Work: work, Log: &log, Replaced: map[string][]byte{}}
-	p, err := l.Compile(context.Background(), j)
-	return p, log.String(), err
+	s := langtest.Archive(archive).With(env)
+	s.Work = l.opts.Cache
+	return s.Compile(t, l)
 }
 
 // class is a function of one file.
@@ -160,15 +115,10 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, log, err := compile(t, l, c.source, c.env)
-			var f *build.Failure
-			if !errors.As(err, &f) || f.Reason != c.reason {
-				t.Fatalf("got %v, want %s\n%s", err, c.reason, log)
+			if err == nil {
+				t.Fatalf("no error\n%s", log)
 			}
-			for _, say := range c.says {
-				if !strings.Contains(f.Message, say) {
-					t.Errorf("the message does not say %q: %s", say, f.Message)
-				}
-			}
+			langtest.Check(t, err, c.reason, c.says...)
 		})
 	}
 }
@@ -213,15 +163,7 @@ func TestMainOf(t *testing.T) {
 // TestJar: equal classes give equal bytes.
 func TestJar(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"b/x.class", "a/y.class"} {
-		at := filepath.Join(dir, "classes", name)
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(at, []byte(name), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	langtest.Lay(t, dir, map[string]string{"classes/b/x.class": "x", "classes/a/y.class": "y"})
 	var jars [2][]byte
 	for i := range jars {
 		name := filepath.Join(dir, "x.jar")

@@ -70,7 +70,7 @@ func missing() error {
 
 // checkEnv compares FUNC_RUNTIME_VERSION, such as "17", with the development kit, and tells which variables do nothing.
 func checkEnv(j *lang.Job, k kit) error {
-	j.Env.Unknown(j.Log, func(string) bool { return false }, "MAVEN_", "GRADLE_", "BP_JVM_", "BP_MAVEN_")
+	j.Env.Unknown(j.Log, func(k string) bool { return k == nativeSetting }, "MAVEN_", "GRADLE_", "BP_JVM_", "BP_MAVEN_")
 	text := strings.TrimPrefix(strings.TrimPrefix(j.Env.RuntimeVersion, "java"), "v")
 	if text == "" {
 		return nil

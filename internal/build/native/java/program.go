@@ -3,6 +3,7 @@ package java
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -152,7 +153,7 @@ const patience = 30 * time.Second
 // train starts the function once and has the classes that it loaded written into an archive, from which later starts are quicker. Paths of classes
 // must be the same as in the image, and so are relative to the working directory. An archive is not the same from build to build.
 func (l *Java) train(ctx context.Context, j *job) error {
-	if j.chosen.main != "" {
+	if j.chosen.main != "" || j.native != "" {
 		return nil
 	}
 	root, err := j.Fresh()
@@ -172,6 +173,7 @@ func (l *Java) train(ctx context.Context, j *job) error {
 		return fmt.Errorf("preparing the training start: %w", err)
 	}
 	archive := filepath.Join(app, archiveFile)
+	routes := filepath.Join(root, "routes.json")
 	args := append([]string{filepath.Join(j.runtime, "bin/java"), "-XX:ArchiveClassesAtExit=" + archive}, l.command(j, "../"+imageDir, "../"+imageDir, "../"+imageLib)...)
 	args[len(args)-1] = l.opts.Names.Training
 	limited, cancel := context.WithTimeout(ctx, patience)
@@ -180,7 +182,7 @@ func (l *Java) train(ctx context.Context, j *job) error {
 	if j.deps != "" {
 		sees = append(sees, j.deps)
 	}
-	code, said, err := l.run(limited, j, step{args: args, env: []string{"FUNCTION_TARGET=" + j.chosen.target}, dir: filepath.Join(root, lang.SourceDir), sees: sees, quiet: true})
+	code, said, err := l.run(limited, j, step{args: append(args, routes), env: []string{"FUNCTION_TARGET=" + j.chosen.target}, dir: filepath.Join(root, lang.SourceDir), sees: sees, quiet: true})
 	switch {
 	case ctx.Err() != nil:
 		return err
@@ -192,6 +194,40 @@ func (l *Java) train(ctx context.Context, j *job) error {
 		fmt.Fprintln(j.Log, strings.SplitN(said[i:], "\n", 2)[0])
 	}
 	j.archive = archive
+	return j.readRoutes(routes)
+}
+
+// readRoutes takes down where each function is served, which only the functions themselves say. Those that could not be made here say nothing.
+func (j *job) readRoutes(file string) error {
+	data, err := lang.ReadMade(j.Work, file, maxFound)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var routes []struct {
+		Name, Class, Path string
+		Methods           []string
+	}
+	if err := json.Unmarshal(data, &routes); err != nil {
+		return fmt.Errorf("reading where the functions are served: %w", err)
+	}
+	for _, r := range routes {
+		f := build.Function{Name: r.Name, Path: r.Path, Methods: r.Methods}
+		if len(routes) > 1 && f.Path == "" {
+			f.Path = "/"
+		}
+		for _, known := range j.found.Functions {
+			if known.Class == r.Class {
+				f.Signature = known.Kinds[0]
+			}
+		}
+		if len(routes) == 1 && len(j.chosen.kinds) > 0 {
+			f.Signature = j.chosen.kinds[0]
+		}
+		j.functions = append(j.functions, f)
+	}
 	return nil
 }
 
@@ -249,7 +285,7 @@ func (l *Java) describe(j *job, out *lang.Program) {
 	default:
 		out.Labels["io.openfunction.signature"] = j.chosen.kinds[0]
 	}
-	out.ListenFD = true
+	out.ListenFD, out.Functions = true, j.functions
 }
 
 // variables are what the framework must know of the function.

@@ -16,6 +16,9 @@ const modules = "java.se,jdk.charsets,jdk.crypto.cryptoki,jdk.crypto.ec,jdk.http
 
 // jre makes the runtime of images out of the development kit: its modules and an archive of its own classes.
 func (l *Java) jre(ctx context.Context, j *job) error {
+	if j.native != "" {
+		return nil
+	}
 	name := fmt.Sprintf("runtimes/%s-%s", strings.ReplaceAll(j.kit.full, "/", "_"), hash(map[string][]byte{j.kit.home: []byte(modules)}))
 	var err error
 	j.runtime, err = l.shared(j, name, func(dir string) error {

@@ -183,6 +183,7 @@ func wholeJar(work, dir string) (string, error) {
 
 var (
 	wrongRelease = regexp.MustCompile(`(?:release version|invalid target release:|Source option|invalid source release:) ?'?"?(?:1\.)?(\d+)`)
+	notFetched   = regexp.MustCompile(`(?m)^(Exception in thread.*|.*Failed to fetch .*)$`)
 	absentThing  = regexp.MustCompile(`(?i)could not (?:find|resolve) |was not found in |Non-resolvable|Could not transfer artifact|Cannot resolve`)
 )
 
@@ -195,6 +196,10 @@ func explain(tool, file, said string, k kit) *build.Failure {
 		if want, err := strconv.Atoi(m[1]); err == nil && want > k.major {
 			return lang.Failure("RuntimeUnsupported", "%s asks for Java %d; this machine has %s: install openjdk-%d-jdk-headless, or ask for less\n%s", file, want, k.full, want, said)
 		}
+	}
+	if strings.Contains(said, "org.gradle.wrapper.") || strings.Contains(said, "Failed to fetch ") {
+		line := strings.TrimSpace(notFetched.FindString(said))
+		return lang.Failure("ToolMissing", "the wrapper of the project could not download %s: %s\ninstall %s on this machine, or let it reach the distributionUrl that the wrapper names", tool, line, strings.ToLower(tool))
 	}
 	switch {
 	case has("COMPILATION ERROR", "Compilation failed", "compileJava' FAILED", "error: "):

@@ -96,7 +96,7 @@ func TestExamples(t *testing.T) {
 					env["FUNC_NAME"], _, _ = strings.Cut(name, "\n")
 				}
 			}
-			if _, _, log, err := compile(t, p, archive.String(), env); err != nil {
+			if _, log, err := compile(t, p, archive.String(), env); err != nil {
 				t.Errorf("%v\n%s", err, log)
 			}
 		})

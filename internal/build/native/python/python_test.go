@@ -4,43 +4,24 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
-	"os/exec"
 	"path"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
-	"golang.org/x/tools/txtar"
-
 	pythonframework "github.com/openfunction/ofn/framework/python"
-	"github.com/openfunction/ofn/internal/build"
-	"github.com/openfunction/ofn/internal/build/execrun"
 	"github.com/openfunction/ofn/internal/build/native/lang"
+	"github.com/openfunction/ofn/internal/build/native/langtest"
 )
-
-func find(name string) string {
-	p, err := exec.LookPath(name)
-	if err != nil {
-		return ""
-	}
-	return p
-}
 
 // newPython is a builder with caches that all tests of a machine share, because the first build of a machine takes long.
 func newPython(t *testing.T) *Python {
 	t.Helper()
-	if runtime.GOOS != "linux" || find("python3") == "" {
+	if runtime.GOOS != "linux" || langtest.Find("python3") == "" {
 		t.Skip("needs python3 on linux")
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skip("needs a cache directory: ", err)
-	}
-	cache = filepath.Join(cache, "ofn-test", "build-python")
-	p, err := New(Options{Tools: lang.Tools{Cache: cache, Runner: execrun.Runner{}, OS: "linux", Arch: runtime.GOARCH}, Find: find,
-		Framework: pythonframework.Source(), Requirements: pythonframework.Requirements(), FrameworkVersion: pythonframework.Version})
+	p, err := New(Options{Tools: langtest.SharedTools(t, "python"), Find: langtest.Find, Framework: pythonframework.Source(),
+		Requirements: pythonframework.Requirements(), FrameworkVersion: pythonframework.Version})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,49 +29,15 @@ func newPython(t *testing.T) *Python {
 }
 
 // compile builds a source, given as txtar. The work directory is below the cache, so that what is made can be moved there.
-func compile(t *testing.T, p *Python, archive string, env map[string]string) (lang.Program, *job, string, error) {
+func compile(t *testing.T, p *Python, archive string, env map[string]string) (lang.Program, string, error) {
 	t.Helper()
-	work, err := os.MkdirTemp(p.opts.Cache, "work-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(work) })
-	src := filepath.Join(work, "src")
-	for _, f := range txtar.Parse([]byte(archive)).Files {
-		at := filepath.Join(src, filepath.FromSlash(f.Name))
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(at, f.Data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tree, err := lang.ReadTree(src, ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	e, err := lang.ParseEnv(env, &log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !p.Detect(tree, e) {
-		t.Error("the source is not taken for Python")
-	}
-	common := &lang.Job{Request: build.Request{ID: "test/" + t.Name()}, Env: e, Tree: tree, Work: work, Log: &log, Replaced: map[string][]byte{}}
-	program, err := p.Compile(t.Context(), common)
-	if reasonOf(err) == "DependencyUnresolved" && strings.Contains(err.Error(), "cannot be reached") {
+	s := langtest.Archive(archive).With(env)
+	s.Work = p.opts.Cache
+	program, log, err := s.Compile(t, p)
+	if langtest.Reason(err) == "DependencyUnresolved" && strings.Contains(err.Error(), "cannot be reached") {
 		t.Skip("needs a package index: ", err)
 	}
-	return program, &job{Job: common}, log.String(), err
-}
-
-func reasonOf(err error) string {
-	var f *build.Failure
-	if errors.As(err, &f) {
-		return f.Reason
-	}
-	return ""
+	return program, log, err
 }
 
 func TestFound(t *testing.T) {
@@ -114,7 +61,7 @@ func TestFound(t *testing.T) {
 		"found by its name": {"-- a.py --\ndef x(r): pass\n-- b.py --\ndef y(r): pass\n", map[string]string{"FUNC_NAME": "y"}, "found y (http) in b.py"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, log, err := compile(t, p, c.source, c.env)
+			_, log, err := compile(t, p, c.source, c.env)
 			if err != nil || !strings.Contains(log, c.says) {
 				t.Errorf("got %v, want %q in\n%s", err, c.says, log)
 			}
@@ -151,15 +98,11 @@ func TestRefused(t *testing.T) {
 		"version asked": {"-- main.py --\ndef f(r): pass\n", map[string]string{"FUNC_RUNTIME_VERSION": "3.99"}, "RuntimeUnsupported", []string{"3.99"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, log, err := compile(t, p, c.source, c.env)
-			if reasonOf(err) != c.reason {
-				t.Fatalf("got %q: %v, want %s\n%s", reasonOf(err), err, c.reason, log)
+			_, log, err := compile(t, p, c.source, c.env)
+			if err == nil {
+				t.Fatalf("no error\n%s", log)
 			}
-			for _, text := range c.says {
-				if !strings.Contains(err.Error(), text) {
-					t.Errorf("%q is not in %v", text, err)
-				}
-			}
+			langtest.Check(t, err, c.reason, c.says...)
 			if strings.Contains(err.Error(), p.opts.Cache) {
 				t.Errorf("the message shows a directory of the builder: %v", err)
 			}
@@ -173,7 +116,7 @@ func TestProgram(t *testing.T) {
 	const source = "-- main.py --\nimport six\ndef hello(r):\n    return six.u('hi')\n-- requirements.txt --\nsix==1.17.0\n"
 	var tars [2][]byte
 	for i := range tars {
-		program, _, log, err := compile(t, p, source, nil)
+		program, log, err := compile(t, p, source, nil)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, log)
 		}

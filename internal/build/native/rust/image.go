@@ -1,14 +1,11 @@
 package rust
 
 import (
-	"debug/elf"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/openfunction/ofn/internal/build"
@@ -44,10 +41,18 @@ func (r *Rust) program(j *job) (lang.Program, error) {
 	p.Entrypoint, p.ListenFD = []string{"/" + imageProgram}, j.plan.serves()
 	own := build.Layer{{Path: lang.AppDir, Mode: fs.ModeDir | 0o755}, {Path: imageProgram, Mode: 0o755, File: out}}
 	p.Layers = []build.Layer{own}
+	taken := []string{out}
+	if j.Env.Command != "" {
+		above, others, err := commanded(j)
+		if err != nil {
+			return lang.Program{}, err
+		}
+		p.Above, taken = []build.Layer{above}, append(taken, others...)
+	}
 	if r.opts.Local || strings.HasSuffix(j.triple, "-musl") {
 		return p, nil
 	}
-	libraries, err := r.libraries(out)
+	libraries, err := system.Libraries(r.opts.Root, taken)
 	if err != nil {
 		return lang.Program{}, err
 	}
@@ -76,29 +81,6 @@ func take(j *job, name, to string) error {
 	return prune(j, compiled)
 }
 
-// libraries are those of this machine that a program needs, and those by which names are looked up.
-func (r *Rust) libraries(file string) (build.Layer, error) {
-	if err := checkLinks(file); err != nil {
-		return nil, err
-	}
-	c := system.New(r.opts.Root)
-	if err := c.UserProgram(file, imageProgram, filepath.Dir(file)); err != nil {
-		return nil, err
-	}
-	for _, name := range []string{"libnss_files.so.2", "libnss_dns.so.2"} {
-		if _, err := c.Library(name); err != nil {
-			return nil, err
-		}
-	}
-	var l build.Layer
-	for _, e := range c.Layer() {
-		if e.Path != imageProgram && e.Path != lang.AppDir {
-			l = append(l, e)
-		}
-	}
-	return l, nil
-}
-
 func (r *Rust) labels(j *job) map[string]string {
 	if !j.plan.serves() {
 		return nil
@@ -111,40 +93,4 @@ func (r *Rust) labels(j *job) map[string]string {
 		}
 	}
 	return l
-}
-
-var loader = regexp.MustCompile(`^/lib(64)?/ld-[A-Za-z0-9._-]+$`)
-
-// checkLinks refuses a program that names files of this machine by their path: what it names goes into the image, and code of the user
-// may have chosen it.
-func checkLinks(file string) error {
-	f, err := elf.Open(file)
-	if err != nil {
-		return lang.Failure("LinkFailed", "what was linked is no program: %v", err)
-	}
-	defer f.Close()
-	var named []string
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			name, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
-			if text := strings.TrimRight(string(name), "\x00"); err != nil || !loader.MatchString(text) {
-				named = append(named, text)
-			}
-		}
-	}
-	for _, tag := range []elf.DynTag{elf.DT_NEEDED, elf.DT_RPATH, elf.DT_RUNPATH} {
-		names, err := f.DynString(tag)
-		if err != nil {
-			continue // a static program has none
-		}
-		for _, name := range names {
-			if tag != elf.DT_NEEDED || strings.Contains(name, "/") {
-				named = append(named, name)
-			}
-		}
-	}
-	if len(named) > 0 {
-		return lang.Failure("LinkFailed", "the program is linked with files by their path, %s: link libraries by their name, or statically", strings.Join(named, ", "))
-	}
-	return nil
 }

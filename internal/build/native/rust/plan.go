@@ -45,9 +45,10 @@ type plan struct {
 	file     string // of the function, from the root of the source
 	name     string // path of the function inside the crate
 	line     int
-	text     string // its declaration
-	register bool   // it returns the functions of the application
-	program  string // a complete program: the name of its binary
+	text     string   // its declaration
+	register bool     // it returns the functions of the application
+	program  string   // a complete program: the name of its binary
+	programs []string // all of them, where a command says which is started
 }
 
 func (p *plan) describe() string {
@@ -153,6 +154,10 @@ func (p *plan) findFunction(j *lang.Job) error {
 	bins := p.binaries(j)
 	if p.single != "" && regexp.MustCompile(mainFunction).Match(text) {
 		p.program = "function"
+		return nil
+	}
+	if j.Env.Command != "" && len(bins) > 0 {
+		p.program, p.programs = commandProgram(j.Env, bins), bins
 		return nil
 	}
 	functions := functionsOf(string(text))

@@ -100,6 +100,8 @@ func (r *Rust) compile(ctx context.Context, j *job) error {
 	defer stop()
 	args := []string{"build", "--release", "--offline", "--manifest-path", filepath.Join(j.crate, "Cargo.toml"), "--target", j.triple}
 	switch {
+	case len(j.plan.programs) > 0:
+		args = append(args, "--bins")
 	case j.plan.program != "" && j.plan.single == "":
 		args = append(args, "--bin", j.plan.program)
 	case j.triple != wasmTriple || j.plan.program != "":
@@ -115,7 +117,7 @@ func (r *Rust) compile(ctx context.Context, j *job) error {
 // prune removes what was compiled of the source itself. Each build has it in another directory, and cargo would keep it for each of them.
 func prune(j *job, compiled *os.Root) error {
 	var errs []error
-	for _, name := range j.local {
+	for _, name := range slices.Concat(j.local, j.plan.programs) {
 		crate := strings.ReplaceAll(name, "-", "_")
 		for _, pattern := range []string{".fingerprint/" + name + "-*", "build/" + name + "-*", "deps/" + crate + "-*", "deps/lib" + crate + "-*", "deps/" + program + "-*"} {
 			for _, release := range []string{"release", j.triple + "/release"} {

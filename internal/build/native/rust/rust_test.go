@@ -1,8 +1,7 @@
 package rust
 
 import (
-	"bytes"
-	"errors"
+	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,25 +10,9 @@ import (
 
 	framework "github.com/openfunction/ofn/framework/rust"
 	"github.com/openfunction/ofn/internal/build"
-	"github.com/openfunction/ofn/internal/build/execrun"
 	"github.com/openfunction/ofn/internal/build/native/lang"
+	"github.com/openfunction/ofn/internal/build/native/langtest"
 )
-
-func find(name string) string {
-	p, err := exec.LookPath(name)
-	if err != nil {
-		return ""
-	}
-	return p
-}
-
-func reason(err error) string {
-	var f *build.Failure
-	if errors.As(err, &f) {
-		return f.Reason
-	}
-	return ""
-}
 
 // builder makes a Rust of this machine's programs, and skips where there are none.
 func builder(t *testing.T) *Rust {
@@ -38,47 +21,13 @@ func builder(t *testing.T) *Rust {
 		t.Skip("compiles Rust, which takes long")
 	}
 	r, err := New(Options{
-		Tools: lang.Tools{Cache: t.TempDir(), Runner: execrun.Runner{}, OS: "linux", Arch: "amd64", Limits: lang.Limits{}.Complete()},
-		Find:  find, Framework: framework.Files(), FrameworkVersion: "test",
+		Tools: langtest.Tools(t), Find: langtest.Find, Framework: framework.Files(), FrameworkVersion: "test",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Identity(t.Context()); reason(err) == "ToolMissing" {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	langtest.Need(t, r)
 	return r
-}
-
-// source is a build to be tried: files by path, and the environment of the build.
-type source struct {
-	files  map[string]string
-	env    map[string]string
-	target string
-}
-
-// job lays the source out.
-func (s source) job(t *testing.T, log *bytes.Buffer) *lang.Job {
-	t.Helper()
-	work := t.TempDir()
-	root := filepath.Join(work, "src")
-	for name, text := range s.files {
-		if err := writeFiles(root, map[string][]byte{name: []byte(text)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tree, err := lang.ReadTree(root, ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	env, err := lang.ParseEnv(s.env, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := build.Request{ID: "ns/" + t.Name(), Function: "f", Target: s.target}
-	return &lang.Job{Request: r, Env: env, Tree: tree, Work: work, Log: log, Replaced: map[string][]byte{}}
 }
 
 const manifestText = "[package]\nname = \"my-hello\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\nofn-functions = \"0.1\"\n"
@@ -106,34 +55,35 @@ func crate(lib string) map[string]string {
 func TestPlan(t *testing.T) {
 	several := "pub fn a(_: Request) {}\npub fn b(_: Event) {}\n"
 	for name, c := range map[string]struct {
-		source
+		langtest.Source
 		want string // what describes it, or the reason why there is none
 		says string // what the failure says
 	}{
-		"named":              {source{files: crate(helloText), env: map[string]string{"FUNC_NAME": "hello"}}, "Rust function hello at src/lib.rs:3", ""},
-		"the only one":       {source{files: crate(helloText)}, "Rust function hello at src/lib.rs:3", ""},
-		"missing":            {source{files: crate(helloText), env: map[string]string{"FUNC_NAME": "hullo"}}, "FunctionNotFound", "there are: hello, other"},
-		"several":            {source{files: crate(several)}, "FunctionNotFound", "there are: a, b"},
-		"private":            {source{files: crate("fn a() {}\n")}, "FunctionNotFound", "no public function"},
-		"in a module":        {source{files: crate(helloText), env: map[string]string{"FUNC_NAME": "api::x"}}, "Rust function api::x of src/lib.rs", ""},
-		"several registered": {source{files: crate("pub fn functions() -> Vec<Function> { vec![] }\n")}, "a Rust library that names its functions itself, at src/lib.rs:1", ""},
-		"program":            {source{files: map[string]string{"Cargo.toml": manifestText, "src/main.rs": "fn main() {}"}}, "the Rust program my-hello", ""},
-		"one file":           {source{files: map[string]string{"hello.rs": helloText}}, "Rust function hello at hello.rs:3", ""},
-		"one file with main": {source{files: map[string]string{"hello.rs": "fn main() {}"}}, "the Rust program function", ""},
-		"two files":          {source{files: map[string]string{"a.rs": helloText, "b.rs": ""}}, "SourceEmpty", "name the file in FUNC_SRC"},
-		"one of two files":   {source{files: map[string]string{"a.rs": helloText, "b.rs": ""}, env: map[string]string{"FUNC_SRC": "a.rs"}}, "Rust function hello at a.rs:3", ""},
-		"member": {source{
-			files: map[string]string{"Cargo.toml": "[workspace]\nmembers = [\"m\"]\n", "m/Cargo.toml": manifestText, "m/src/lib.rs": helloText},
-			env:   map[string]string{"FUNC_SRC": "m"},
+		"named":              {langtest.Source{Files: crate(helloText), Env: map[string]string{"FUNC_NAME": "hello"}}, "Rust function hello at src/lib.rs:3", ""},
+		"the only one":       {langtest.Source{Files: crate(helloText)}, "Rust function hello at src/lib.rs:3", ""},
+		"missing":            {langtest.Source{Files: crate(helloText), Env: map[string]string{"FUNC_NAME": "hullo"}}, "FunctionNotFound", "there are: hello, other"},
+		"several":            {langtest.Source{Files: crate(several)}, "FunctionNotFound", "there are: a, b"},
+		"private":            {langtest.Source{Files: crate("fn a() {}\n")}, "FunctionNotFound", "no public function"},
+		"in a module":        {langtest.Source{Files: crate(helloText), Env: map[string]string{"FUNC_NAME": "api::x"}}, "Rust function api::x of src/lib.rs", ""},
+		"several registered": {langtest.Source{Files: crate("pub fn functions() -> Vec<Function> { vec![] }\n")}, "a Rust library that names its functions itself, at src/lib.rs:1", ""},
+		"program":            {langtest.Source{Files: map[string]string{"Cargo.toml": manifestText, "src/main.rs": "fn main() {}"}}, "the Rust program my-hello", ""},
+		"one file":           {langtest.Source{Files: map[string]string{"hello.rs": helloText}}, "Rust function hello at hello.rs:3", ""},
+		"one file with main": {langtest.Source{Files: map[string]string{"hello.rs": "fn main() {}"}}, "the Rust program function", ""},
+		"two files":          {langtest.Source{Files: map[string]string{"a.rs": helloText, "b.rs": ""}}, "SourceEmpty", "name the file in FUNC_SRC"},
+		"one of two files":   {langtest.Source{Files: map[string]string{"a.rs": helloText, "b.rs": ""}, Env: map[string]string{"FUNC_SRC": "a.rs"}}, "Rust function hello at a.rs:3", ""},
+		"member": {langtest.Source{
+			Files: map[string]string{"Cargo.toml": "[workspace]\nmembers = [\"m\"]\n", "m/Cargo.toml": manifestText, "m/src/lib.rs": helloText},
+			Env:   map[string]string{"FUNC_SRC": "m"},
 		}, "Rust function hello at m/src/lib.rs:3", ""},
-		"workspace":     {source{files: map[string]string{"Cargo.toml": "[workspace]\nmembers = [\"m\"]\n"}}, "ManifestInvalid", "FUNC_SRC"},
-		"not TOML":      {source{files: map[string]string{"Cargo.toml": "[package\n"}}, "ManifestInvalid", "Cargo.toml cannot be read"},
-		"nothing in it": {source{files: map[string]string{"Cargo.toml": manifestText}}, "SourceEmpty", "neither lib.rs nor src/main.rs"},
-		"two programs":  {source{files: map[string]string{"Cargo.toml": manifestText, "src/bin/a.rs": "", "src/bin/b.rs": ""}}, "FunctionNotFound", "the programs a, b"},
+		"workspace":     {langtest.Source{Files: map[string]string{"Cargo.toml": "[workspace]\nmembers = [\"m\"]\n"}}, "ManifestInvalid", "FUNC_SRC"},
+		"not TOML":      {langtest.Source{Files: map[string]string{"Cargo.toml": "[package\n"}}, "ManifestInvalid", "Cargo.toml cannot be read"},
+		"nothing in it": {langtest.Source{Files: map[string]string{"Cargo.toml": manifestText}}, "SourceEmpty", "neither lib.rs nor src/main.rs"},
+		"two programs":  {langtest.Source{Files: map[string]string{"Cargo.toml": manifestText, "src/bin/a.rs": "", "src/bin/b.rs": ""}}, "FunctionNotFound", "the programs a, b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := newPlan(c.job(t, &bytes.Buffer{}))
-			got := reason(err)
+			j, _ := c.Job(t)
+			p, err := newPlan(j)
+			got := langtest.Reason(err)
 			if err == nil {
 				got = p.describe()
 			}
@@ -194,7 +144,7 @@ func TestToolMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Identity(t.Context()); reason(err) != "ToolMissing" || !strings.Contains(err.Error(), "cargo") {
+	if _, err := r.Identity(t.Context()); langtest.Reason(err) != "ToolMissing" || !strings.Contains(err.Error(), "cargo") {
 		t.Errorf("got %v", err)
 	}
 	if err := r.Warm(t.Context(), t.TempDir()); err != nil {
@@ -208,7 +158,7 @@ func TestTriple(t *testing.T) {
 	host := "x86_64-unknown-linux-gnu"
 	c := toolchain{host: host, targets: []string{host}}
 	j := &job{Job: &lang.Job{Request: build.Request{Target: build.TargetWasm}}, tools: c, plan: &plan{}}
-	if _, err := r.triple(j); reason(err) != "ToolMissing" || !strings.Contains(err.Error(), "rustup target add wasm32-wasip1") {
+	if _, err := r.triple(j); langtest.Reason(err) != "ToolMissing" || !strings.Contains(err.Error(), "rustup target add wasm32-wasip1") {
 		t.Errorf("got %v", err)
 	}
 	j.tools.targets = append(j.tools.targets, "x86_64-unknown-linux-musl", wasmTriple)
@@ -230,38 +180,36 @@ func TestCompile(t *testing.T) {
 	r := builder(t)
 	for _, c := range []struct {
 		name string
-		source
+		langtest.Source
 		reason string
 		says   []string
 	}{
-		{"function", source{files: crate(helloText)}, "", nil},
-		{"again", source{files: crate(strings.Replace(helloText, "hello {", "hallo {", 1))}, "", nil},
-		{"wrong signature", source{files: crate(helloText), env: map[string]string{"FUNC_NAME": "other"}}, "SignatureMismatch", []string{"src/lib.rs:11: function other is `pub fn other(n: i32) -> i32`", "Request"}},
-		{"syntax", source{files: crate("pub fn hello(r: ofn_functions::Request) -> String {\n    let x = ;\n}\n")}, "CompileFailed", []string{"src/lib.rs:2:13"}},
-		{"unresolvable", source{files: map[string]string{"Cargo.toml": manifestText + "ofn-no-such-crate-4711 = \"1\"\n", "src/lib.rs": helloText}}, "DependencyMissing", []string{"ofn-no-such-crate-4711"}},
-		{"version", source{files: map[string]string{"Cargo.toml": strings.Replace(manifestText, "edition", "rust-version = \"1.999\"\nedition", 1), "src/lib.rs": helloText}}, "RuntimeUnsupported", []string{"1.999"}},
-		{"build script", source{files: map[string]string{"Cargo.toml": manifestText, "src/lib.rs": helloText, "build.rs": "fn main() { panic!(\"not today\") }"}}, "BuildScriptFailed", []string{"not today"}},
-		{"loader", source{files: map[string]string{"Cargo.toml": manifestText, "src/lib.rs": helloText, "src/main.rs": "fn main() {}",
-			"build.rs": "fn main() { println!(\"cargo:rustc-link-arg=-Wl,--dynamic-linker=/etc/passwd\") }"}, env: map[string]string{"FUNC_NAME": "my-hello"}}, "LinkFailed", []string{"/etc/passwd"}},
-		{"program of its own", source{files: map[string]string{"Cargo.toml": strings.Split(manifestText, "\n[dep")[0], "src/main.rs": "fn main() { println!(\"own\") }"}}, "", nil},
-		{"one file", source{files: map[string]string{"hello.rs": helloText}}, "", nil},
+		{"function", langtest.Source{Files: crate(helloText)}, "", nil},
+		{"again", langtest.Source{Files: crate(strings.Replace(helloText, "hello {", "hallo {", 1))}, "", nil},
+		{"wrong signature", langtest.Source{Files: crate(helloText), Env: map[string]string{"FUNC_NAME": "other"}}, "SignatureMismatch", []string{"src/lib.rs:11: function other is `pub fn other(n: i32) -> i32`", "Request"}},
+		{"syntax", langtest.Source{Files: crate("pub fn hello(r: ofn_functions::Request) -> String {\n    let x = ;\n}\n")}, "CompileFailed", []string{"src/lib.rs:2:13"}},
+		{"unresolvable", langtest.Source{Files: map[string]string{"Cargo.toml": manifestText + "ofn-no-such-crate-4711 = \"1\"\n", "src/lib.rs": helloText}}, "DependencyMissing", []string{"ofn-no-such-crate-4711"}},
+		{"version", langtest.Source{Files: map[string]string{"Cargo.toml": strings.Replace(manifestText, "edition", "rust-version = \"1.999\"\nedition", 1), "src/lib.rs": helloText}}, "RuntimeUnsupported", []string{"1.999"}},
+		{"build script", langtest.Source{Files: map[string]string{"Cargo.toml": manifestText, "src/lib.rs": helloText, "build.rs": "fn main() { panic!(\"not today\") }"}}, "BuildScriptFailed", []string{"not today"}},
+		{"loader", langtest.Source{Files: map[string]string{"Cargo.toml": manifestText, "src/lib.rs": helloText, "src/main.rs": "fn main() {}",
+			"build.rs": "fn main() { println!(\"cargo:rustc-link-arg=-Wl,--dynamic-linker=/etc/passwd\") }"}, Env: map[string]string{"FUNC_NAME": "my-hello"}}, "LinkFailed", []string{"/etc/passwd"}},
+		{"program of its own", langtest.Source{Files: map[string]string{"Cargo.toml": strings.Split(manifestText, "\n[dep")[0], "src/main.rs": "fn main() { println!(\"own\") }"}}, "", nil},
+		{"one file", langtest.Source{Files: map[string]string{"hello.rs": helloText}}, "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var log bytes.Buffer
-			p, err := r.Compile(t.Context(), c.job(t, &log))
-			if reason(err) != c.reason || err != nil && c.reason == "" {
-				t.Fatalf("got %v, want %q\n%s", err, c.reason, &log)
+			p, log, err := c.Compile(t, r)
+			if err != nil {
+				t.Log(log)
 			}
-			for _, text := range c.says {
-				if !strings.Contains(err.Error(), text) {
-					t.Errorf("it does not say %q: %v", text, err)
-				}
+			if c.name == "loader" && strings.Contains(log, "-linux-musl\n") {
+				t.Skip("what is linked statically names no loader")
 			}
+			langtest.Check(t, err, c.reason, c.says...)
 			if err != nil {
 				return
 			}
-			if c.name == "again" && strings.Contains(log.String(), "Compiling hyper") {
-				t.Errorf("dependencies were compiled again:\n%s", &log)
+			if c.name == "again" && strings.Contains(log, "Compiling hyper") {
+				t.Errorf("dependencies were compiled again:\n%s", log)
 			}
 			if left, _ := filepath.Glob(filepath.Join(r.opts.Cache, "targets/*/*/release/deps/*my_hello*")); len(left) > 0 {
 				t.Errorf("what was compiled of the source stays: %q", left)
@@ -269,9 +217,30 @@ func TestCompile(t *testing.T) {
 			if info, err := os.Stat(p.Layers[0][1].File); err != nil || info.Size() == 0 {
 				t.Errorf("the program: %v, %v", info, err)
 			}
-			if c.name == "program of its own" && p.ListenFD {
-				t.Error("a program without the framework does not know of file descriptor 3")
+			if c.name == "program of its own" {
+				ownProgram(t, p, log)
 			}
 		})
+	}
+}
+
+// ownProgram runs a program that does not know the framework. One that was linked with musl needs nothing of the machine.
+func ownProgram(t *testing.T, p lang.Program, log string) {
+	t.Helper()
+	if p.ListenFD {
+		t.Error("a program without the framework does not know of file descriptor 3")
+	}
+	file := p.Layers[0][1].File
+	if out, err := exec.Command(file).Output(); err != nil || string(out) != "own\n" {
+		t.Errorf("it says %q: %v", out, err)
+	}
+	f, err := elf.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	libraries, err := f.ImportedLibraries()
+	if static := strings.Contains(log, "-linux-musl\n"); static != (len(libraries) == 0) || static != (len(p.Shared) == 0) || err != nil {
+		t.Errorf("static %v, but libraries %q in %d layers: %v", static, libraries, len(p.Shared), err)
 	}
 }

@@ -9,26 +9,16 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/tools/txtar"
-
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
+	"github.com/openfunction/ofn/internal/build/native/langtest"
 )
-
-func find(name string) string {
-	p, err := exec.LookPath(name)
-	if err != nil {
-		return ""
-	}
-	return p
-}
 
 // runner is a build.Runner that writes what the go command was to build.
 type runner struct{ runs int }
@@ -45,7 +35,7 @@ func newServer(t *testing.T, r build.Runner) *Server {
 	if err := os.WriteFile(filepath.Join(root, "VERSION"), []byte("go1.99\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Runner: r, OS: "linux", Arch: runtime.GOARCH}, Find: find, GoRoot: root, Shim: map[string][]byte{"go.mod": nil}, ShimPackage: "./x"})
+	s, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Runner: r, OS: "linux", Arch: runtime.GOARCH}, Find: langtest.Find, GoRoot: root, Shim: map[string][]byte{"go.mod": nil}, ShimPackage: "./x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,37 +69,25 @@ func native() string {
 // launched builds a source of no language, given as txtar; the word PROGRAM in a file's text is a program of this machine.
 func launched(t *testing.T, archive string, env map[string]string) (lang.Program, *lang.Job, string, error) {
 	t.Helper()
-	src := t.TempDir()
-	for _, f := range txtar.Parse([]byte(archive)).Files {
-		at := filepath.Join(src, filepath.FromSlash(f.Name))
-		text := strings.TrimSuffix(string(f.Data), "\n")
-		switch text {
+	src := langtest.Archive(archive).With(env)
+	for name, text := range src.Files {
+		switch text = strings.TrimSuffix(text, "\n"); text {
 		case "PROGRAM":
 			text = native()
 		case "FOREIGN":
 			text = header(elf.EM_S390, binary.BigEndian)
 		}
-		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
+		src.Files[name] = text
 	}
-	tree, err := lang.ReadTree(src, ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	e, err := lang.ParseEnv(env, &log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	j, log := src.Job(t)
 	s := newServer(t, &runner{})
-	if e, err = s.Plan(tree, e, &log); err != nil {
+	var err error
+	if j.Env, err = s.Plan(j.Tree, j.Env, log); err != nil {
 		return lang.Program{}, nil, log.String(), err
 	}
-	if !s.Detect(tree, e) {
+	if !s.Detect(j.Tree, j.Env) {
 		return lang.Program{}, nil, log.String(), errors.New("not detected")
 	}
-	j := &lang.Job{Env: e, Tree: tree, Work: t.TempDir(), Log: &log}
 	p, err := s.Compile(t.Context(), j)
 	if err == nil {
 		p, err = s.Launch(t.Context(), j, p)
@@ -118,7 +96,7 @@ func launched(t *testing.T, archive string, env map[string]string) (lang.Program
 }
 
 func TestEntrypoints(t *testing.T) {
-	if find("sh") == "" || find("cat") == "" {
+	if langtest.Find("sh") == "" || langtest.Find("cat") == "" {
 		t.Skip("needs sh and cat")
 	}
 	shim := "/app/ofn-shim "
@@ -208,7 +186,7 @@ func TestMended(t *testing.T) {
 
 // Without Go a server is built all the same; a contract says what to install.
 func TestNeedsGo(t *testing.T) {
-	s, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Runner: &runner{}, OS: "linux", Arch: runtime.GOARCH}, Find: find})
+	s, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Runner: &runner{}, OS: "linux", Arch: runtime.GOARCH}, Find: langtest.Find})
 	if err != nil {
 		t.Fatal(err)
 	}

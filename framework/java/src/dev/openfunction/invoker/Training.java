@@ -9,10 +9,14 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 
 /**
  * Serves a few requests to itself and ends, so that the classes that a start needs are known to an archive. The functions that the environment names
- * are made, but not called; one that cannot be made here, without its network and secrets, is left out.
+ * are made, but not called; one that cannot be made here, without its network and secrets, is left out. Argument: a file for where each is served.
  */
 public final class Training {
     private Training() {}
@@ -21,7 +25,10 @@ public final class Training {
         Settings settings = new Settings(System.getenv());
         Log log = new Log(Log.Level.WARN);
         try {
-            new Functions(settings, log);
+            Functions functions = new Functions(settings, log);
+            if (args.length > 0) {
+                Files.writeString(Path.of(args[0]), Json.write(routes(functions)));
+            }
         } catch (StartError e) {
             System.err.println("not trained with the function: " + e.getMessage());
         }
@@ -44,6 +51,19 @@ public final class Training {
         server.drain(1000);
         Files.deleteIfExists(at.getPath());
         Files.deleteIfExists(dir);
+    }
+
+    private static List<Object> routes(Functions functions) {
+        List<Object> routes = new ArrayList<>();
+        for (Served f : functions.served) {
+            Map<String, Object> route = new LinkedHashMap<>();
+            route.put("name", f.name);
+            route.put("class", f.instance.getClass().getName());
+            route.put("path", f.route.path == null ? "" : f.route.path);
+            route.put("methods", f.route.methods);
+            routes.add(route);
+        }
+        return routes;
     }
 
     private static void request(UnixDomainSocketAddress at, String text) throws IOException {
