@@ -222,7 +222,7 @@ func (p *platform) openControlPlane(ctx context.Context) error {
 	p.api, err = kubeapi.Start(ctx, kubeapi.Options{
 		DataDir: filepath.Join(p.settings.dataDir, "control"), BindAddress: p.settings.apiAddress, Port: apiPort(p.settings.apiPort), Log: p.log,
 		Handlers: map[string]http.Handler{
-			webhookPrefix + "/": admission.Handler(webhookPrefix),
+			webhookPrefix + "/": admission.Handler(webhookPrefix, admission.Options{}),
 			nodeapi.Prefix:      nodeAPI,
 			"/v2/":              p.registry,
 		},

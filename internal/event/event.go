@@ -34,18 +34,18 @@ type Component struct {
 
 // App is an event-driven function: what Dapr calls an application.
 type App struct {
-	Name                     // the Function
-	ID         string        // what other applications invoke it by; empty is the function's name
-	Revision   string        // the Serving whose copies are called
-	Port       int           // where its copies listen for the app channel
-	Protocol   string        // "grpc", "http"; empty: found out by asking the first copy
-	Components []Component   // its own, seen by it only, beside those of the namespace
-	Inputs     []Input       // what calls it
+	Name                   // the Function
+	ID         string      // what other applications invoke it by; empty is the function's name
+	Revision   string      // the Serving whose copies are called
+	Port       int         // where its copies listen for the app channel
+	Protocol   string      // "grpc", "http"; empty: found out by asking the first copy
+	Components []Component // its own, seen by it only, beside those of the namespace
+	Inputs     []Input     // what calls it
 	// Subscriptions are Subscription objects of its namespace that it is in the scope of; they call it beside Inputs.
 	Subscriptions []Subscription
-	Timeout    time.Duration // of one call; 0 is the platform's
-	Retry      Policy
-	DeadLetter *Sink // nil: what cannot be handled is kept with the platform's dead letters
+	Timeout       time.Duration // of one call; 0 is the platform's
+	Retry         Policy
+	DeadLetter    *Sink // nil: what cannot be handled is kept with the platform's dead letters
 	// MaxConcurrency bounds how many events are inside the function at once, over all copies; 0 is the platform's choice.
 	MaxConcurrency int
 }
@@ -106,11 +106,28 @@ type Bus struct {
 	Name
 	// Kind is "embedded", "jetStream", "kafka" or "dapr".
 	Kind string
-	// Options are the fields of that kind, resolved.
+	// Options are the fields of that kind, resolved: JetStreamOptions; nothing for the others.
 	Options json.RawMessage
 	// Component is the pub/sub component of kinds "kafka" and "dapr".
 	Component *Component
 	Retention Retention
+}
+
+// JetStreamOptions are the Options of a Bus of kind "jetStream", as JSON.
+type JetStreamOptions struct {
+	URL           string `json:"url"`
+	Stream        string `json:"stream,omitempty"`
+	SubjectPrefix string `json:"subjectPrefix,omitempty"`
+	Replicas      int    `json:"replicas,omitempty"`
+	Username      string `json:"username,omitempty"`
+	Password      string `json:"password,omitempty"`
+	Token         string `json:"token,omitempty"`
+	Credentials   string `json:"credentials,omitempty"` // what a .creds file holds
+	NKey          string `json:"nkey,omitempty"`        // a seed
+	CA            string `json:"ca,omitempty"`          // PEM, as the next two
+	Certificate   string `json:"certificate,omitempty"`
+	Key           string `json:"key,omitempty"`
+	Insecure      bool   `json:"insecure,omitempty"` // any certificate of the server will do
 }
 
 // Retention is how much a bus keeps. Zero fields are the bus's defaults.

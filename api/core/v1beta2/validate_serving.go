@@ -105,9 +105,6 @@ func (r *report) component(p *field.Path, c *DaprComponentRef, s *ServingTemplat
 		return
 	}
 	kind := s.ComponentType(c)
-	if kind == "" {
-		r.warn(p.Child("name"), "%q is neither in bindings nor in pubsub; a component of this name must exist in the namespace", c.Name)
-	}
 	if strings.HasPrefix(kind, "pubsub.") && c.Topic == "" {
 		r.warn(p.Child("topic"), "is missing: component %q is a publish/subscribe component", c.Name)
 	}
@@ -125,6 +122,38 @@ func (t *ServingTemplate) ComponentType(ref *DaprComponentRef) string {
 		}
 	}
 	return ""
+}
+
+// ForeignComponents are the names of the components that the function uses and does not define, in order.
+func (t *ServingTemplate) ForeignComponents() []string {
+	var names []string
+	use := func(name string) {
+		if name != "" && t.Bindings[name] == nil && t.Pubsub[name] == nil && (t.States[name] == nil || t.States[name].Spec == nil) {
+			names = append(names, name)
+		}
+	}
+	if t.Triggers != nil {
+		for _, d := range t.Triggers.Dapr {
+			if d != nil {
+				use(d.Name)
+			}
+		}
+		for _, in := range t.Triggers.Inputs {
+			if in != nil && in.Dapr != nil {
+				use(in.Dapr.Name)
+			}
+		}
+	}
+	for _, o := range t.Outputs {
+		if o != nil && o.Dapr != nil {
+			use(o.Dapr.Name)
+		}
+	}
+	for name := range t.States {
+		use(name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (r *report) metadata(p *field.Path, c *Component) {

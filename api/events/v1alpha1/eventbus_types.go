@@ -115,10 +115,10 @@ type JetStreamSpec struct {
 	// URL of the server, several separated by commas: nats://host:4222.
 	// +kubebuilder:validation:MinLength=1
 	URL string `json:"url"`
-	// Stream that keeps the events; made when it is not there. "OFN-" and the name of the bus by default.
+	// Stream that keeps the events; made when it is not there. One of the bus's own by default.
 	// +optional
 	Stream string `json:"stream,omitempty"`
-	// SubjectPrefix comes before every topic, with a dot; the name of the bus by default.
+	// SubjectPrefix comes before every topic, with a dot; "ofn." and the stream's name by default.
 	// +optional
 	SubjectPrefix string `json:"subjectPrefix,omitempty"`
 	// Replicas of the stream when it is made; 1 by default.
@@ -126,9 +126,6 @@ type JetStreamSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=5
 	Replicas int32 `json:"replicas,omitempty"`
-	// Domain of JetStream.
-	// +optional
-	Domain string `json:"domain,omitempty"`
 	// CredentialsSecret names a secret that may have the keys username and password, token, credentials (a .creds file) or
 	// nkey (a seed).
 	// +optional
@@ -143,9 +140,6 @@ type TLSSpec struct {
 	// SecretName names a secret of the usual keys: ca.crt, tls.crt, tls.key; each may be absent.
 	// +optional
 	SecretName string `json:"secretName,omitempty"`
-	// ServerName that the server's certificate must have.
-	// +optional
-	ServerName string `json:"serverName,omitempty"`
 	// InsecureSkipVerify takes any certificate.
 	// +optional
 	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -31,33 +32,48 @@ const (
 	PathConvert         = "/convert"
 )
 
+// Options say what admission can ask beyond the object it is shown.
+type Options struct {
+	// Components knows the types of Dapr's components. Nil: they are not looked at.
+	Components Components
+	// Defined says whether a namespace has a Component of a name, and whether that could be found out. Nil: it never can.
+	Defined func(ctx context.Context, namespace, name string) (defined, known bool)
+}
+
+// Components knows the types of Dapr's components.
+type Components interface {
+	// Check says what a person should know of a component of this type and version with these metadata: nothing, that there is
+	// no such type, that metadata are not known. It connects to nothing. The values may be absent.
+	Check(kind, version string, metadata map[string]string) (warnings []string)
+}
+
 // Handlers are all webhooks by path, ready for the Register method of controller-runtime's webhook server, or for any
 // other HTTPS server.
-func Handlers() map[string]http.Handler {
-	return map[string]http.Handler{
+func Handlers(o Options) map[string]http.Handler {
+	handlers := map[string]http.Handler{
 		PathMutateFunction: hook(mutate(func(f *v1beta2.Function) ([]string, error) { return f.Default(), nil })),
 		PathMutateServing:  hook(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") }),
 		PathMutateGateway:  hook(mutate(func(g *networking.Gateway) ([]string, error) { return nil, g.Default() })),
-		PathValidateFunc: hook(validate(func(f, _ *v1beta2.Function) ([]string, field.ErrorList) {
-			return f.Validate()
-		})),
-		PathValidateServing: hook(validate(func(s, old *v1beta2.Serving) ([]string, field.ErrorList) {
+		PathValidateFunc:   hook(validate(o.function)),
+		PathValidateServing: hook(validate(func(_ context.Context, s, old *v1beta2.Serving) ([]string, field.ErrorList) {
 			if old == nil {
 				return nil, nil
 			}
 			return s.ValidateUpdate(old)
 		})),
-		PathValidateGateway: hook(validate(func(g, _ *networking.Gateway) ([]string, field.ErrorList) {
+		PathValidateGateway: hook(validate(func(_ context.Context, g, _ *networking.Gateway) ([]string, field.ErrorList) {
 			return g.Validate()
 		})),
 		PathConvert: http.HandlerFunc(convert),
 	}
+	maps.Copy(handlers, o.events())
+	return handlers
 }
 
 // Handler serves all webhooks below a prefix ("/ofn/admission", or empty) of a server that has other paths too.
-func Handler(prefix string) http.Handler {
+func Handler(prefix string, o Options) http.Handler {
 	mux := http.NewServeMux()
-	for path, handler := range Handlers() {
+	for path, handler := range Handlers(o) {
 		mux.Handle(prefix+path, handler)
 	}
 	return mux
@@ -94,8 +110,8 @@ func mutate[T any](apply func(*T) ([]string, error)) admission.HandlerFunc {
 func validate[T any, P interface {
 	*T
 	metav1.Object
-}](check func(object, old P) ([]string, field.ErrorList)) admission.HandlerFunc {
-	return func(_ context.Context, req admission.Request) admission.Response {
+}](check func(ctx context.Context, object, old P) ([]string, field.ErrorList)) admission.HandlerFunc {
+	return func(ctx context.Context, req admission.Request) admission.Response {
 		object := P(new(T))
 		if _, err := read(req.Object.Raw, object); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
@@ -110,7 +126,7 @@ func validate[T any, P interface {
 				return admission.Errored(http.StatusBadRequest, err)
 			}
 		}
-		warnings, errs := check(object, old)
+		warnings, errs := check(ctx, object, old)
 		if len(errs) == 0 {
 			return admission.Allowed("").WithWarnings(warnings...)
 		}

@@ -111,7 +111,7 @@ func TestConversionThatFails(t *testing.T) {
 
 // Every path that a configuration names is served.
 func TestConfigurations(t *testing.T) {
-	handlers := admission.Handlers()
+	handlers := admission.Handlers(admission.Options{})
 	ca := []byte("ca")
 	for _, endpoint := range []admission.Endpoint{
 		{CABundle: ca, URL: "https://127.0.0.1:9443/"},
@@ -135,7 +135,8 @@ func TestConfigurations(t *testing.T) {
 				t.Errorf("nothing serves %s", path)
 			}
 		}
-		if got := strings.Join(names, " "); got != "mfunctions.of.io mgateway.of.io vfunctions.of.io vservings.of.io vgateway.of.io" {
+		if got := strings.Join(names, " "); got != "mfunctions.of.io mgateway.of.io vfunctions.of.io vservings.of.io vgateway.of.io "+
+			"veventsources.of.io veventbuses.of.io vclustereventbuses.of.io vtriggers.of.io vcomponents.of.io vsubscriptions.of.io vconfigurations.of.io vresiliencies.of.io" {
 			t.Errorf("webhooks %s", got)
 		}
 	}

@@ -61,6 +61,11 @@ func (e Endpoint) Configurations() (*admissionregv1.MutatingWebhookConfiguration
 		e.validating("vservings.of.io", PathValidateServing, rule(core.Group, core.Version, "servings", update)),
 		e.validating("vgateway.of.io", PathValidateGateway, rule(gateways.Group, gateways.Version, "gateways", both)),
 	}
+	for _, h := range hooks() {
+		r := rule(h.group, h.version, h.resource, both)
+		r.Scope = new(h.scope)
+		validating.Webhooks = append(validating.Webhooks, e.validating(h.name, h.path, r))
+	}
 	return mutating, validating
 }
 
