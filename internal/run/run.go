@@ -44,6 +44,12 @@ type Revision struct {
 	Grace time.Duration
 	// Dapr is whether copies reach Dapr's runtime API, on 127.0.0.1:3500 (HTTP) and 127.0.0.1:50001 (gRPC).
 	Dapr bool
+	// Workload says how its copies live.
+	Workload Workload
+	// Lag scales it by triggers, beside the requests that wait for it; nil does not.
+	Lag *Lag
+	// Batch is for the workload Job with triggers; nil is the defaults.
+	Batch *Batch
 }
 
 // The ports of Dapr's runtime API inside a copy.

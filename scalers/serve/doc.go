@@ -16,6 +16,6 @@
 //
 // GetMetrics also tells whether the trigger is active, in the response header ofn-active ("true" or "false"), because KEDA's
 // scalers find out both with one question to the source; IsActive answers the same for clients that do not know the header.
-// Errors have the code InvalidArgument for a request that is not written so, Unimplemented for unknown types, and Unavailable
-// when the scaler cannot be made or its source not be asked.
+// Errors have the code InvalidArgument for a request that is not written so, Unimplemented for unknown types, and
+// FailedPrecondition when the scaler cannot be made or its source not be asked.
 package serve

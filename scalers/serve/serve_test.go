@@ -184,8 +184,8 @@ func TestRefusals(t *testing.T) {
 		"bad keep":      {ref("type", "queue", "keep", "x"), codes.InvalidArgument, `"keep"`},
 		"unknown key":   {ref("type", "queue", "queue", "x"), codes.InvalidArgument, `"queue"`},
 		"unknown type":  {ref("type", "nothing"), codes.Unimplemented, `"nothing"`},
-		"cannot be":     {ref("type", "broken"), codes.Unavailable, "trigger 0 (broken) of ns/fn: making the scaler: no address specified"},
-		"panic":         {ref("type", "panics"), codes.Unavailable, "panicked: of somebody else"},
+		"cannot be":     {ref("type", "broken"), codes.FailedPrecondition, "trigger 0 (broken) of ns/fn: making the scaler: no address specified"},
+		"panic":         {ref("type", "panics"), codes.FailedPrecondition, "panicked: of somebody else"},
 		"does not push": {ref("type", "queue", "index", "9"), codes.Unimplemented, "does not push"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +211,7 @@ func TestAnErrorMakesAnew(t *testing.T) {
 	w := &world{value: 1, fails: errors.New("connection refused")}
 	c := client(t, w, serve.Options{})
 	_, err := c.GetMetrics(t.Context(), &externalscaler.GetMetricsRequest{ScaledObjectRef: ref("type", "queue"), MetricName: "s0-"})
-	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "connection refused") {
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "connection refused") {
 		t.Fatalf("got %v", err)
 	}
 	w.mu.Lock()

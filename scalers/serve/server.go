@@ -178,7 +178,7 @@ func (s *Server) with(ctx context.Context, ref *externalscaler.ScaledObjectRef, 
 
 // asStatus gives an error its code and says whose it is.
 func asStatus(t Trigger, err error) error {
-	code := codes.Unavailable
+	code := codes.FailedPrecondition // not Unavailable, which says that the helper is gone
 	switch {
 	case err == nil:
 		return nil

@@ -1,0 +1,12 @@
+package helper
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// attend lets a process and what it starts be ended together, and ends it with this one.
+func attend(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+}
