@@ -30,6 +30,7 @@ import (
 	"github.com/openfunction/ofn/internal/control/function/follow"
 	"github.com/openfunction/ofn/internal/control/function/route"
 	"github.com/openfunction/ofn/internal/control/function/serve"
+	"github.com/openfunction/ofn/internal/control/function/share"
 	gatewayaccept "github.com/openfunction/ofn/internal/control/gateway/accept"
 	servingrun "github.com/openfunction/ofn/internal/control/serving/run"
 	"github.com/openfunction/ofn/internal/nodeapi"
@@ -67,7 +68,7 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 		return fmt.Errorf("making the controllers: %w", err)
 	}
 	c := manager.GetClient()
-	functions := function.NewController(c, manager.GetEventRecorder("ofn"), build.New(c), serve.New(c), route.New(c, p.router, route.Options{Port: port(p.gatewayListener.Addr())}))
+	functions := function.NewController(c, manager.GetEventRecorder("ofn"), share.New(c, build.New(c), serve.New(c)), route.New(c, p.router, route.Options{Port: port(p.gatewayListener.Addr())}))
 	servings := servingrun.NewController(c, servingrun.Options{Runner: p.node, Log: p.log, StartTimeout: p.settings.startTimeout})
 	for _, c := range append(p.controllers(c), functions, servings) {
 		if err := c.Register(manager); err != nil {

@@ -33,6 +33,9 @@ func (p *plan) complete() error {
 	if d.command != "" {
 		e.set(d.command, "spec", "build", "env", "FUNC_ENTRYPOINT")
 	}
+	if d.share != "" {
+		e.set(d.share, "metadata", "annotations", v1beta2.AnnotationShare)
+	}
 	if d.contract != "" {
 		e.set(d.contract, "metadata", "annotations", v1beta2.AnnotationContract)
 	}

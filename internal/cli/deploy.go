@@ -22,7 +22,7 @@ const fieldManager = "ofn-cli"
 // deployment is what the flags of deploy say.
 type deployment struct {
 	dir, file, name, image, builder, function string
-	command, contract                         string
+	command, contract, share                  string
 	archive                                   string // what was given in place of a directory
 
 	env, params map[string]string
@@ -47,6 +47,7 @@ func (d *deployment) bind(f *pflag.FlagSet) {
 	f.StringVar(&d.function, "function", "", "name of the function in the source, FUNC_NAME (default: the only one there is)")
 	f.StringVar(&d.command, "command", "", "command that starts the program, FUNC_ENTRYPOINT (default: that of the source's language, or of its Procfile)")
 	f.StringVar(&d.contract, "contract", "", "contract of another platform that the program keeps: server, watchdog, lambda, lambda-raw or cgi")
+	f.StringVar(&d.share, "share", "", "group of functions of one application that are served by the same copies")
 	f.StringToStringVar(&d.env, "env", nil, "KEY=VALUE for the build; repeatable")
 	f.StringToStringVar(&d.params, "param", nil, "KEY=VALUE in the environment of the running function; repeatable")
 	f.StringVar(&d.git, "git", "", "build from this git repository instead of a directory")

@@ -118,6 +118,9 @@ func (d *description) write(out io.Writer) {
 		}
 		row(name, "%s (%s)", a.Value, strings.ToLower(a.Type))
 	}
+	if shared := d.shared(); shared != "" {
+		row("Shared:", "%s", shared)
+	}
 	w.Flush()
 	d.conditions(out)
 	d.build(out)
@@ -135,6 +138,22 @@ func (d *description) write(out io.Writer) {
 		for _, h := range hints {
 			fmt.Fprintf(out, "  - %s\n", h)
 		}
+	}
+}
+
+// shared says with whom the function has its copies in common, and what that means.
+func (d *description) shared() string {
+	s := d.function.Status.Shared
+	const means = "; one crash, one memory limit and one scale for all"
+	switch {
+	case s == nil:
+		return ""
+	case s.Leader != d.function.Name:
+		return fmt.Sprintf("served at %s by the copies of function %s%s", cmp.Or(s.Path, "/"), s.Leader, means)
+	case len(s.Members) > 0:
+		return fmt.Sprintf("its copies serve %s as well%s", strings.Join(s.Members, ", "), means)
+	default:
+		return "it leads a group without other members"
 	}
 }
 

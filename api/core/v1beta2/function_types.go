@@ -181,6 +181,22 @@ type FunctionStatus struct {
 	// Traffic is what share each revision has now.
 	// +optional
 	Traffic []TrafficStatus `json:"traffic,omitempty"`
+	// Shared is set while the function is served by copies that it shares with others of its group, its own or another's.
+	// +optional
+	Shared *SharedStatus `json:"shared,omitempty"`
+}
+
+// SharedStatus says who serves a function of a group: see AnnotationShare.
+type SharedStatus struct {
+	// Leader is the Function whose revisions serve the group.
+	Leader string `json:"leader"`
+	// Path at which the application serves this function; empty: the function is called at the path of the request.
+	// +optional
+	Path string `json:"path,omitempty"`
+	// Members are the other Functions that the leader's copies serve; only on the leader.
+	// +optional
+	// +listType=atomic
+	Members []string `json:"members,omitempty"`
 }
 
 // Function is source or an image that is called over HTTP or with events.

@@ -23,6 +23,11 @@ const (
 	// AnnotationContract on a Function is the contract of another platform that its program keeps: server, watchdog, lambda, lambda-raw or cgi. It
 	// is the variable EnvContract of the build where that says nothing.
 	AnnotationContract = "openfunction.io/contract"
+	// AnnotationShare on a Function is the name of a group: Functions of a namespace that agree in everything but the function of
+	// the application that they call are served by the same copies.
+	AnnotationShare = "openfunction.io/share"
+	// AnnotationSharePath on a Function of a group is the path at which the application serves it, where its build does not tell.
+	AnnotationSharePath = "openfunction.io/share-path"
 	// AnnotationSourceRevision on a Builder is the commit or digest that its source named when it was made.
 	AnnotationSourceRevision = "openfunction.io/source-revision"
 	// AnnotationEnableDapr among serving.annotations is "false" to switch Dapr off; any other value switches it on.
@@ -142,6 +147,8 @@ const (
 	ConditionServed = "Served"
 	// ConditionRouted on a Function: the gateway knows its hosts and paths.
 	ConditionRouted = "Routed"
+	// ConditionShared on a Function that asks to share its copies with others (AnnotationShare): it does, or why not.
+	ConditionShared = "Shared"
 	// ConditionSucceeded on a Builder: the build has ended well (True), badly (False) or not yet (Unknown).
 	ConditionSucceeded = "Succeeded"
 )

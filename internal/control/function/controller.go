@@ -21,6 +21,7 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 	"github.com/openfunction/ofn/internal/control/condition"
+	"github.com/openfunction/ofn/internal/control/function/share"
 )
 
 // Controller reconciles Functions.
@@ -45,6 +46,7 @@ func (c *Controller) Register(m ctrl.Manager) error {
 		Owns(&v1beta2.Builder{}).
 		Owns(&v1beta2.Serving{}).
 		Watches(&networking.Gateway{}, handler.EnqueueRequestsFromMapFunc(c.attached)).
+		Watches(&v1beta2.Function{}, handler.EnqueueRequestsFromMapFunc(c.sharing)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).
 		Complete(c)
 }
@@ -115,6 +117,25 @@ func (c *Controller) attached(ctx context.Context, gateway client.Object) []reco
 		}
 		if ref.Name == gateway.GetName() && ref.Namespace == gateway.GetNamespace() {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fn)})
+		}
+	}
+	return out
+}
+
+// sharing are the other functions of a function's group: who leads, and how the leader is, concerns all of them.
+func (c *Controller) sharing(ctx context.Context, changed client.Object) []reconcile.Request {
+	fn, ok := changed.(*v1beta2.Function)
+	if !ok || fn.Annotations[v1beta2.AnnotationShare] == "" {
+		return nil
+	}
+	var all v1beta2.FunctionList
+	if err := c.client.List(ctx, &all, client.InNamespace(fn.Namespace)); err != nil {
+		return nil // the cache answers once it has synced, and every function is queued then
+	}
+	var out []reconcile.Request
+	for i := range all.Items {
+		if o := &all.Items[i]; o.Name != fn.Name && share.SameGroup(o, fn) {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
 		}
 	}
 	return out

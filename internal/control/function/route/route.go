@@ -67,6 +67,9 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	if err != nil {
 		return reconcile.Result{}, unrouted(fn, "InvalidRules", err.Error())
 	}
+	if shared := fn.Status.Shared; shared != nil && shared.Path != "" {
+		lead(rules, shared.Path)
+	}
 	r := route.Route{Key: route.Key{Namespace: fn.Namespace, Name: fn.Name}, Hosts: names.hosts, Rules: rules}
 	p.share(fn, &r, names)
 	if err := p.router.Set(r); err != nil {

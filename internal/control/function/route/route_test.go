@@ -316,3 +316,14 @@ func TestGone(t *testing.T) {
 		t.Errorf("routes %v, error %v", w.r.routes, err)
 	}
 }
+
+// A function of a group is called at its own path, whatever the path of the request.
+func TestShared(t *testing.T) {
+	w := newWorld(t, gateway(), 80)
+	w.fn.Status.Shared = &v1beta2.SharedStatus{Leader: "other", Path: "/sell"}
+	w.reconcile()
+	rules := w.r.routes[key].Rules
+	if len(rules) != 1 || len(rules[0].Filters) != 1 || *rules[0].Filters[0].Rewrite.Path != (route.PathModifier{Type: "ReplaceFullPath", Value: "/sell"}) {
+		t.Errorf("rules are %+v", rules)
+	}
+}

@@ -31,6 +31,16 @@ func rulesOf(t *v1beta2.HTTPTrigger, prefixes []string) ([]route.Rule, error) {
 	return rules, nil
 }
 
+// lead sends every request to the path of one function of an application, but those that a rule of the user's rewrites itself.
+func lead(rules []route.Rule, path string) {
+	for i := range rules {
+		own := slices.ContainsFunc(rules[i].Filters, func(f route.Filter) bool { return f.Redirect != nil || f.Rewrite != nil && f.Rewrite.Path != nil })
+		if !own {
+			rules[i].Filters = append(rules[i].Filters, route.Filter{Rewrite: &route.Rewrite{Path: &route.PathModifier{Type: "ReplaceFullPath", Value: path}}})
+		}
+	}
+}
+
 func rule(p v1beta2.RouteRule) (route.Rule, error) {
 	var r route.Rule
 	for _, m := range p.Matches {
