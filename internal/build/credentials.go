@@ -36,16 +36,17 @@ type HostLogin struct {
 
 // dependencyFiles says where in a home directory a package manager looks for its file.
 var dependencyFiles = map[string]string{
-	".netrc":           ".netrc", // go, git, pip, curl
-	".npmrc":           ".npmrc",
-	".yarnrc.yml":      ".yarnrc.yml",
-	"pip.conf":         ".config/pip/pip.conf",
-	"settings.xml":     ".m2/settings.xml",
-	"credentials.toml": ".cargo/credentials.toml",
+	".netrc":            ".netrc", // go, git, pip, curl
+	".npmrc":            ".npmrc",
+	".yarnrc.yml":       ".yarnrc.yml",
+	"pip.conf":          ".config/pip/pip.conf",
+	"settings.xml":      ".m2/settings.xml",
+	"gradle.properties": ".gradle/gradle.properties",
+	"credentials.toml":  ".cargo/credentials.toml",
 }
 
 // IsDependencyFile tells whether a key of a secret is the name of a file for Dependencies.Files: .netrc, .npmrc, .yarnrc.yml, pip.conf,
-// settings.xml (of Maven) and credentials.toml (of Cargo).
+// settings.xml (of Maven), gradle.properties and credentials.toml (of Cargo).
 func IsDependencyFile(name string) bool { return dependencyFiles[name] != "" }
 
 // Empty tells whether there is nothing to get at private dependencies with. Whatever a build that is not empty downloads must not come into

@@ -51,6 +51,10 @@ func (l *Java) gradle(ctx context.Context, j *job) error {
 		}
 		args = []string{"/bin/sh", wrapper}
 	}
+	home, err := j.gradleHome(filepath.Join(downloads, "gradle"))
+	if err != nil {
+		return err
+	}
 	script := filepath.Join(j.Work, "ofn.gradle")
 	if err := os.WriteFile(script, []byte(gradleScript), 0o644); err != nil {
 		return fmt.Errorf("preparing the build: %w", err)
@@ -60,7 +64,7 @@ func (l *Java) gradle(ctx context.Context, j *job) error {
 	if j.Env.Command == "" { // which names files as the project itself lays them out
 		args = append(args, "ofnClasses", "ofnDependencies")
 	}
-	env := []string{"GRADLE_USER_HOME=" + filepath.Join(downloads, "gradle"), "GRADLE_OPTS=-Xmx512m -Dorg.gradle.vfs.watch=false"}
+	env := []string{"GRADLE_USER_HOME=" + home, "GRADLE_OPTS=-Xmx512m -Dorg.gradle.vfs.watch=false " + j.userHome()}
 	code, said, err := l.run(ctx, j, step{args: args, env: env, writes: []string{downloads}, network: true, sees: sees})
 	if err != nil {
 		return err
@@ -75,4 +79,21 @@ func (l *Java) gradle(ctx context.Context, j *job) error {
 	}
 	j.made.server, err = wholeJar(j.Work, filepath.Join(made, "libs"))
 	return err
+}
+
+// gradleHome is the home of Gradle in the work directory, where a secret's gradle.properties is put, with what it downloads kept for the namespace.
+func (j *job) gradleHome(kept string) (string, error) {
+	home := filepath.Join(j.Work, "home/.gradle")
+	if err := os.MkdirAll(home, 0o750); err != nil {
+		return "", fmt.Errorf("preparing the home of Gradle: %w", err)
+	}
+	for _, dir := range []string{"caches", "wrapper"} {
+		if err := os.MkdirAll(filepath.Join(kept, dir), 0o750); err != nil {
+			return "", fmt.Errorf("preparing the home of Gradle: %w", err)
+		}
+		if err := os.Symlink(filepath.Join(kept, dir), filepath.Join(home, dir)); err != nil {
+			return "", fmt.Errorf("preparing the home of Gradle: %w", err)
+		}
+	}
+	return home, nil
 }

@@ -39,7 +39,7 @@ func (l *Java) maven(ctx context.Context, j *job) error {
 	if j.Env.Command == "" { // which names files as the project itself lays them out
 		args = append(args, copyDependencies)
 	}
-	env := []string{"MAVEN_OPTS=-Xshare:auto -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.io.tmpdir=" + filepath.Join(j.Work, "tmp"), "MAVEN_SKIP_RC=1",
+	env := []string{"MAVEN_OPTS=-Xshare:auto -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.io.tmpdir=" + filepath.Join(j.Work, "tmp") + " " + j.userHome(), "MAVEN_SKIP_RC=1",
 		"MAVEN_USER_HOME=" + filepath.Join(downloads, "wrapper")}
 	code, said, err := l.run(ctx, j, step{args: args, env: env, writes: []string{downloads}, network: true, sees: l.programSees(program)})
 	if err != nil {

@@ -3,6 +3,7 @@ package java
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/openfunction/ofn/internal/build/native/lang"
@@ -35,3 +36,6 @@ func (l *Java) run(ctx context.Context, j *job, s step) (int, string, error) {
 	})
 	return code, w.Text(), err
 }
+
+// userHome tells Java where its home is, which it otherwise takes from the list of users and not from the environment: logins are there.
+func (j *job) userHome() string { return "-Duser.home=" + filepath.Join(j.Work, "home") }

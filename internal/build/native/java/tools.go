@@ -183,6 +183,7 @@ func wholeJar(work, dir string) (string, error) {
 
 var (
 	wrongRelease = regexp.MustCompile(`(?:release version|invalid target release:|Source option|invalid source release:) ?'?"?(?:1\.)?(\d+)`)
+	refusedLogin = regexp.MustCompile(`(?i)status(?: code)?:? 40[13]\b|\b40[13] (?:Unauthorized|Forbidden)|(?:Unauthorized|Forbidden) \(40[13]\)`)
 	notFetched   = regexp.MustCompile(`(?m)^(Exception in thread.*|.*Failed to fetch .*)$`)
 	absentThing  = regexp.MustCompile(`(?i)could not (?:find|resolve) |was not found in |Non-resolvable|Could not transfer artifact|Cannot resolve`)
 )
@@ -206,8 +207,8 @@ func explain(tool, file, said string, k kit) *build.Failure {
 		return compileFailure(said)
 	case has("Non-parseable POM", "Could not compile build file", "Malformed POM", "The build could not read", "Unrecognised tag") && !absentThing.MatchString(said):
 		return lang.Failure("BuildFileInvalid", "%s cannot be read:\n%s", file, said)
-	case has("status code: 401", "status code: 403", "401 Unauthorized", "403 Forbidden", "Unauthorized (401)", "Forbidden (403)"):
-		return lang.Failure("DependencyForbidden", "%s\nthe repository refuses the login: name a secret with one for it (settings.xml of Maven, or a login for its host)", said)
+	case refusedLogin.MatchString(said):
+		return lang.Failure("DependencyForbidden", "%s\nthe repository refuses the login: name a secret with one for it (settings.xml for Maven, gradle.properties for Gradle)", said)
 	case has("Unknown host", "Connection refused", "UnknownHostException", "timed out", "Network is unreachable", "Temporary failure in name resolution"):
 		return lang.Failure("RegistryUnreachable", "%s\nthe repository could not be reached", said)
 	case absentThing.MatchString(said):

@@ -23,10 +23,15 @@ import (
 // registry serves packages as the registry of npm does: what each version's package.json says more, by "name@version".
 func registry(t *testing.T, packages map[string]string) string {
 	t.Helper()
+	return served(t, packages, func(_ *testing.T, h http.Handler) *httptest.Server { return httptest.NewServer(h) }).URL + "/"
+}
+
+// served is a registry behind a server that serve makes.
+func served(t *testing.T, packages map[string]string, serve func(*testing.T, http.Handler) *httptest.Server) *httptest.Server {
+	t.Helper()
 	docs := map[string]map[string]any{}
 	tarballs := map[string][]byte{}
-	var url string
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
 		switch {
 		case tarballs[name] != nil:
@@ -38,7 +43,7 @@ func registry(t *testing.T, packages map[string]string) string {
 		}
 	}))
 	t.Cleanup(srv.Close)
-	url = srv.URL + "/"
+	url := srv.URL + "/"
 	for _, id := range slices.Sorted(maps.Keys(packages)) {
 		name, version, _ := strings.Cut(id, "@")
 		manifest := map[string]any{"name": name, "version": version}
@@ -56,7 +61,7 @@ func registry(t *testing.T, packages map[string]string) string {
 		docs[name]["dist-tags"].(map[string]string)["latest"] = version
 		docs[name]["versions"].(map[string]any)[version] = manifest
 	}
-	return url
+	return srv
 }
 
 func pack(t *testing.T, manifest map[string]any) []byte {

@@ -152,6 +152,7 @@ var (
 	conflicts = regexp.MustCompile(`(?m)(ResolutionImpossible|conflicting dependencies)`)
 	digests   = regexp.MustCompile(`(?m)(THESE PACKAGES DO NOT MATCH THE HASHES|Hashes are required in --require-hashes mode)`)
 	badLine   = regexp.MustCompile(`(?m)^ERROR: (Invalid requirement.*|Could not open requirements file.*)$`)
+	forbidden = regexp.MustCompile(`(?m)(40[13] Error, Credentials not correct|HTTP error 40[13] |40[13] Client Error)`)
 	noNetwork = regexp.MustCompile(`(?m)(NewConnectionError|Temporary failure in name resolution|Connection refused|ProxyError)`)
 )
 
@@ -164,10 +165,12 @@ func explain(what string, code int, text string) error {
 		return lang.Failure("DependencyMismatch", "%s: what was downloaded is not what it fixes\n%s", what, text)
 	case conflicts.MatchString(text):
 		return lang.Failure("DependencyUnresolved", "%s asks for versions that do not go together\n%s", what, text)
+	case forbidden.MatchString(text):
+		return lang.Failure("DependencyForbidden", "%s: the package index refuses the login: name a secret with one for it\n%s", what, text)
 	case noNetwork.MatchString(text) && !notBuilt.MatchString(text):
 		return lang.Failure("DependencyUnresolved", "%s: the package index cannot be reached\n%s", what, text)
 	case notFound.MatchString(text):
-		return lang.Failure("DependencyUnresolved", "%s: there is no %s for this Python in the package index: check its name and version; for a private index set PIP_INDEX_URL in build.env\n%s",
+		return lang.Failure("DependencyUnresolved", "%s: there is no %s for this Python in the package index: check its name and version; for a private index set PIP_INDEX_URL in build.env and name a secret with its login\n%s",
 			what, strings.TrimSpace(notFound.FindStringSubmatch(text)[1]), text)
 	case notBuilt.MatchString(text):
 		return lang.Failure("DependencyBuildFailed", "%s: a package has no wheel for this Python and could not be built from its source\n%s", what, text)

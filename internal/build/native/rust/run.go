@@ -177,6 +177,7 @@ func (r *Rust) environment(j *job, millis int64) []string {
 		"CARGO_HOME=" + j.home, "CARGO_TARGET_DIR=" + j.target, "RUSTC=" + j.tools.rustc,
 		"CARGO_TERM_COLOR=never", "CARGO_TERM_PROGRESS_WHEN=never", "CARGO_INCREMENTAL=0", "CARGO_NET_RETRY=3",
 		"CARGO_CACHE_AUTO_CLEAN_FREQUENCY=never",
+		"CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS=cargo:token", // without it registries that want a login are refused
 	}
 	for _, file := range []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"} {
 		if _, err := os.Stat(file); err == nil {
