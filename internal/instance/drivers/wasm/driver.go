@@ -2,10 +2,9 @@ package wasm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,7 +24,7 @@ const (
 	programName    = "ofn"
 	compileTimeout = 5 * time.Minute
 	// format changes when what is kept of a module does.
-	format = "2"
+	format = "3"
 )
 
 // Driver runs WebAssembly modules. It implements instance.Driver.
@@ -59,13 +58,12 @@ func New(o Options) (*Driver, error) {
 			return nil, fmt.Errorf("making the state directory of the wasm driver: %w", err)
 		}
 	}
-	program, err := openProgram(o.Program)
-	if err != nil {
-		return nil, fmt.Errorf("opening the program of workers: %w", err)
+	if err := install(o.Program, filepath.Join(layer, programName)); err != nil {
+		return nil, fmt.Errorf("preparing the worker process: %w", err)
 	}
 	d := &Driver{
 		opt: o, modules: &modules{most: o.ModuleBytes}, cache: cache{dir: cached, tag: compilerTag(), most: o.CacheBytes},
-		workers: &workers{opt: o, layer: layer, program: program, live: map[string]*birth{}}, live: map[string]*Instance{},
+		workers: &workers{opt: o, layer: layer, live: map[string]*birth{}}, live: map[string]*Instance{},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d, nil
@@ -82,6 +80,46 @@ func compilerTag() string {
 		}
 	}
 	return format + "-" + version + "-" + runtime.GOARCH
+}
+
+// install makes the program appear at path: as another name of the same file where that can be, else as a copy.
+func install(program, path string) error {
+	program, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		return err
+	}
+	have, err1 := os.Stat(program)
+	there, err2 := os.Stat(path)
+	if err1 != nil {
+		return err1
+	}
+	if err2 == nil && os.SameFile(have, there) {
+		return nil
+	}
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if have.Mode()&0o005 != 0o005 || os.Link(program, fresh) != nil {
+		if err := copyFile(program, fresh); err != nil {
+			return err
+		}
+	}
+	return os.Rename(fresh, path)
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // Start implements instance.Driver. Errors about the module are an *Error.
@@ -155,8 +193,10 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := d.ensure(ctx, m); err != nil {
-		return nil, err
+	if key, _, _ := d.place(s); !d.workers.has(key, m.digest) {
+		if err := d.ensure(ctx, m); err != nil {
+			return nil, err
+		}
 	}
 	in, err := d.startIn(ctx, m, s)
 	if _, died := errors.AsType[endedError](err); died { // not by this copy's fault, or it will again
@@ -253,32 +293,31 @@ func (d *Driver) fetch(m module) ([]byte, compiled, error) {
 	return code, c, err
 }
 
-// begin has a worker make the copy.
+// begin has a worker make the copy. One like it that the worker made before shows that it can be made, so that nobody waits for it: its
+// first request waits in its connection instead.
 func (d *Driver) begin(ctx context.Context, p *process, m module, s instance.Spec) (*Instance, error) {
 	start := wire.Start{
-		Module: m.digest, Args: s.Process.Args, Env: ownEnv(s), Memory: s.Limits.MemoryBytes, Timeout: s.RequestTimeout, Early: s.Listen.Activation,
+		ID: s.ID, Module: m.digest, Args: s.Process.Args, Env: ownEnv(s), Memory: s.Limits.MemoryBytes, Timeout: s.RequestTimeout, Early: s.Listen.Activation,
 		Output: d.opt.OutputBytes, Log: d.opt.LogBytes,
 	}
 	for _, f := range s.Files {
 		start.Files = append(start.Files, wire.File{Path: f.Path, Data: f.Data})
 	}
-	body, err := json.Marshal(start)
+	start.Sharing()
+	like := likeness{m.digest, start.Share, start.Memory}
+	start.Sure = start.Early && p.made(like)
+	c, err := p.cradle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	in := &Instance{driver: d, id: s.ID, process: p, log: s.Log, early: s.Listen.Activation, done: make(chan struct{}), asked: time.Now()}
-	life, end := context.WithCancelCause(context.Background())
-	stop := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
-	in.answer, err = p.do(life, http.MethodPut, wire.PathCopies+s.ID, body, nil) //nolint:bodyclose // by live
-	if err == nil && !stop() {
-		_ = in.answer.Body.Close()
-		err = context.Cause(ctx)
+	in := &Instance{driver: d, id: s.ID, process: p, log: s.Log, early: start.Early, life: c.life, from: c.from, first: c.first, done: make(chan struct{}), asked: time.Now()}
+	if !in.early {
+		in.untaken() // it must be seen when nothing listens
 	}
-	if err != nil {
-		end(nil)
+	if err := in.start(ctx, start); err != nil {
 		return nil, err
 	}
-	in.end = end
+	p.remember(like)
 	return in, nil
 }
 
@@ -305,5 +344,5 @@ func (d *Driver) Close() error {
 	d.cancel()
 	d.workers.close()
 	d.running.Wait()
-	return d.workers.program.Close()
+	return nil
 }

@@ -1,13 +1,16 @@
 package wasm
 
 import (
+	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,15 +26,18 @@ type Instance struct {
 	id        string
 	process   *process
 	log       io.Writer
-	early     bool           // connections wait until it listens
-	answer    *http.Response // to the start: what the copy logs, then how it ended
-	end       context.CancelCauseFunc
+	early     bool // connections wait until it listens
+	life      net.Conn
+	from      *bufio.Reader // of life
 	asked     time.Time
 	timing    instance.Timing
 	idle      time.Duration // how long its worker stays afterwards
 	requested atomic.Bool
 	done      chan struct{}
 	exit      instance.Exit // written before done is closed
+
+	mu    sync.Mutex
+	first net.Conn // made together with the copy, for the first who dials; nil when it is taken
 }
 
 var (
@@ -39,39 +45,121 @@ var (
 	_ instance.Timed    = (*Instance)(nil)
 )
 
+// start has the copy made in its worker. It returns when that is so, or, when the copy is sure to be made, as soon as it is asked for.
+func (i *Instance) start(ctx context.Context, s wire.Start) error {
+	stop := context.AfterFunc(ctx, func() { _ = i.life.SetDeadline(time.Unix(1, 0)) })
+	err := i.ask(ctx, s)
+	for made := s.Sure; err == nil && !made; {
+		made, err = i.hear(ctx)
+	}
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = i.life.Close()
+		i.untaken()
+	}
+	return err
+}
+
+// ask sends what the copy is to be.
+func (i *Instance) ask(ctx context.Context, s wire.Start) error {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if len(body) > wire.MaxFrame {
+		return &Error{reasonTooLarge, fmt.Sprintf("the files of the function have %d bytes as they are told to its worker; at most %d are possible", len(body), wire.MaxFrame)}
+	}
+	return i.process.explain(ctx, wire.WriteFrame(i.life, wire.FrameStart, body))
+}
+
+// hear takes in what a worker says before the copy is made.
+func (i *Instance) hear(ctx context.Context) (made bool, err error) {
+	kind, body, err := wire.ReadFrame(i.from)
+	switch {
+	case err != nil:
+		return false, i.process.explain(ctx, err)
+	case kind == wire.FrameStarted:
+		return true, nil
+	case kind == wire.FrameLog:
+		_, _ = i.log.Write(body)
+		return false, nil
+	case kind == wire.FrameFailed:
+		return false, failed(body)
+	}
+	return false, fmt.Errorf("the worker said %q when a copy was to be made", kind)
+}
+
+// failed is the error that a worker told.
+func failed(body []byte) error {
+	var f wire.Failure
+	if err := json.Unmarshal(body, &f); err != nil {
+		return fmt.Errorf("reading the worker's answer: %w", err)
+	}
+	if f.Reason != "" {
+		return &Error{f.Reason, f.Message}
+	}
+	return errors.New(f.Message)
+}
+
 // live is the owner of a copy from its start to its end.
 func (i *Instance) live() {
 	defer close(i.done)
 	defer i.driver.release(i.id)
-	_, err := io.Copy(patient{i.log}, i.answer.Body)
-	err = errors.Join(err, i.answer.Body.Close())
-	i.exit = i.ended(err)
-	i.end(nil)
+	i.exit = i.follow()
+	_ = i.life.Close()
+	i.untaken()
 	i.process.leave(i.idle)
 }
 
-// ended reads how the copy ended. When its worker did, so did the copy, of the same cause.
-func (i *Instance) ended(err error) instance.Exit {
-	e := instance.Exit{Code: -1, Signal: "killed", Requested: i.requested.Load(), At: time.Now()}
-	var told wire.Exit
-	if err == nil && json.Unmarshal([]byte(i.answer.Trailer.Get(wire.TrailerExit)), &told) == nil {
-		e.Code, e.Signal, e.OutOfMemory = told.Code, told.Signal, told.OutOfMemory
-		return e
+// follow passes on what the copy logs and returns how it ended. When its worker did, so did the copy, of the same cause.
+func (i *Instance) follow() (e instance.Exit) {
+	e = instance.Exit{Code: -1, Signal: "killed"}
+	defer func() { e.Requested, e.At = i.requested.Load(), time.Now() }()
+	for {
+		kind, body, err := wire.ReadFrame(i.from)
+		switch {
+		case err != nil:
+			if ended, ok := errors.AsType[endedError](i.process.explain(context.Background(), err)); ok {
+				e.OutOfMemory = ended.exit.OutOfMemory
+				i.say("%v, and this copy with it", ended)
+			}
+			return e
+		case kind == wire.FrameLog:
+			_, _ = i.log.Write(body) // its trouble does not end the copy
+		case kind == wire.FrameFailed:
+			i.say("the copy could not be made: %v", failed(body))
+			return e
+		case kind == wire.FrameExit:
+			var told wire.Exit
+			if err := json.Unmarshal(body, &told); err == nil {
+				e.Code, e.Signal, e.OutOfMemory = told.Code, told.Signal, told.OutOfMemory
+			}
+			return e
+		}
 	}
-	var ended endedError
-	if errors.As(i.process.explain(context.Background(), err), &ended) {
-		e.OutOfMemory = ended.exit.OutOfMemory
-		_, _ = fmt.Fprintf(i.log, "%v, and this copy with it\n", ended)
-	}
-	return e
 }
 
-// patient is a log whose trouble does not end a copy.
-type patient struct{ io.Writer }
+// say writes a line of the platform's own into the copy's log.
+func (i *Instance) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(i.log, format+"\n", args...)
+}
 
-func (p patient) Write(b []byte) (int, error) {
-	_, _ = p.Writer.Write(b)
-	return len(b), nil
+// take gives the first connection to the first who asks.
+func (i *Instance) take() net.Conn {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c := i.first
+	i.first = nil
+	return c
+}
+
+// untaken closes the first connection when nobody took it.
+func (i *Instance) untaken() {
+	if c := i.take(); c != nil {
+		_ = c.Close()
+	}
 }
 
 // ID implements instance.Instance.
@@ -93,6 +181,9 @@ func (i *Instance) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("instance %s has ended: %w", i.id, net.ErrClosed)
 	default:
 	}
+	if c := i.take(); c != nil {
+		return c, nil
+	}
 	c, err := i.process.dial(ctx, i.id, i.early)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to instance %s: %w", i.id, err)
@@ -109,16 +200,11 @@ func (i *Instance) Stop(grace time.Duration) {
 		return
 	default:
 	}
-	go func() { // bounded by askTimeout
-		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-		defer cancel()
-		resp, err := i.process.do(ctx, http.MethodDelete, wire.PathCopies+i.id+"?grace="+max(0, grace).String(), nil, nil)
-		if err != nil {
-			i.end(err) // which ends the copy as well
-			return
-		}
-		_ = resp.Body.Close()
-	}()
+	grace = max(0, grace)
+	_ = i.life.SetWriteDeadline(time.Now().Add(askTimeout))
+	if err := wire.WriteFrame(i.life, wire.FrameStop, binary.BigEndian.AppendUint64(nil, uint64(grace))); err != nil {
+		_ = i.life.Close() // which ends the copy as well
+	}
 }
 
 // Usage implements instance.Instance: the memory of its instances, and the time that they ran.

@@ -20,12 +20,14 @@ import (
 
 // process is a worker process.
 type process struct {
-	in     instance.Instance
-	client *http.Client
-	key    string
+	in      instance.Instance
+	client  *http.Client
+	key     string
+	cradles cradles
 
 	mu     sync.Mutex
 	loaded map[string]*loading // by digest
+	alike  map[likeness]struct{}
 	copies int
 	idle   *time.Timer
 }
@@ -36,9 +38,52 @@ type loading struct {
 	err  error
 }
 
+// likeness is what decides whether a copy can be made.
+type likeness struct {
+	digest, share string
+	memory        int64
+}
+
+// mostAlike bounds what is remembered of copies that could be made.
+const mostAlike = 4096
+
+// made is whether a copy like this one could be made in this worker.
+func (p *process) made(l likeness) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.alike[l]
+	return ok
+}
+
+// remember notes that a copy could be made.
+func (p *process) remember(l likeness) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.alike) >= mostAlike {
+		clear(p.alike)
+	}
+	p.alike[l] = struct{}{}
+}
+
+// has is whether the worker knows a module.
+func (p *process) has(digest string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.loaded[digest]
+	if l == nil {
+		return false
+	}
+	select {
+	case <-l.done:
+		return l.err == nil
+	default:
+		return false
+	}
+}
+
 // newProcess makes the driver's side of a worker that runs.
 func newProcess(in instance.Instance, key string) *process {
-	p := &process{in: in, key: key, loaded: map[string]*loading{}}
+	p := &process{in: in, key: key, loaded: map[string]*loading{}, alike: map[likeness]struct{}{}}
 	p.client = &http.Client{Transport: &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx, wire.Control, true) },
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, DisableCompression: true,
@@ -81,18 +126,18 @@ func (p *process) do(ctx context.Context, method, path string, body []byte, head
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	var f wire.Failure
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&f); err != nil {
-		return nil, fmt.Errorf("the worker answered %s", resp.Status)
+	said, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, p.explain(ctx, err)
 	}
-	if f.Reason != "" {
-		return nil, &Error{f.Reason, f.Message}
-	}
-	return nil, errors.New(f.Message)
+	return nil, failed(said)
 }
 
-// explain tells of a worker that ended, and of a context that did.
+// explain tells of a worker that ended, and of a context that did. Without an error there is nothing to explain.
 func (p *process) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

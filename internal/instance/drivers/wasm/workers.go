@@ -23,9 +23,8 @@ const (
 
 // workers are the worker processes that run copies.
 type workers struct {
-	opt     Options
-	layer   string // directory with the program
-	program *program
+	opt   Options
+	layer string // directory with the program
 
 	mu      sync.Mutex
 	closed  bool
@@ -71,6 +70,22 @@ func (w *workers) enlist(ctx context.Context, key string, l instance.Limits) (*p
 	}
 }
 
+// has is whether the worker of a key runs and knows a module.
+func (w *workers) has(key, digest string) bool {
+	w.mu.Lock()
+	b := w.live[key]
+	w.mu.Unlock()
+	if b == nil {
+		return false
+	}
+	select {
+	case <-b.done:
+		return b.err == nil && b.p.has(digest)
+	default:
+		return false
+	}
+}
+
 // find returns the birth of a key's worker and begins it when there is none.
 func (w *workers) find(key string, l instance.Limits) (*birth, error) {
 	w.mu.Lock()
@@ -104,6 +119,7 @@ func (w *workers) bear(key string, l instance.Limits, b *birth) {
 		}
 		close(b.done)
 		<-in.Done()
+		b.p.cradles.close()
 		b.p.client.CloseIdleConnections()
 		if e := in.Exit(); !e.Requested {
 			w.opt.Log.Error("a worker of WebAssembly functions ended with all copies in it", "of", key, "code", e.Code, "signal", e.Signal, "out_of_memory", e.OutOfMemory)
@@ -120,9 +136,6 @@ func (w *workers) bear(key string, l instance.Limits, b *birth) {
 
 // start starts one worker process.
 func (w *workers) start(ctx context.Context, name string, l instance.Limits) (instance.Instance, error) {
-	if err := w.program.install(w.layer); err != nil {
-		return nil, fmt.Errorf("preparing the worker process: %w", err)
-	}
 	if w.opt.UnlimitedWorkers {
 		l = instance.Limits{}
 	}

@@ -135,26 +135,11 @@ func (w *rewriter) read(s section) error {
 
 func (w *rewriter) imports(r *reader) {
 	for range r.u32() {
-		r.bytes(r.u32())
-		r.bytes(r.u32())
-		switch k := r.byte(); k {
-		case kindFunction:
-			r.u32()
+		switch r.imported() {
 		case kindTable:
-			r.byte()
-			r.limits()
 			w.m.Restorable = false
-		case kindMemory:
-			r.limits()
 		case kindGlobal:
-			r.byte()
-			r.byte()
 			w.imported++
-		case kindTag:
-			r.byte()
-			r.u32()
-		default:
-			r.fail("import of kind %d", k)
 		}
 		if r.err != nil {
 			return

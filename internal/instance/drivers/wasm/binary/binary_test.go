@@ -1,6 +1,7 @@
 package binary
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"testing"
@@ -82,6 +83,9 @@ func FuzzRewrite(f *testing.F) {
 	f.Add([]byte(sample("\x41\x00\xd0\x70\x26\x00\x0b")))
 	f.Add([]byte(magic + sec(secGlobal, "\x01\x70\x01\xd0\x70\x0b")))
 	f.Fuzz(func(t *testing.T, module []byte) {
+		if metered, err := Meter(module); err == nil {
+			module = metered
+		}
 		m, err := Rewrite(module)
 		if err != nil {
 			return
@@ -94,4 +98,45 @@ func FuzzRewrite(f *testing.F) {
 			t.Fatalf("active segments remain: %v", again.Memory)
 		}
 	})
+}
+
+// TestMeter: what is added comes after all that there is, and is there once for each loop and each function that calls.
+func TestMeter(t *testing.T) {
+	for name, c := range map[string]struct {
+		body  string
+		steps int
+	}{
+		"nothing": {"\x0b", 0}, "loops": {"\x03\x40\x03\x40\x0b\x0b\x0b", 2}, "calls": {"\x10\x00\x10\x00\x0b", 1}, "a constant like a loop": {"\x41\x03\x1a\x0b", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := sample(c.body)
+			after, err := Meter([]byte(before))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &meter{}
+			sections, err := split(after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range sections {
+				if err := m.count(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if m.types != 2 || m.functions != 2 || m.globals != 4 {
+				t.Errorf("%d types, %d functions, %d globals", m.types, m.functions, m.globals)
+			}
+			original := &meter{types: 1, functions: 1, globals: 2}
+			if n := bytes.Count(after, original.step()); n != c.steps {
+				t.Errorf("%d steps, want %d", n, c.steps)
+			}
+			if !bytes.Contains(after, []byte(StopGlobal)) {
+				t.Error("it cannot be stopped")
+			}
+		})
+	}
+	if _, err := Meter([]byte(sample("\xff\x0b"))); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("an unknown instruction: %v", err)
+	}
 }

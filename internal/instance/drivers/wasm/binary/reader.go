@@ -54,6 +54,46 @@ func (r *reader) leb(bits uint, signed bool) uint64 {
 
 func (r *reader) u32() uint32 { return uint32(r.leb(32, false)) }
 
+// imported skips an import and says of what kind it is.
+func (r *reader) imported() byte {
+	r.bytes(r.u32())
+	r.bytes(r.u32())
+	kind := r.byte()
+	switch kind {
+	case kindFunction:
+		r.u32()
+	case kindTable:
+		r.byte()
+		r.limits()
+	case kindMemory:
+		r.limits()
+	case kindGlobal:
+		r.byte()
+		r.byte()
+	case kindTag:
+		r.byte()
+		r.u32()
+	default:
+		r.fail("import of kind %d", kind)
+	}
+	return kind
+}
+
+// functionType skips a type, which must be that of a function.
+func (r *reader) functionType() {
+	if t := r.byte(); t != typeFunc {
+		r.fail("type %#x", t)
+	}
+	for range 2 { // parameters, results
+		for range r.u32() {
+			r.valueType()
+			if r.err != nil {
+				return
+			}
+		}
+	}
+}
+
 func (r *reader) limits() {
 	flag := r.u32()
 	r.leb(64, false)

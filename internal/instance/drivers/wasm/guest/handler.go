@@ -54,7 +54,7 @@ func (i *Instance) Handle(ctx context.Context, x *Exchange) error {
 	if i.maker.program.httpWasm {
 		return i.handleHTTPWasm(ctx, x)
 	}
-	results, err := i.handle.Call(i.context(ctx))
+	results, err := i.run(ctx, i.handle)
 	if err != nil {
 		return i.failure(ctx, err)
 	}

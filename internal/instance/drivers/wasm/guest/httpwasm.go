@@ -25,7 +25,7 @@ type webState struct {
 // handleHTTPWasm has a request handled by handle_request.
 func (i *Instance) handleHTTPWasm(ctx context.Context, x *Exchange) error {
 	x.web.status = http.StatusOK
-	results, err := i.handle.Call(i.context(ctx))
+	results, err := i.run(ctx, i.handle)
 	if err != nil {
 		return i.failure(ctx, err)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/openfunction/ofn/internal/instance/drivers/wasm/binary"
 )
 
 // Surroundings are what the instances of one copy have in common.
@@ -115,6 +117,7 @@ type Instance struct {
 	handle   api.Function
 	exchange *Exchange // of the request that a handler handles
 	open     int       // files it opened and did not close
+	out      *output   // of a spare
 }
 
 type instanceKey struct{}
@@ -181,7 +184,7 @@ func (m *Maker) instantiate(ctx context.Context, config wazero.ModuleConfig, ima
 			i, err = nil, ErrNoRoom
 		}
 	}()
-	i.module, err = m.program.runtime.rt.InstantiateModule(ctx, m.program.compiled, config)
+	i.module, err = m.program.engine.InstantiateModule(ctx, m.program.compiled, config)
 	if err != nil {
 		i.memory.Free()
 		return nil, i.explain(err)
@@ -209,11 +212,35 @@ func (i *Instance) context(ctx context.Context) context.Context {
 
 // call calls an exported function without parameters and results.
 func (i *Instance) call(ctx context.Context, name string) error {
-	_, err := i.module.ExportedFunction(name).Call(i.context(ctx))
+	_, err := i.run(ctx, i.module.ExportedFunction(name))
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), i.explain(err))
 	}
 	return i.explain(err)
+}
+
+// errStopped is of a call that ended by itself at the moment when it was to be stopped.
+var errStopped = errors.New("the instance was stopped")
+
+// run calls a function until it ends or ctx does, after which the instance must not be used again.
+func (i *Instance) run(ctx context.Context, f api.Function) ([]uint64, error) {
+	stop, _ := i.module.ExportedGlobal(binary.StopGlobal).(api.MutableGlobal)
+	if stop == nil || ctx.Done() == nil { // the engine stops it
+		return f.Call(i.context(ctx))
+	}
+	told := make(chan struct{})
+	going := context.AfterFunc(ctx, func() {
+		defer close(told)
+		stop.Set(1)
+	})
+	results, err := f.Call(i.context(ctx))
+	if !going() {
+		<-told
+		if err == nil {
+			err = errStopped
+		}
+	}
+	return results, err
 }
 
 // explain makes our errors of the engine's.

@@ -52,6 +52,7 @@ type Program struct {
 	Min int64
 
 	runtime   *Runtime
+	engine    wazero.Runtime
 	compiled  wazero.CompiledModule
 	rewritten *binary.Module // nil: instances are made as the module says
 	initial   *Image
@@ -67,6 +68,11 @@ type Program struct {
 
 // Close gives the program back.
 func (p *Program) Close(ctx context.Context) error {
+	p.mu.Lock()
+	for _, s := range p.shared {
+		s.spares.close()
+	}
+	p.mu.Unlock()
 	err := p.compiled.Close(ctx)
 	for _, h := range p.hosts {
 		err = errors.Join(err, h.Close(ctx))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,27 +29,46 @@ type Options struct {
 type Runtime struct {
 	opt   Options
 	cache wazero.CompilationCache
-	rt    wazero.Runtime
+	rt    wazero.Runtime // of modules that can be stopped because they were rewritten so
 	wasi  map[string]hostFunc
 	names atomic.Uint64
 	epoch time.Time // where the monotonic clock of instances begins
+
+	mu      sync.Mutex
+	careful wazero.Runtime // of all others, which the engine stops; nil until there is one
 }
 
 // NewRuntime makes a runtime. Close gives it and all that it made back.
 func NewRuntime(ctx context.Context, o Options) (r *Runtime, err error) {
 	r = &Runtime{opt: o, epoch: time.Now().Add(-time.Second)}
-	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(true)
 	if o.CacheDir != "" {
 		if r.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
 			return nil, fmt.Errorf("opening the cache of compiled modules: %w", err)
 		}
-		config = config.WithCompilationCache(r.cache)
 	}
-	r.rt = wazero.NewRuntimeWithConfig(ctx, config)
+	r.rt = wazero.NewRuntimeWithConfig(ctx, r.config())
 	if r.wasi, err = wasiFunctions(ctx, r.rt); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	return r, nil
+}
+
+func (r *Runtime) config() wazero.RuntimeConfig {
+	config := wazero.NewRuntimeConfig()
+	if r.cache != nil {
+		config = config.WithCompilationCache(r.cache)
+	}
+	return config
+}
+
+// stopping is the runtime that stops modules itself, which makes them slow.
+func (r *Runtime) stopping(ctx context.Context) wazero.Runtime {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.careful == nil {
+		r.careful = wazero.NewRuntimeWithConfig(ctx, r.config().WithCloseOnContextDone(true))
+	}
+	return r.careful
 }
 
 // nanotime is the monotonic clock of instances. It is the same for all, so that it goes on in an instance made of another's memory.
@@ -57,6 +77,11 @@ func (r *Runtime) nanotime() int64 { return int64(time.Since(r.epoch)) }
 // Close ends everything.
 func (r *Runtime) Close(ctx context.Context) error {
 	err := r.rt.Close(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.careful != nil {
+		err = errors.Join(err, r.careful.Close(ctx))
+	}
 	if r.cache != nil {
 		err = errors.Join(err, r.cache.Close(ctx))
 	}
@@ -82,25 +107,44 @@ const (
 
 // Compile makes a program of a module. Errors about the module are a *ModuleError.
 func (r *Runtime) Compile(ctx context.Context, wasm []byte) (*Program, error) {
-	code := wasm
-	rewritten, err := binary.Rewrite(wasm)
+	if r.opt.CompileWorkers > 1 {
+		ctx = experimental.WithCompilationWorkers(ctx, r.opt.CompileWorkers)
+	}
+	p, err := r.metered(ctx, wasm)
+	if err != nil { // the engine may know what we do not, and else says better what is wrong
+		p, err = r.program(ctx, r.stopping(context.WithoutCancel(ctx)), wasm)
+	}
+	if err != nil {
+		return nil, &ModuleError{ReasonInvalid, fmt.Sprintf("the module is not valid WebAssembly, or needs a feature that is not there: %v", err)}
+	}
+	if err := p.inspect(ctx); err != nil {
+		return nil, errors.Join(err, p.Close(ctx))
+	}
+	return p, nil
+}
+
+// metered makes a program that can be stopped because it looks itself whether it is to.
+func (r *Runtime) metered(ctx context.Context, wasm []byte) (*Program, error) {
+	code, err := binary.Meter(wasm)
+	if err != nil {
+		return nil, err
+	}
+	return r.program(ctx, r.rt, code)
+}
+
+// program compiles a module, rewritten where that can be.
+func (r *Runtime) program(ctx context.Context, rt wazero.Runtime, code []byte) (*Program, error) {
+	rewritten, err := binary.Rewrite(code)
 	if err == nil {
 		code = rewritten.Code
 	} else {
 		rewritten = nil // the engine may still know what to do with it
 	}
-	if r.opt.CompileWorkers > 1 {
-		ctx = experimental.WithCompilationWorkers(ctx, r.opt.CompileWorkers)
-	}
-	compiled, err := r.rt.CompileModule(ctx, code)
+	compiled, err := rt.CompileModule(ctx, code)
 	if err != nil {
-		return nil, &ModuleError{ReasonInvalid, fmt.Sprintf("the module is not valid WebAssembly, or needs a feature that is not there: %v", err)}
+		return nil, err
 	}
-	p := &Program{runtime: r, compiled: compiled, rewritten: rewritten}
-	if err := p.inspect(ctx); err != nil {
-		return nil, errors.Join(err, p.Close(ctx))
-	}
-	return p, nil
+	return &Program{runtime: r, engine: rt, compiled: compiled, rewritten: rewritten}, nil
 }
 
 // inspect finds out what the program is and prepares what its instances share.
@@ -134,7 +178,7 @@ func (p *Program) link(ctx context.Context) error {
 	}
 	p.hosts = map[string]api.Module{}
 	for module, functions := range wanted {
-		b := p.runtime.rt.NewHostModuleBuilder(module)
+		b := p.engine.NewHostModuleBuilder(module)
 		for name, f := range functions {
 			b.NewFunctionBuilder().WithGoModuleFunction(f.call, f.params, f.results).WithName(name).Export(name)
 		}
@@ -144,7 +188,7 @@ func (p *Program) link(ctx context.Context) error {
 		}
 		p.hostCode = append(p.hostCode, compiled)
 		name := fmt.Sprintf("%s#%d", module, p.runtime.names.Add(1))
-		p.hosts[module], err = p.runtime.rt.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName(name))
+		p.hosts[module], err = p.engine.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName(name))
 		if err != nil {
 			return fmt.Errorf("making host module %s: %w", module, err)
 		}

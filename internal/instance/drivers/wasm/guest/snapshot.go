@@ -23,31 +23,49 @@ type shared struct {
 	mu       sync.Mutex // held while an instance is initialised
 	snapshot *snapshot
 	never    bool // there cannot be one
+
+	spares spares
+}
+
+// begun is the snapshot; nil when there is none, or not yet.
+func (s *shared) begun() *snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.snapshot
 }
 
 // share finds the place that makers with the same key share. When there are too many, one is forgotten: those who have it keep it.
 func (p *Program) share(key string) *shared {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if s := p.shared[key]; s != nil {
+		p.mu.Unlock()
 		return s
 	}
-	for k := range p.shared {
+	var old []*shared
+	for k, s := range p.shared {
 		if len(p.shared) < mostSnapshots {
 			break
 		}
 		delete(p.shared, k)
+		old = append(old, s)
 	}
 	if p.shared == nil {
 		p.shared = map[string]*shared{}
 	}
 	s := &shared{}
 	p.shared[key] = s
+	p.mu.Unlock()
+	for _, o := range old {
+		o.spares.close()
+	}
 	return s
 }
 
 // Handler makes an instance that is ready to be called.
 func (m *Maker) Handler(ctx context.Context) (*Instance, error) {
+	if i := m.adopt(); i != nil {
+		return i, nil
+	}
 	m.shared.mu.Lock()
 	if s := m.shared.snapshot; s != nil {
 		m.shared.mu.Unlock()

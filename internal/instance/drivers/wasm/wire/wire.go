@@ -1,19 +1,36 @@
 // Package wire is what the driver and its worker processes say to each other. Every connection to a worker begins with a
-// preamble that says whom it is for: the worker itself, which then speaks HTTP with the driver, or one of its copies, which then
-// speaks with whoever calls the function.
+// preamble that says what it is for: the worker itself, which then speaks HTTP with the driver; one of its copies, which then
+// speaks with whoever calls the function; or the life of a new copy, which then goes on in frames until the copy has ended.
 package wire
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 )
 
-// preambleSize is the length of what a connection begins with: a name filled with zeros and, as its last byte, whether an answer
-// is wanted.
+// preambleSize is the length of what a connection begins with: a name filled with zeros and, as its last byte, what it is for.
 const preambleSize = 65
+
+// Purpose is what a connection is for.
+type Purpose byte
+
+// The purposes.
+const (
+	// Ask is a call that wants to be told whether it is taken.
+	Ask Purpose = iota
+	// Call is a call that is sure to be taken; when it is not, it is closed.
+	Call
+	// Live makes a copy. A frame with a Start follows, now or later.
+	Live
+)
 
 // Control names the worker itself in a preamble.
 const Control = ""
@@ -27,17 +44,17 @@ const (
 // ErrRefused says that a copy does not take connections: it is not there, or does not listen.
 var ErrRefused = errors.New("nothing listens")
 
-// Hello says whom a connection is for. Unless it is sure to be taken it waits for the answer; without one, a connection that is not
-// taken is closed.
+// Hello says whom a connection is for. Unless it is sure to be taken it waits for the answer.
 func Hello(c io.ReadWriter, id string, sure bool) error {
-	var name [preambleSize]byte
-	if copy(name[:preambleSize-1], id) < len(id) {
-		return fmt.Errorf("name %q is too long", id)
-	}
+	purpose := Ask
 	if sure {
-		name[preambleSize-1] = 1
+		purpose = Call
 	}
-	if _, err := c.Write(name[:]); err != nil || sure {
+	name, err := Preamble(id, purpose)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Write(name); err != nil || sure {
 		return err
 	}
 	var answer [1]byte
@@ -50,14 +67,24 @@ func Hello(c io.ReadWriter, id string, sure bool) error {
 	return nil
 }
 
-// ReadHello reads whom a connection is for, and whether an answer is wanted.
-func ReadHello(r io.Reader) (id string, answer bool, err error) {
+// Preamble is what a connection begins with.
+func Preamble(id string, p Purpose) ([]byte, error) {
+	name := make([]byte, preambleSize)
+	if copy(name[:preambleSize-1], id) < len(id) {
+		return nil, fmt.Errorf("name %q is too long", id)
+	}
+	name[preambleSize-1] = byte(p)
+	return name, nil
+}
+
+// ReadHello reads whom a connection is for, and what.
+func ReadHello(r io.Reader) (id string, p Purpose, err error) {
 	var name [preambleSize]byte
 	if _, err := io.ReadFull(r, name[:]); err != nil {
-		return "", false, err
+		return "", 0, err
 	}
 	b, _, _ := bytes.Cut(name[:preambleSize-1], []byte{0})
-	return string(b), name[preambleSize-1] == 0, nil
+	return string(b), Purpose(name[preambleSize-1]), nil
 }
 
 // Answer answers a preamble.
@@ -76,13 +103,11 @@ const (
 	PathCompile = "/compile"
 	// PathModules + digest (PUT, a module followed by what PathCompile answered; HeaderInfo has its Compiled) makes a module known.
 	PathModules = "/modules/"
-	// PathCopies + id (PUT, a Start as JSON) makes a copy. The body of the answer is what the copy logs and lasts as long as it
-	// does; TrailerExit then has an Exit as JSON. DELETE with ?grace= ends a copy, GET answers a Usage.
+	// PathCopies + id (GET) answers a Usage.
 	PathCopies = "/copies/"
 
 	HeaderInfo   = "Ofn-Info"
 	HeaderLength = "Ofn-Module-Length" // of the module in a body of PathModules
-	TrailerExit  = "Ofn-Exit"
 )
 
 // Compiled says what a compiled module is.
@@ -96,10 +121,15 @@ type Compiled struct {
 
 // Start says what copy to make.
 type Start struct {
-	Module string   `json:"module"` // digest
-	Args   []string `json:"args"`
-	Env    []string `json:"env"`
-	Files  []File   `json:"files,omitempty"`
+	ID     string `json:"id"`     // of the copy
+	Module string `json:"module"` // digest
+	// Share is equal for copies whose instances are initialised to the same.
+	Share string `json:"share"`
+	// Sure leaves out the answer when the copy could be made: the driver does not wait for it.
+	Sure  bool     `json:"sure,omitempty"`
+	Args  []string `json:"args"`
+	Env   []string `json:"env"`
+	Files []File   `json:"files,omitempty"`
 	// Early lets connections wait until the module listens, which are otherwise refused before.
 	Early bool `json:"early,omitempty"`
 	// Memory bounds all instances of the copy together, in bytes; 0 is what the worker has.
@@ -118,6 +148,20 @@ type File struct {
 	Data []byte `json:"data"`
 }
 
+// Sharing makes Share of what instances are initialised with.
+func (s *Start) Sharing() {
+	h := sha256.New()
+	_ = json.NewEncoder(h).Encode([]any{s.Args, Lasting(s.Env), s.Files}) // a hash takes everything
+	s.Share = hex.EncodeToString(h.Sum(nil))
+}
+
+// Lasting is the environment without what differs between copies of one function: the memory of a handler may come from another copy.
+func Lasting(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		return strings.HasPrefix(kv, "HOSTNAME=") || strings.HasPrefix(kv, "POD_NAME=")
+	})
+}
+
 // Exit is how a copy ended.
 type Exit struct {
 	Code        int    `json:"code"`
@@ -131,7 +175,7 @@ type Usage struct {
 	CPU    time.Duration `json:"cpu"`    // time that it ran
 }
 
-// Failure is the body of an answer that is no success.
+// Failure says why something could not be done.
 type Failure struct {
 	Reason  string `json:"reason,omitempty"` // CamelCase; empty when the module is not to blame
 	Message string `json:"message"`

@@ -17,11 +17,12 @@ var (
 	errTooMuch = errors.New("the response is larger than is allowed")
 )
 
-type copyKey struct{}
+type connKey struct{}
 
 // call serves one request to a copy.
 func call(w http.ResponseWriter, r *http.Request) {
-	c, _ := r.Context().Value(copyKey{}).(*copyOf)
+	conn, _ := r.Context().Value(connKey{}).(*copyConn)
+	c := conn.owner()
 	if c == nil || !c.enter() {
 		w.Header().Set("Connection", "close")
 		http.Error(w, "this copy of the function is ending", http.StatusServiceUnavailable)
@@ -44,6 +45,7 @@ func call(w http.ResponseWriter, r *http.Request) {
 	} else {
 		err = c.command(ctx, out, r)
 	}
+
 	c.busy.Add(int64(time.Since(began)))
 	if err != nil {
 		c.failed(out, r, err)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/openfunction/ofn/internal/instance/drivers/wasm/guest"
 	"github.com/openfunction/ofn/internal/instance/drivers/wasm/wire"
@@ -29,23 +28,30 @@ func (w *worker) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+wire.PathCompile, w.compile)
 	mux.HandleFunc("PUT "+wire.PathModules+"{digest}", w.load)
-	mux.HandleFunc("PUT "+wire.PathCopies+"{id}", w.start)
-	mux.HandleFunc("DELETE "+wire.PathCopies+"{id}", w.end)
 	mux.HandleFunc("GET "+wire.PathCopies+"{id}", w.usage)
 	return mux
 }
 
-// fail answers an error.
-func fail(w http.ResponseWriter, err error) {
+// failure is an error as the driver is told it.
+func failure(err error) wire.Failure {
 	f := wire.Failure{Message: err.Error()}
-	code := http.StatusInternalServerError
 	var bad *guest.ModuleError
 	var large *guest.TooLargeError
 	switch {
 	case errors.As(err, &bad):
-		f.Reason, code = bad.Reason, http.StatusUnprocessableEntity
+		f.Reason = bad.Reason
 	case errors.As(err, &large):
-		f.Reason, code = guest.ReasonMemory, http.StatusUnprocessableEntity
+		f.Reason = guest.ReasonMemory
+	}
+	return f
+}
+
+// fail answers an error.
+func fail(w http.ResponseWriter, err error) {
+	f := failure(err)
+	code := http.StatusInternalServerError
+	if f.Reason != "" {
+		code = http.StatusUnprocessableEntity
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
@@ -147,30 +153,6 @@ func keep(root *os.Root, name string, from io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// start makes a copy and answers its log until it ends. When the driver goes away, the copy does.
-func (w *worker) start(out http.ResponseWriter, r *http.Request) {
-	var s wire.Start
-	if err := json.NewDecoder(r.Body).Decode(&s); err != nil {
-		fail(out, err)
-		return
-	}
-	_, _ = io.Copy(io.Discard, r.Body) // the server notices only then that the driver goes away
-	log := newCopyLog(out, s.Log)
-	c, err := w.newCopy(r.Context(), r.PathValue("id"), s, log)
-	if err != nil {
-		fail(out, err)
-		return
-	}
-	out.Header().Set("Trailer", wire.TrailerExit)
-	out.WriteHeader(http.StatusOK)
-	log.begin()
-	exit := c.live(r.Context())
-	w.forget(c)
-	log.end()
-	b, _ := json.Marshal(exit)
-	out.Header().Set(wire.TrailerExit, string(b))
-}
-
 // forget takes a copy off the list.
 func (w *worker) forget(c *copyOf) {
 	w.mu.Lock()
@@ -184,19 +166,7 @@ func (w *worker) find(r *http.Request) *copyOf {
 	return w.copies[r.PathValue("id")]
 }
 
-// end begins the end of a copy, which the answer to its start tells.
-func (w *worker) end(out http.ResponseWriter, r *http.Request) {
-	grace, err := time.ParseDuration(r.URL.Query().Get("grace"))
-	if err != nil {
-		fail(out, err)
-		return
-	}
-	if c := w.find(r); c != nil {
-		c.stop(grace)
-	}
-	out.WriteHeader(http.StatusNoContent)
-}
-
+// usage answers what a copy uses.
 func (w *worker) usage(out http.ResponseWriter, r *http.Request) {
 	c := w.find(r)
 	if c == nil {

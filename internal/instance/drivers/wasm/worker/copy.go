@@ -2,17 +2,11 @@ package worker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +17,9 @@ import (
 
 // abortCode is the exit code of a copy that trapped, as a shell tells an aborted process.
 const abortCode = 134
+
+// settleTime is how long after its start a copy is taken to have had its first request: then there is time to prepare for the next copy.
+const settleTime = 10 * time.Millisecond
 
 // errStopped is the cause of what ends because its copy does.
 var errStopped = errors.New("the copy is stopped")
@@ -40,11 +37,10 @@ type copyOf struct {
 	listener *guest.Listener // of a server
 	pool     *pool           // of the others
 
-	ctx      context.Context //nolint:containedctx // the life of the copy, which no call is
-	cancel   context.CancelCauseFunc
-	stopping chan time.Duration // the grace; holds the shortest asked for
-	busy     atomic.Int64       // nanoseconds that requests ran
-	calls    sync.WaitGroup
+	ctx    context.Context //nolint:containedctx // the life of the copy, which no call is
+	cancel context.CancelCauseFunc
+	busy   atomic.Int64 // nanoseconds that requests ran
+	calls  sync.WaitGroup
 
 	mu     sync.Mutex
 	conns  map[*copyConn]struct{}
@@ -54,15 +50,15 @@ type copyOf struct {
 }
 
 // newCopy makes a copy and, of a handler, its first instance.
-func (w *worker) newCopy(ctx context.Context, id string, s wire.Start, log *copyLog) (*copyOf, error) {
+func (w *worker) newCopy(ctx context.Context, s wire.Start, log *copyLog) (*copyOf, error) {
 	w.mu.Lock()
 	m := w.modules[s.Module]
 	w.mu.Unlock()
 	if m == nil {
 		return nil, fmt.Errorf("module %s was not loaded", s.Module)
 	}
-	c := &copyOf{id: id, spec: s, program: m.program, log: log, owner: w, budget: guest.NewBudget(s.Memory),
-		stopping: make(chan time.Duration, 1), conns: map[*copyConn]struct{}{}, idle: make(chan struct{})}
+	c := &copyOf{id: s.ID, spec: s, program: m.program, log: log, owner: w, budget: guest.NewBudget(s.Memory),
+		conns: map[*copyConn]struct{}{}, idle: make(chan struct{})}
 	if c.budget.Limit() < m.program.Min {
 		return nil, &guest.TooLargeError{Needs: m.program.Min, Limit: c.budget.Limit()}
 	}
@@ -71,11 +67,11 @@ func (w *worker) newCopy(ctx context.Context, id string, s wire.Start, log *copy
 	}
 	switch m.program.Kind {
 	case guest.Handler:
-		s.Env = lasting(s.Env)
+		s.Env = wire.Lasting(s.Env)
 	case guest.Server:
 		s.Env = append(s.Env, "LISTEN_FDS=1")
 	}
-	c.maker = m.program.NewMaker(guest.Surroundings{Args: s.Args, Env: s.Env, Root: c.root, Log: log, Budget: c.budget, Share: share(s)})
+	c.maker = m.program.NewMaker(guest.Surroundings{Args: s.Args, Env: s.Env, Root: c.root, Log: log, Budget: c.budget, Share: s.Share})
 	if m.program.Kind == guest.Server {
 		c.listener = guest.NewListener(s.Early)
 	} else {
@@ -89,26 +85,12 @@ func (w *worker) newCopy(ctx context.Context, id string, s wire.Start, log *copy
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.copies[id] != nil {
+	if w.copies[s.ID] != nil {
 		c.pool.close()
-		return nil, errors.Join(fmt.Errorf("copy %s is there already", id), c.removeFiles())
+		return nil, errors.Join(fmt.Errorf("copy %s is there already", s.ID), c.removeFiles())
 	}
-	w.copies[id] = c
+	w.copies[s.ID] = c
 	return c, nil
-}
-
-// lasting is the environment without what differs between copies of one function: a handler's memory may come from another copy.
-func lasting(env []string) []string {
-	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
-		return strings.HasPrefix(kv, "HOSTNAME=") || strings.HasPrefix(kv, "POD_NAME=")
-	})
-}
-
-// share identifies what an initialised instance depends on.
-func share(s wire.Start) string {
-	h := sha256.New()
-	_ = json.NewEncoder(h).Encode([]any{s.Args, s.Env, s.Files}) // a hash takes everything
-	return string(h.Sum(nil))
 }
 
 // first makes the instance that proves that the module can be initialised.
@@ -122,24 +104,32 @@ func (c *copyOf) first(ctx context.Context) error {
 	return nil
 }
 
-// live is the copy's life. It returns when nothing of it runs.
-func (c *copyOf) live(driver context.Context) wire.Exit {
+// live is the copy's life until driver ends or a grace comes from stopping. It returns when nothing of it runs.
+func (c *copyOf) live(driver context.Context, stopping <-chan time.Duration) wire.Exit {
 	served := make(chan error, 1)
 	if c.listener != nil {
 		c.calls.Go(func() { served <- c.maker.Serve(c.ctx, c.listener) })
 	}
+	settled := time.NewTimer(settleTime)
+	defer settled.Stop()
 	var exit wire.Exit
-	select {
-	case <-driver.Done():
-		exit = wire.Exit{Code: -1, Signal: "killed"}
-	case grace := <-c.stopping:
-		exit = c.drain(driver, grace)
-	case err := <-served:
-		exit = c.exit(err)
+	for going := true; going; {
+		select {
+		case <-driver.Done():
+			exit, going = wire.Exit{Code: -1, Signal: "killed"}, false
+		case grace := <-stopping:
+			exit, going = c.drain(driver, grace, stopping), false
+		case err := <-served:
+			exit, going = c.exit(err), false
+		case <-settled.C:
+			c.learn()
+			c.prepare()
+		}
 	}
 	c.cancel(errStopped)
 	c.cut()
 	c.calls.Wait()
+	c.learn()
 	c.pool.close()
 	if err := c.removeFiles(); err != nil {
 		c.owner.log.Error("giving back what a copy used", "copy", c.id, "error", err)
@@ -147,8 +137,34 @@ func (c *copyOf) live(driver context.Context) wire.Exit {
 	return exit
 }
 
+// learn has spares learn from what the copy's requests did.
+func (c *copyOf) learn() {
+	if c.program.Kind != guest.Handler {
+		return
+	}
+	i := c.pool.rested()
+	if i == nil {
+		return
+	}
+	err := c.maker.Learn(i)
+	c.pool.put(i, true)
+	if err != nil {
+		c.owner.log.Warn("looking at what a copy uses", "copy", c.id, "error", err)
+	}
+}
+
+// prepare has an instance ready for the next copy of this kind.
+func (c *copyOf) prepare() {
+	if c.program.Kind != guest.Handler {
+		return
+	}
+	if err := c.maker.Prepare(context.Background()); err != nil {
+		c.owner.log.Warn("preparing for the next copy", "copy", c.id, "error", err)
+	}
+}
+
 // drain waits for the requests inside. A module that listens cannot be told to end, so that it is ended at once.
-func (c *copyOf) drain(driver context.Context, grace time.Duration) wire.Exit {
+func (c *copyOf) drain(driver context.Context, grace time.Duration, stopping <-chan time.Duration) wire.Exit {
 	killed := wire.Exit{Code: -1, Signal: "killed"}
 	if c.listener != nil || grace <= 0 {
 		return killed
@@ -160,7 +176,7 @@ func (c *copyOf) drain(driver context.Context, grace time.Duration) wire.Exit {
 		select {
 		case <-idle:
 			return wire.Exit{}
-		case grace = <-c.stopping:
+		case grace = <-stopping:
 			t.Reset(grace)
 		case <-t.C:
 			return killed
@@ -180,22 +196,6 @@ func (c *copyOf) exit(err error) wire.Exit {
 	}
 	c.log.line("the module trapped: %v", err)
 	return wire.Exit{Code: abortCode, OutOfMemory: guest.OutOfMemory(err)}
-}
-
-// stop asks for the end. A second call can only shorten the grace.
-func (c *copyOf) stop(grace time.Duration) {
-	for {
-		select {
-		case c.stopping <- grace:
-			return
-		default:
-		}
-		select {
-		case earlier := <-c.stopping:
-			grace = min(grace, earlier)
-		default:
-		}
-	}
 }
 
 // leave refuses new requests; the channel is closed when none is left.
@@ -253,54 +253,6 @@ func (c *copyOf) tidy() {
 
 func (c *copyOf) usage() wire.Usage {
 	return wire.Usage{Memory: c.budget.Used(), CPU: time.Duration(c.busy.Load())}
-}
-
-// connect takes a connection over; false when the copy takes none, and it stays the caller's.
-func (c *copyOf) connect(conn net.Conn, answer bool) bool {
-	if c.listener != nil && !c.listener.Listening() {
-		return false
-	}
-	if greeted(conn, answer) != nil {
-		_ = conn.Close()
-		return true
-	}
-	if c.listener != nil {
-		if !c.listener.Deliver(conn) {
-			_ = conn.Close()
-		}
-		return true
-	}
-	own := &copyConn{Conn: conn, to: c}
-	c.mu.Lock()
-	ending := c.ending
-	if !ending {
-		c.conns[own] = struct{}{}
-	}
-	c.mu.Unlock()
-	if ending || !c.owner.toCopy.give(own) {
-		own.gone()
-		_ = conn.Close()
-	}
-	return true
-}
-
-// copyConn is a connection to a copy that we speak HTTP for.
-type copyConn struct {
-	net.Conn
-	to *copyOf
-}
-
-// state is told by the server.
-func (c *copyConn) state(s http.ConnState) {
-	if s == http.StateClosed || s == http.StateHijacked {
-		c.gone()
-	}
-}
-
-func (c *copyConn) gone() {
-	c.to.mu.Lock()
-	defer c.to.mu.Unlock()
-	delete(c.to.conns, c)
 }
 
 // writeFiles puts the files of the copy where the engine can show them to it.

@@ -2,42 +2,27 @@ package worker
 
 import (
 	"fmt"
-	"net/http"
+	"io"
+	"slices"
 	"sync"
 	"time"
-)
 
-// maxEarly is how much is kept of what a copy logs before its start is answered.
-const maxEarly = 64 << 10
+	"github.com/openfunction/ofn/internal/instance/drivers/wasm/wire"
+)
 
 // copyLog passes what a copy writes on to the driver, as much as is allowed in each second.
 type copyLog struct {
 	limit int64
 
 	mu      sync.Mutex
-	out     http.ResponseWriter
-	flush   *http.ResponseController
-	early   []byte
-	open    bool
+	out     io.Writer
 	ended   bool
 	second  time.Time
 	written int64
 	dropped int64
 }
 
-func newCopyLog(out http.ResponseWriter, limit int64) *copyLog {
-	return &copyLog{out: out, limit: limit, flush: http.NewResponseController(out)}
-}
-
-// begin sends what was written so far.
-func (l *copyLog) begin() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open = true
-	_, _ = l.out.Write(l.early)
-	_ = l.flush.Flush()
-	l.early = nil
-}
+func newCopyLog(out io.Writer, limit int64) *copyLog { return &copyLog{out: out, limit: limit} }
 
 // end refuses more.
 func (l *copyLog) end() {
@@ -75,12 +60,9 @@ func (l *copyLog) tellDropped() {
 }
 
 func (l *copyLog) put(p []byte) {
-	if !l.open {
-		l.early = append(l.early, p[:min(len(p), maxEarly-min(maxEarly, len(l.early)))]...)
-		return
+	for part := range slices.Chunk(p, wire.MaxLog) {
+		_ = wire.WriteFrame(l.out, wire.FrameLog, part)
 	}
-	_, _ = l.out.Write(p)
-	_ = l.flush.Flush()
 }
 
 // line writes a line of the platform's own.

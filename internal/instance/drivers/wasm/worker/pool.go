@@ -76,6 +76,19 @@ func (p *pool) try() (i *guest.Instance, fresh, alone bool) {
 	return nil, true, p.total == 1
 }
 
+// rested takes one that rests, to be put back; nil when none does.
+func (p *pool) rested() *guest.Instance {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	i := p.idle[n-1].Instance
+	p.idle = p.idle[:n-1]
+	return i
+}
+
 // enter waits until there may be another instance, which the caller makes and ends.
 func (p *pool) enter(ctx context.Context) error {
 	for {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -74,10 +75,10 @@ func newWorker(ctx context.Context, o Options) (*worker, error) {
 	}
 	w.control = &http.Server{Handler: w.awaited(w.routes()), ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn), ReadHeaderTimeout: helloTimeout}
 	w.calls = &http.Server{
-		Handler: http.HandlerFunc(call), ReadHeaderTimeout: helloTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 1 << 20,
+		Handler: http.HandlerFunc(call), IdleTimeout: idleTimeout, MaxHeaderBytes: 1 << 20, // only the gateway asks, and sends heads whole
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, copyKey{}, c.(*copyConn).to)
+			return context.WithValue(ctx, connKey{}, c)
 		},
 		ConnState: func(c net.Conn, s http.ConnState) { c.(*copyConn).state(s) },
 	}
@@ -107,9 +108,9 @@ func (w *worker) serve(ctx context.Context, l net.Listener) error {
 	defer stop()
 	w.running.Go(func() { _ = w.control.Serve(w.toOwn) })
 	w.running.Go(func() { _ = w.calls.Serve(w.toCopy) })
-	tidy, done := context.WithCancel(ctx)
+	living, done := context.WithCancel(ctx) // of copies as well
 	defer done()
-	w.running.Go(func() { w.tidy(tidy) })
+	w.running.Go(func() { w.tidy(living) })
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -118,33 +119,47 @@ func (w *worker) serve(ctx context.Context, l net.Listener) error {
 			}
 			return fmt.Errorf("accepting connections: %w", err)
 		}
-		w.running.Go(func() { w.greet(c) })
+		w.running.Go(func() { w.greet(living, c) })
 	}
 }
 
-// greet finds out whom a connection is for and hands it over.
-func (w *worker) greet(c net.Conn) {
+// greet finds out what a connection is for and hands it over.
+func (w *worker) greet(ctx context.Context, c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(helloTimeout))
-	id, answer, err := wire.ReadHello(c)
-	if err != nil {
-		_ = c.Close()
+	var from io.Reader = c
+	var with wire.Receiver
+	if u, ok := c.(*net.UnixConn); ok {
+		with.UnixConn = u
+		from = &with
+	}
+	id, purpose, err := wire.ReadHello(from)
+	if err == nil && purpose == wire.Live {
+		w.live(ctx, c, with.Passed)
 		return
 	}
+	if with.Passed != nil {
+		_ = with.Passed.Close()
+	}
+	if err != nil || !w.handOver(c, id, purpose == wire.Ask) {
+		_ = c.Close()
+	}
+}
+
+// handOver gives a connection to whom it is for; false when nobody takes it.
+func (w *worker) handOver(c net.Conn, id string, answer bool) bool {
 	if id == wire.Control {
-		if greeted(c, answer) != nil || !w.toOwn.give(c) {
-			_ = c.Close()
-		}
-		return
+		return greeted(c, answer) == nil && w.toOwn.give(c)
 	}
 	w.mu.Lock()
 	to := w.copies[id]
 	w.mu.Unlock()
-	if to == nil || !to.connect(c, answer) {
-		if answer {
-			_ = wire.Answer(c, false)
-		}
-		_ = c.Close()
+	if to != nil && to.connect(c, answer) {
+		return true
 	}
+	if answer {
+		_ = wire.Answer(c, false)
+	}
+	return false
 }
 
 // greeted ends the greeting of a connection that is taken.
@@ -165,9 +180,6 @@ func (w *worker) close() error {
 	_ = w.calls.Close()
 	w.mu.Lock()
 	w.closing = true
-	for _, c := range w.copies {
-		c.stop(0)
-	}
 	w.mu.Unlock()
 	w.running.Wait()
 	w.mu.Lock()

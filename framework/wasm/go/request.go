@@ -1,0 +1,88 @@
+package wasmfn
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// errHead is about a head that the platform would not give.
+var errHead = errors.New("the head of the request is not one of HTTP/1.1")
+
+// parse makes a request of its head. The platform has read it before and gives it in one form: names in canonical case, no folded
+// lines, one space after the colon. That is why this does what net/http takes ten times as long for.
+func parse(head []byte) (*http.Request, error) {
+	line, rest, ok := strings.Cut(string(head), "\r\n")
+	method, target, ok1 := strings.Cut(line, " ")
+	target, ok2 := strings.CutSuffix(target, " HTTP/1.1")
+	if !ok || !ok1 || !ok2 {
+		return nil, errHead
+	}
+	u, err := address(method, target)
+	if err != nil {
+		return nil, fmt.Errorf("the address of the request: %w", err)
+	}
+	r := &http.Request{Method: method, URL: u, RequestURI: target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header, 8)}
+	if err := fields(r, rest); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// address is the target of a request: a path, or what an OPTIONS or CONNECT names.
+func address(method, target string) (*url.URL, error) {
+	if method == http.MethodConnect && !strings.HasPrefix(target, "/") {
+		u, err := url.ParseRequestURI("http://" + target)
+		if err == nil {
+			u.Scheme = ""
+		}
+		return u, err
+	}
+	return url.ParseRequestURI(target)
+}
+
+// fields takes the header lines in. All values that are alone under their name lie in one array.
+func fields(r *http.Request, lines string) error {
+	values := make([]string, strings.Count(lines, "\r\n"))
+	for {
+		line, rest, ok := strings.Cut(lines, "\r\n")
+		if !ok {
+			return errHead
+		}
+		if line == "" {
+			return nil
+		}
+		lines = rest
+		name, value, ok := strings.Cut(line, ": ")
+		if !ok {
+			name = strings.TrimSuffix(line, ":")
+			if name == line {
+				return errHead
+			}
+		}
+		switch name {
+		case "Host":
+			r.Host = value
+			continue
+		case "Transfer-Encoding": // the platform's word for a body of unknown length; what is read of it is plain
+			r.ContentLength = -1
+			continue
+		case "Content-Length":
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err != nil || n < 0 {
+				return errHead
+			}
+			r.ContentLength = n
+		}
+		if before := r.Header[name]; before != nil {
+			r.Header[name] = append(before, value)
+			continue
+		}
+		values[0] = value
+		r.Header[name] = values[:1:1]
+		values = values[1:]
+	}
+}

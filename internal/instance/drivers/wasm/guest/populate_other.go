@@ -1,0 +1,6 @@
+//go:build !linux
+
+package guest
+
+// populate does nothing: the kernel provides memory when it is written to.
+func populate([]byte) {}
