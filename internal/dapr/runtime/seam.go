@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/openfunction/ofn/internal/dapr/components"
 	"github.com/openfunction/ofn/internal/event"
 )
 
@@ -20,6 +21,11 @@ type Options struct {
 	Secrets     Secrets
 	Metrics     Metrics
 	Timeout     time.Duration // of one call, where an app names none; 0 is 60 s
+	// AppToken is the token that an app asks of Dapr (APP_API_TOKEN); nil, or an empty one, is none.
+	AppToken func(app event.Name) string
+	// Files and Environ are what components see of the machine: see components.Factory.
+	Files   string
+	Environ []string
 }
 
 // Caller reaches copies of functions.
@@ -59,13 +65,10 @@ type DeadLetter struct {
 	Last     time.Time
 }
 
-// Secrets reads secrets of the platform. Both answer nil without an error where there is none.
-type Secrets interface {
-	Secret(ctx context.Context, namespace, name string) (map[string]string, error)
-	Secrets(ctx context.Context, namespace string) (map[string]map[string]string, error)
-}
+// Secrets reads secrets of the platform.
+type Secrets = components.Secrets
 
-// Metrics counts what passes. Outcomes are "success", "retry", "drop" and "deadletter".
+// Metrics counts what passes. Outcomes of a delivery are "success", "retry", "drop", "waiting" (no copy was reached) and "deadletter".
 type Metrics interface {
 	Delivered(app event.Name, component, outcome string, took time.Duration)
 	Published(app event.Name, component, outcome string)

@@ -1,0 +1,107 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/openfunction/ofn/internal/dapr/components"
+)
+
+// errStopping goes to a broker for events that came while their reader was stopping: they come again to the next one.
+var errStopping = errors.New("the reader is stopping")
+
+// session is one connection of an app to a component that calls it, from subscribing until it is closed.
+type session struct {
+	opened  []*components.Opened
+	release func() // of a component that is shared; nil if opened are the session's own
+	fetch   context.Context
+	stop    context.CancelFunc // ends fetch: the subscriptions
+	work    context.Context    //nolint:containedctx // of calls under way
+	abort   context.CancelFunc // ends work
+	mu      sync.Mutex
+	sealed  bool
+	running int
+	idle    chan struct{} // closed when sealed and nothing runs
+}
+
+func newSession() *session {
+	s := &session{idle: make(chan struct{})}
+	s.fetch, s.stop = context.WithCancel(context.Background())
+	s.work, s.abort = context.WithCancel(context.Background())
+	return s
+}
+
+// handle runs one delivery. Once the session is ending it holds what comes until the subscription is over, so that a broker
+// does not send it round and round.
+func (s *session) handle(deliver func(context.Context) error) error {
+	s.mu.Lock()
+	if s.sealed {
+		s.mu.Unlock()
+		<-s.fetch.Done()
+		return errStopping
+	}
+	s.running++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.running--; s.running == 0 && s.sealed {
+			close(s.idle)
+		}
+	}()
+	return deliver(s.work)
+}
+
+// end waits for deliveries under way, at most grace, then cuts them off, and closes the connection.
+func (s *session) end(grace time.Duration) error {
+	s.mu.Lock()
+	if !s.sealed {
+		s.sealed = true
+		if s.running == 0 {
+			close(s.idle)
+		}
+	}
+	s.mu.Unlock()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-s.idle:
+	case <-timer.C:
+		s.abort()
+		<-s.idle
+	}
+	s.stop()
+	s.abort()
+	if s.release != nil {
+		s.release()
+		return nil
+	}
+	var errs []error
+	for _, o := range s.opened {
+		errs = append(errs, o.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// lost is closed when a connection of the session was given up by its driver.
+func (s *session) lost() <-chan struct{} {
+	if len(s.opened) == 1 {
+		return s.opened[0].Lost()
+	}
+	any := make(chan struct{})
+	var once sync.Once
+	for _, o := range s.opened {
+		if l := o.Lost(); l != nil {
+			go func() {
+				select {
+				case <-l:
+					once.Do(func() { close(any) })
+				case <-s.fetch.Done():
+				}
+			}()
+		}
+	}
+	return any
+}
