@@ -186,7 +186,10 @@ func (f *follower) seeBuild(ctx context.Context, fn *v1beta2.Function) {
 		f.display.Step("building %s", b.ResourceRef)
 		f.tail.start(ctx, fn.Namespace, b.ResourceRef)
 	default:
-		f.display.Step("waiting for the build to begin%s", because(b.Message))
+		if b.Message != "" { // such as a secret that is not there
+			f.once("waits/"+b.ResourceRef, func() { f.display.Line("the build waits: %s", b.Message) })
+		}
+		f.display.Step("waiting for the build to begin")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -45,9 +46,7 @@ func (r *report) warn(p *field.Path, format string, args ...any) {
 func (f *Function) Validate() (warnings []string, errs field.ErrorList) {
 	r, spec := &report{}, field.NewPath("spec")
 	r.name(f.Name)
-	if f.Spec.Image == "" {
-		r.required(spec.Child("image"), "name the image that is built or run")
-	}
+	r.image(spec.Child("image"), f.Spec.Image)
 	if c := f.Spec.ImageCredentials; c != nil && f.Spec.Build != nil && c.Name == "" {
 		r.required(spec.Child("imageCredentials", "name"), "name the secret that pushes the image")
 	}
@@ -81,6 +80,19 @@ func (s *Serving) ValidateUpdate(old *Serving) (warnings []string, errs field.Er
 
 // name refuses names that are too long for the labels and names made from them, and warns of names that cannot be a label
 // of a host name.
+// image refuses what no registry takes, such as the placeholders of examples, before a build has run for it.
+func (r *report) image(p *field.Path, image string) {
+	_, err := name.ParseReference(image)
+	switch {
+	case image == "":
+		r.required(p, "name the image that is built or run")
+	case strings.ContainsAny(image, "<>"):
+		r.invalid(p, image, "is a placeholder: write the name of your image, such as registry.example.com/me/hello:v1")
+	case err != nil:
+		r.invalid(p, image, "is no name of an image, [host/]repository[:tag][@digest]: "+err.Error())
+	}
+}
+
 func (r *report) name(name string) {
 	if name == "" {
 		return // generateName

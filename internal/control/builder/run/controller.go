@@ -143,7 +143,7 @@ func (c *Controller) begin(ctx context.Context, b *v1beta2.Builder) (reconcile.R
 		if c.options.Clock.Since(b.CreationTimestamp.Time) < patience {
 			return reconcile.Result{RequeueAfter: again}, c.wait(ctx, b, missing.Message)
 		}
-		return reconcile.Result{}, c.conclude(ctx, b, v1beta2.StateFailed, reasonMissing, missing.Message)
+		return reconcile.Result{}, c.conclude(ctx, b, v1beta2.StateFailed, reasonMissing, missing.Message+"; when it is there, build again, as with `ofn rebuild`")
 	} else if err != nil {
 		return reconcile.Result{}, err
 	}
