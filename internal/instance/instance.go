@@ -155,6 +155,15 @@ type Executor interface {
 	Exec(ctx context.Context, args []string, output io.Writer) (Exit, error)
 }
 
+// Restricted is implemented by drivers whose instances cannot do all that those of others can.
+type Restricted interface{ Restrictions() Restrictions }
+
+// Restrictions are what the instances of a driver cannot do.
+type Restrictions struct {
+	NoExec  bool // they are no Executor
+	OnePort bool // they are no PortDialer
+}
+
 // Timing is what a driver tells of a start, for the cold-start metric. Instances may implement Timed.
 type Timing struct {
 	Prepare time.Duration // cgroup, network, arguments: before the clone

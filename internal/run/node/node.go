@@ -188,6 +188,9 @@ func (n *Node) desire(r run.Revision) (desired, error) {
 	if r.Port < 0 || r.Port > 65535 {
 		return desired{}, fmt.Errorf("port %d is not a TCP port: choose one from 1 to 65535", r.Port)
 	}
+	if err := allowed(r, driver); err != nil {
+		return desired{}, err
+	}
 	if err := n.checkDapr(r); err != nil {
 		return desired{}, err
 	}

@@ -43,7 +43,15 @@ type Driver struct {
 	running sync.WaitGroup       // copies, starts and compilations
 }
 
-var _ instance.Driver = (*Driver)(nil)
+var (
+	_ instance.Driver     = (*Driver)(nil)
+	_ instance.Restricted = (*Driver)(nil)
+)
+
+// Restrictions implements instance.Restricted: there is no other program in a module, and it is reached in one way.
+func (d *Driver) Restrictions() instance.Restrictions {
+	return instance.Restrictions{NoExec: true, OnePort: true}
+}
 
 // New makes a driver. Workers start when they are needed.
 func New(o Options) (*Driver, error) {
