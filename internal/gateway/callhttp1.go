@@ -115,6 +115,7 @@ func (c *call) appendRequest(out []byte) []byte {
 
 // answerHead reads heads up to the final one, and forwards those before it. Continue is what net/http says by itself.
 func (c *call) answerHead(u *upstream) error {
+	c.h.s.g.glance.before(u)
 	for range maxInterim {
 		if err := u.readHead(c.r.Method == http.MethodHead); err != nil {
 			return err

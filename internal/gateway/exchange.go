@@ -213,6 +213,7 @@ func (c *conn) send(u *upstream) error {
 
 // answerHead reads heads up to the final one, and forwards those before it that the client wants.
 func (c *conn) answerHead(u *upstream) error {
+	c.s.g.glance.before(u)
 	for range maxInterim {
 		if err := u.readHead(c.req.headOnly); err != nil {
 			return err

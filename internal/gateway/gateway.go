@@ -76,8 +76,9 @@ func (noMetrics) Connections(int)                                         {}
 
 // Gateway forwards requests to revisions. Its methods may be called from any goroutine.
 type Gateway struct {
-	opt   Options
-	table atomic.Pointer[Table]
+	opt    Options
+	table  atomic.Pointer[Table]
+	glance glance
 }
 
 // New makes a gateway that knows no host.

@@ -4,7 +4,9 @@ package gateway
 
 import (
 	"net"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // sock looks at a socket without taking anything from it. It is used by one goroutine.
@@ -47,6 +49,27 @@ func (s *sock) peek() (n int, wouldBlock bool) {
 		return 0, false
 	}
 	return s.n, s.err == syscall.EAGAIN || s.err == syscall.EINTR
+}
+
+// await looks again and again until there is something to read, and gives up when limit has elapsed or another one waits.
+func (s *sock) await(limit time.Duration, waiting *atomic.Int32) bool {
+	if s.raw == nil {
+		return false
+	}
+	found := false
+	err := s.raw.Control(func(fd uintptr) {
+		for begun := time.Now(); ; {
+			s.look(fd)
+			if s.err != syscall.EAGAIN && s.err != syscall.EINTR {
+				found = true
+				return
+			}
+			if time.Since(begun) > limit || waiting.Load() > 1 {
+				return
+			}
+		}
+	})
+	return found && err == nil
 }
 
 // gone reports whether the other side has closed its end and everything it sent was read.

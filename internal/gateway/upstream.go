@@ -21,13 +21,14 @@ var errNoAnswer = errors.New("the copy of the function broke off before it answe
 
 // upstream is a connection to a copy.
 type upstream struct {
-	nc     net.Conn
-	sock   *sock
-	in     buffer
-	resp   response
-	body   body
-	reused bool
-	usable bool // for another request: the last answer was read to its end and nothing follows
+	nc       net.Conn
+	sock     *sock
+	in       buffer
+	resp     response
+	body     body
+	reused   bool
+	patience int  // how many exchanges sleep before glance is tried again
+	usable   bool // for another request: the last answer was read to its end and nothing follows
 }
 
 // Close ends the connection.
