@@ -185,7 +185,7 @@ func publish(t *testing.T, b bus.Bus, m bus.Message) bus.Receipt {
 	defer cancel()
 	r, err := b.Publish(ctx, m)
 	if err != nil {
-		t.Fatalf("publishing %q: %v", m.Data, err)
+		t.Fatalf("publishing %.40q: %v", m.Data, err)
 	}
 	return r
 }

@@ -25,6 +25,8 @@ type Server interface {
 	heal(ctx context.Context) error
 	// groups tells whether many events may be written with one sync.
 	groups() bool
+	// share is MaxBytes of a bus that says nothing of it; -1 is no limit.
+	share() int64
 }
 
 // Options say how a bus keeps its events.
@@ -35,7 +37,8 @@ type Options struct {
 	Stream string
 	// Subject is what topics are appended to; empty is "ofn.STREAM".
 	Subject string
-	// MaxAge, MaxBytes and Duplicates are those of event.Retention, with its defaults. Events older than MaxAge are dropped. When
+	// MaxAge, MaxBytes and Duplicates are those of event.Retention, with its defaults; an external server, which reserves
+	// MaxBytes, is bound only by its own limits by default. Events older than MaxAge are dropped. When
 	// MaxBytes are reached, the oldest that no consumer waits for are dropped; when there are none, Publish answers bus.ErrFull.
 	MaxAge     time.Duration
 	MaxBytes   int64
@@ -70,7 +73,7 @@ func New(s Server, o Options) *Bus {
 		o.MaxAge = 7 * 24 * time.Hour
 	}
 	if o.MaxBytes == 0 {
-		o.MaxBytes = 10 << 30
+		o.MaxBytes = s.share()
 	}
 	if o.Duplicates == 0 {
 		o.Duplicates = 2 * time.Minute

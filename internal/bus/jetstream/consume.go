@@ -22,6 +22,8 @@ const (
 	takenLeast      = 1024
 	takenOrdered    = 2048
 	takenBytes      = 32 << 20 // on the way from the server
+
+	claimTimeout = 5 * time.Second
 )
 
 // Consume implements bus.Bus. A consumer's name is to be used by one process at a time: what a former one had taken and not
@@ -42,6 +44,9 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) e
 		taken, err := b.take(ctx, c, in)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // being told to end is no failure
+		}
+		if errors.Is(err, ErrClosed) {
+			return err
 		}
 		if taken {
 			wait.Reset()
@@ -71,7 +76,7 @@ func (b *Bus) take(ctx context.Context, c bus.Consumer, in *intake) (taken bool,
 		b.reopen()
 		return false, explain(err)
 	}
-	if err := b.claim(js.Conn(), cons.CachedInfo(), in); err != nil {
+	if err := b.claim(ctx, js.Conn(), cons.CachedInfo(), in); err != nil {
 		return false, err
 	}
 	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(most, takenBytes), jetstream.PullExpiry(30*time.Second),
@@ -118,7 +123,7 @@ func (b *Bus) durable(ctx context.Context, js jetstream.JetStream, c bus.Consume
 
 // claim asks for what was taken before and never answered, rather than wait until the server believes it lost. The server
 // ignores what is said of events that do not wait for an answer.
-func (b *Bus) claim(nc *nats.Conn, info *jetstream.ConsumerInfo, in *intake) error {
+func (b *Bus) claim(ctx context.Context, nc *nats.Conn, info *jetstream.ConsumerInfo, in *intake) error {
 	if info.NumAckPending == 0 {
 		return nil
 	}
@@ -126,14 +131,24 @@ func (b *Bus) claim(nc *nats.Conn, info *jetstream.ConsumerInfo, in *intake) err
 	if waiting := uint64(1 << 20); info.Delivered.Stream > waiting { // a bound for gaps left by other topics
 		from = max(from, info.Delivered.Stream-waiting)
 	}
+	nak := func(seq uint64) *nats.Msg {
+		m := nats.NewMsg(fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.0.0", b.stream, info.Name, seq, info.Delivered.Consumer))
+		m.Data = []byte("-NAK")
+		return m
+	}
 	for seq := from; seq <= info.Delivered.Stream; seq++ {
 		if in.has(seq) {
 			continue
 		}
-		subject := fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.0.0", b.stream, info.Name, seq, info.Delivered.Consumer)
-		if err := nc.Publish(subject, []byte("-NAK")); err != nil {
+		if err := nc.PublishMsg(nak(seq)); err != nil {
 			return fmt.Errorf("asking again for what was not handled: %w", err)
 		}
+	}
+	// The server answers this one when it has seen those before it: what is new must not overtake them.
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	if _, err := nc.RequestMsgWithContext(ctx, nak(info.Delivered.Stream+1)); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("asking again for what was not handled: %w", err)
 	}
 	return nil
 }

@@ -151,3 +151,5 @@ func (e *Embedded) streams() string {
 }
 
 func (e *Embedded) groups() bool { return true }
+
+func (e *Embedded) share() int64 { return 10 << 30 }

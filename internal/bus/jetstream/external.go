@@ -25,6 +25,8 @@ type ExternalOptions struct {
 	NKeySeed       string // "SU..."
 	Credentials    string // what a .creds file holds: a user's JWT and its seed
 
+	// TLS is used when it is set, when any of the following is, and with a tls: address.
+	TLS bool
 	// CA, Certificate and Key are PEM. CA is what the server's certificate is checked with, empty the system's; the others are ours.
 	CA, Certificate, Key string
 	// Insecure takes any certificate of the server.
@@ -112,6 +114,8 @@ func (e *External) heal(context.Context) error { return nil }
 // groups is false: older servers cannot, and how they sync is their owner's choice.
 func (e *External) groups() bool { return false }
 
+func (e *External) share() int64 { return -1 }
+
 // Close ends the connection. What uses it must have ended.
 func (e *External) Close() error {
 	e.mu.Lock()
@@ -179,7 +183,7 @@ func (o ExternalOptions) credentials() ([]nats.Option, error) {
 }
 
 func (o ExternalOptions) tls() (*tls.Config, error) {
-	if o.CA == "" && o.Certificate == "" && !o.Insecure && !strings.HasPrefix(o.URL, "tls:") {
+	if !o.TLS && o.CA == "" && o.Certificate == "" && !o.Insecure && !strings.HasPrefix(o.URL, "tls:") {
 		return nil, nil //nolint:nilnil // no TLS is no error
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.Insecure} //nolint:gosec // the user asked for it

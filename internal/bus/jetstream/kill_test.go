@@ -136,6 +136,7 @@ func TestKilledChild(t *testing.T) {
 	defer e.Close()
 	b := New(e, Options{Name: "ns/killed"})
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var all sync.WaitGroup
 	consumer := bus.Consumer{Name: "c", Topics: []string{"t"}, From: bus.From{All: true}, Ordered: true, Concurrency: 4}
 	all.Go(func() {
