@@ -72,10 +72,8 @@ type Batch struct {
 	Combine     string // "max", "min", "avg", "sum"
 	// Never is whether a copy that fails is not started again; otherwise it is, Retries times.
 	Never bool
-	// Retries is how often a batch is tried again; 0 is 6.
+	// Retries is how often in a row; 0 is 6.
 	Retries int
-	// KeepSucceeded and KeepFailed bound how many ended copies are remembered; nil is 100.
-	KeepSucceeded, KeepFailed *int
 }
 
 // Watch says what a trigger is opened for.

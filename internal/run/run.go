@@ -127,6 +127,10 @@ type Status struct {
 	Starting    int
 	Restarts    int
 	ImageDigest string
+	// Backlog is what waits at the triggers, in their own units; -1 is unknown, 0 without triggers.
+	Backlog int64
+	// Succeeded and Lost are how many copies of the workload Job completed, and how many were given up.
+	Succeeded, Lost int
 }
 
 // Reasons of a Status whose cause is that StartTimeout elapsed before a copy was ready.
@@ -139,6 +143,7 @@ const (
 
 // Reasons of a Status of a revision that serves, for a while after it happened.
 const (
+	ReasonTriggerError     = "TriggerError"         // a trigger cannot be asked; it goes on being so until it can
 	ReasonNotLive          = "LivenessProbeFailed"  // a copy was ended for it
 	ReasonProcessKilled    = "ProcessOutOfMemory"   // the kernel killed a process of a copy, which goes on
 	ReasonProcessForbidden = "ProcessLimitExceeded" // a copy could not start a process or thread, and goes on

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/instance"
 	"github.com/openfunction/ofn/internal/run"
 )
 
@@ -25,7 +26,8 @@ type actor struct {
 	ending bool
 	forget bool // the revision is deleted, not only stopped
 	status run.Status
-	later  *time.Timer // tells the watchers of new numbers; nil while they know
+	ready  map[string]instance.Instance // copies that are ready, for what they use
+	later  *time.Timer                  // tells the watchers of new numbers; nil while they know
 }
 
 // numbersDelay is how long a change of numbers alone waits for others before it is told. Those whom it is told write it down, which
@@ -33,7 +35,7 @@ type actor struct {
 const numbersDelay = 250 * time.Millisecond
 
 func newActor(n *Node, d desired) *actor {
-	a := &actor{node: n, key: d.Key, wake: make(chan struct{}, 1), want: d, fresh: true}
+	a := &actor{node: n, key: d.Key, wake: make(chan struct{}, 1), want: d, fresh: true, ready: map[string]instance.Instance{}}
 	a.status = run.Status{Phase: run.Starting, Reason: "Starting"}
 	if d.Proven {
 		a.status = run.Status{Phase: run.Ready}
@@ -121,7 +123,7 @@ func (a *actor) publish(s run.Status) {
 }
 
 func sameButNumbers(a, b run.Status) bool {
-	b.Desired, b.Ready, b.Starting = a.Desired, a.Ready, a.Starting
+	b.Desired, b.Ready, b.Starting, b.Backlog = a.Desired, a.Ready, a.Starting, a.Backlog
 	return a == b
 }
 

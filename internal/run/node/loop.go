@@ -27,13 +27,15 @@ type loop struct {
 	scaler  *scale.Scaler
 	ending  bool
 	proven  bool
+	asked   int // copies that requests ask for
 	target  int // copies there should be
 	started int // copies started ever, which orders them
 	events  chan event
 	copies  map[string]*member
 
-	image image
-	meter meter
+	image   image
+	meter   meter
+	backlog backlog
 
 	failing  *failure
 	troubled time.Time // when it began to fail; zero when it does not
@@ -51,6 +53,7 @@ type loop struct {
 type member struct {
 	*replica
 	number  int
+	ordinal int // of a StatefulSet; -1 otherwise
 	isReady bool
 	unwell  *failure // it was ready and is not now, for this
 	leaving bool
@@ -61,6 +64,7 @@ type member struct {
 func newLoop(a *actor) *loop {
 	l := &loop{actor: a, events: make(chan event), copies: map[string]*member{}, retry: retries()}
 	l.image.done = make(chan prepared)
+	l.backlog.polled = make(chan polled)
 	return l
 }
 
@@ -94,6 +98,8 @@ func (l *loop) run() {
 			l.heard(e)
 		case p := <-l.image.done:
 			l.unpacked(p)
+		case p := <-l.backlog.polled:
+			l.answered(p)
 		}
 	}
 }
@@ -106,6 +112,7 @@ func (l *loop) look(now time.Time) {
 	}
 	if ending && !l.ending {
 		l.ending = true
+		l.backlog.stop()
 		l.leaveAll()
 	}
 	if !l.ending {
@@ -121,6 +128,7 @@ func (l *loop) look(now time.Time) {
 func (l *loop) adopt(d desired, now time.Time) {
 	first := l.scaler == nil
 	changed := !first && !sameContainer(l.want, d)
+	before := l.want
 	l.want = d
 	if first {
 		l.scaler = scale.New(d.policy, 0, now)
@@ -138,7 +146,8 @@ func (l *loop) adopt(d desired, now time.Time) {
 		l.failing, l.retryAt, l.troubled = nil, time.Time{}, time.Time{}
 		l.retry.Reset()
 	}
-	l.target = l.scaler.Decide(now, l.state()).Want
+	l.asked = l.scaler.Decide(now, l.state()).Want
+	l.follow(now, before)
 }
 
 // state is what the scaler is told. A copy that was ready counts as such, so that it goes when it is not needed.
@@ -194,6 +203,9 @@ func (l *loop) heard(e event) {
 	}
 	delete(l.copies, e.id)
 	m.abort()
+	if l.want.batched() && l.completed(m, e.gone) {
+		return
+	}
 	if f := e.gone.failed; f != nil {
 		l.lost(m, f, e.gone.lasted)
 	}
@@ -229,7 +241,7 @@ func (l *loop) remarks() (reason, message string) {
 	if l.said != nil && time.Since(l.saidAt) < remarkKept && len(l.copies) > 0 {
 		return l.said.reason, l.said.message
 	}
-	return "", ""
+	return l.backlog.complaint()
 }
 
 // initial is how many copies must have been ready at once to prove the revision.
@@ -291,7 +303,8 @@ func (l *loop) next(now time.Time) (time.Duration, bool) {
 // describe makes the status.
 func (l *loop) describe() run.Status {
 	ready, starting := l.count()
-	s := run.Status{Phase: run.Starting, Reason: "Starting", Desired: l.target, Ready: ready, Starting: starting, Restarts: l.restarts, ImageDigest: l.image.root.Digest}
+	s := run.Status{Phase: run.Starting, Reason: "Starting", Desired: l.target, Ready: ready, Starting: starting, Restarts: l.restarts, ImageDigest: l.image.root.Digest,
+		Backlog: l.backlog.waiting, Succeeded: l.backlog.succeeded, Lost: l.backlog.lost}
 	switch {
 	case l.failing != nil && ready == 0:
 		s.Phase, s.Reason, s.Message = run.Failed, l.failing.reason, l.failing.message

@@ -82,6 +82,8 @@ type Options struct {
 	Dapr    Dapr    // nil: revisions that need it are refused
 	Log     *slog.Logger
 	Budget  *activator.Budget // shared by all revisions; nil is no limit
+	// Triggers opens what revisions are scaled by beside requests; nil refuses revisions that have triggers.
+	Triggers Triggers
 
 	Timeout      time.Duration // of a request, where the revision says nothing: 300 s
 	StartTimeout time.Duration // 30 s
@@ -171,6 +173,7 @@ type desired struct {
 	run.Revision
 	policy scale.Policy
 	driver instance.Driver
+	lag    *lagPolicy // nil without triggers
 }
 
 // desire checks a revision and fills in the platform's defaults.
@@ -197,7 +200,11 @@ func (n *Node) desire(r run.Revision) (desired, error) {
 	orElse(&r.Timeout, n.opt.Timeout)
 	orElse(&r.StartTimeout, n.opt.StartTimeout)
 	orElse(&r.Grace, n.opt.Grace)
-	return desired{r, p, driver}, nil
+	lag, err := n.lagPolicyOf(r)
+	if err != nil {
+		return desired{}, err
+	}
+	return desired{r, p, driver, lag}, nil
 }
 
 // Delete implements run.Runner. It does not wait: requests inside copies may finish within the revision's grace, new ones are

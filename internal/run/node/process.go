@@ -70,11 +70,11 @@ func planFor(r run.Revision, root Root) (plan, error) {
 	return plan{s, who.Home}, nil
 }
 
-// copyOf is the plan for one copy. Log is left to the caller.
-func (p plan) copyOf(r run.Revision, img []string, id string) instance.Spec {
+// copyOf is the plan for one copy, which is told its name. Log is left to the caller.
+func (p plan) copyOf(r run.Revision, img []string, id, name string) instance.Spec {
 	s := p.spec
 	s.ID = id
-	s.Process.Env = environment(r, img, s.Listen.Port, id, p.home)
+	s.Process.Env = environment(r, img, s.Listen.Port, name, p.home)
 	return s
 }
 
@@ -107,7 +107,7 @@ func portOf(said int, exposed []int) int {
 
 // environment merges variables, later ones winning: the image's, those a pod would have, the container's, and the runtime
 // contract's, which nothing overrides.
-func environment(r run.Revision, img []string, port int, id, home string) []string {
+func environment(r run.Revision, img []string, port int, podName, home string) []string {
 	e := env{at: map[string]int{}}
 	e.set("PATH", defaultPath)
 	e.set("HOME", home)
@@ -115,8 +115,8 @@ func environment(r run.Revision, img []string, port int, id, home string) []stri
 		name, value, _ := strings.Cut(kv, "=")
 		e.set(name, value)
 	}
-	e.set("HOSTNAME", id)
-	e.set("POD_NAME", id)
+	e.set("HOSTNAME", podName)
+	e.set("POD_NAME", podName)
 	e.set("POD_NAMESPACE", r.Namespace)
 	for _, v := range r.Container.Env {
 		e.set(v.Name, v.Value)

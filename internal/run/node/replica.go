@@ -28,6 +28,9 @@ type replica struct {
 	kill                      <-chan struct{}
 	events                    chan<- event
 
+	inUse    func(instance.Instance, bool) // is told of a copy that is ready, and of its end
+	finished bool                          // it completed before it was ready
+
 	asked time.Time // when the actor wanted it
 	born  time.Time // when it was executed
 }
@@ -44,8 +47,9 @@ type event struct {
 
 // outcome is how a replica ended.
 type outcome struct {
-	failed *failure // nil when it was asked to end
-	lasted time.Duration
+	failed    *failure // nil when it was asked to end, or completed
+	completed bool     // it ended by itself, its work done
+	lasted    time.Duration
 }
 
 // run lives the whole life.
@@ -64,17 +68,23 @@ func (r *replica) run(ctx context.Context) {
 func (r *replica) live(ctx context.Context) outcome {
 	inst, f := r.start(ctx)
 	if inst == nil {
-		return outcome{failed: f}
+		return outcome{failed: f, completed: r.finished}
 	}
 	began := time.Now()
+	r.inUse(inst, true)
 	r.act.Add(inst)
 	r.events <- event{id: r.spec.ID}
 	r.serve(ctx, inst, began)
 	r.act.Remove(r.spec.ID)
+	r.inUse(inst, false)
 	out := outcome{lasted: time.Since(began)}
 	exit := inst.Exit()
 	r.metrics.Exited(r.rev.String(), cause(exit))
-	if !exit.Requested {
+	switch {
+	case exit.Requested:
+	case r.completes(exit):
+		out.completed = true
+	default:
 		out.failed = r.crash(exit, "")
 	}
 	return out
@@ -112,10 +122,18 @@ func (r *replica) start(ctx context.Context) (instance.Instance, *failure) {
 	}
 	exit := inst.Exit()
 	r.metrics.Exited(r.rev.String(), cause(exit))
-	if gone {
+	switch {
+	case gone && r.completes(exit):
+		r.finished = true
+	case gone:
 		f = r.crash(exit, " before it was ready")
 	}
 	return nil, f
+}
+
+// completes is whether an end that nobody asked for is the good end of a copy that runs to completion.
+func (r *replica) completes(e instance.Exit) bool {
+	return r.rev.batched() && e.Code == 0 && e.Signal == "" && !e.OutOfMemory
 }
 
 // phases tells how long the parts of a start took.

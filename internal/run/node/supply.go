@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -53,7 +54,7 @@ func (l *loop) measure(now time.Time) {
 	m.take(now, l.act.Stats(now))
 	if len(l.copies) == 0 && m.waiting == 0 {
 		m.begun, m.next, m.samples = time.Time{}, time.Time{}, 0
-		l.target = l.want.policy.AtRest(l.state())
+		l.asked = l.want.policy.AtRest(l.state())
 		return
 	}
 	if m.begun.IsZero() {
@@ -67,17 +68,18 @@ func (l *loop) measure(now time.Time) {
 	}
 	m.begin(now)
 	if m.samples++; m.samples%int(scale.Tick/scale.Bucket) == 1 {
-		l.target = l.scaler.Decide(now, l.state()).Want
+		l.asked = l.scaler.Decide(now, l.state()).Want
 	}
 }
 
 // supply starts what is missing and ends what is too much.
 func (l *loop) supply(now time.Time) {
 	ready, starting := l.count()
-	if n := l.want.policy.Missing(l.meter.waiting, ready, starting); n > 0 && ready+starting+n > l.target {
-		l.target = ready + starting + n
-		l.scaler.Started(now, ready, l.target)
+	if n := l.want.policy.Missing(l.meter.waiting, ready, starting); n > 0 && ready+starting+n > l.asked {
+		l.asked = ready + starting + n
+		l.scaler.Started(now, ready, l.asked)
 	}
+	l.target = l.wanted()
 	if lacking := l.target - ready - starting; lacking > 0 {
 		l.startSome(lacking, starting)
 	}
@@ -110,18 +112,23 @@ func (l *loop) startSome(n, starting int) {
 // startOne makes a replica and its goroutine.
 func (l *loop) startOne() {
 	id := newID(l.key.Name)
-	spec := l.image.plan.copyOf(l.want.Revision, l.image.root.Config.Env, id)
+	name, ordinal := id, -1
+	if l.want.Workload == run.StatefulSet {
+		ordinal = l.freeOrdinal()
+		name = fmt.Sprintf("%s-%d", l.key.Name, ordinal)
+	}
+	spec := l.image.plan.copyOf(l.want.Revision, l.image.root.Config.Env, id, name)
 	out := &tail{to: l.node.opt.Logs.Sink(l.key, l.want.Function, id)}
 	spec.Log = out
 	ctx, abort := context.WithCancel(context.Background())
 	l.started++
 	rev := l.want.Revision
 	rev.Port = spec.Listen.Port
-	m := &member{number: l.started, abort: abort, replica: &replica{
+	m := &member{number: l.started, ordinal: ordinal, abort: abort, replica: &replica{
 		rev: l.want, spec: spec, act: l.act, output: out, events: l.events, kill: l.node.kill,
 		ready: readinessOf(rev, l.image.root.Activation, l.proven), follow: proberOf(rev.Container.Probe, rev),
 		startup: proberOf(rev.Container.Startup, rev), liveness: proberOf(rev.Container.Liveness, rev), log: l.node.opt.Log,
-		starts: l.node.starts, metrics: l.node.opt.Metrics, dapr: l.node.opt.Dapr, retire: make(chan struct{}), asked: time.Now(),
+		starts: l.node.starts, metrics: l.node.opt.Metrics, dapr: l.node.opt.Dapr, retire: make(chan struct{}), asked: time.Now(), inUse: l.inUse,
 	}}
 	l.copies[id] = m
 	go m.replica.run(ctx) // ends with its last event, which the loop waits for
@@ -151,6 +158,8 @@ func (l *loop) retireSome(n int) {
 	}
 	slices.SortFunc(ready, func(a, b *member) int {
 		switch {
+		case a.ordinal != b.ordinal:
+			return cmp.Compare(b.ordinal, a.ordinal)
 		case a.isReady == b.isReady:
 			return cmp.Compare(b.number, a.number)
 		case b.isReady:
@@ -185,7 +194,7 @@ func (l *loop) retireStale(ready int) {
 // leaveAll ends every copy within its grace and refuses new requests.
 func (l *loop) leaveAll() {
 	l.act.Fail(errEnding)
-	l.target = 0
+	l.asked, l.target = 0, 0
 	if l.image.cancel != nil {
 		l.image.cancel()
 	}
@@ -200,4 +209,17 @@ var errEnding = errors.New("the revision is being removed from this machine")
 // asContainer is what of a revision makes its copies; two that are equal here may share copies.
 func asContainer(r run.Revision) run.Revision {
 	return run.Revision{Key: r.Key, Function: r.Function, Image: r.Image, Container: r.Container, RuntimeClass: r.RuntimeClass, Port: r.Port}
+}
+
+// freeOrdinal is the lowest that no copy has.
+func (l *loop) freeOrdinal() int {
+	taken := map[int]bool{}
+	for _, m := range l.copies {
+		taken[m.ordinal] = true
+	}
+	n := 0
+	for taken[n] {
+		n++
+	}
+	return n
 }
