@@ -32,18 +32,21 @@ var rules = []rule{
 	{under: "./internal/run", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/run", "./internal/instance", "./internal/activator", "./internal/scale"}},
 	{under: "./internal/kubeapi", never: []string{"./internal/"}, except: []string{"./internal/kubeapi"}},
 	{under: "./internal/control", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/"},
-		except: []string{"./internal/control", "./internal/run", "./internal/build", "./internal/route"}},
+		except: []string{"./internal/control", "./internal/run", "./internal/build", "./internal/route", "./internal/event"}},
 	{under: "./internal/route", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/route", "./internal/gateway", "./internal/activator"}},
 	{under: "./internal/nodeapi", never: []string{"./internal/", "k8s.io/"}, except: []string{"./internal/nodeapi"}},
 	{under: "./internal/dev", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/dev", "./internal/build", "./internal/image"}},
 	{under: "./internal/doctor", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/doctor"}},
 	{under: "./internal/cli", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/", "sigs.k8s.io/controller-runtime/pkg/manager"},
 		except: []string{"./internal/cli", "./internal/image/bundle", "./internal/image/assemble", "./internal/image/unpack"}},
+	{under: "./internal/event/source", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event/source", "./internal/event", "./internal/event/cloudevent"}},
+	{under: "./internal/event/deliver", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},
+	{under: "./internal/event/embedded", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},
 	{under: "./internal/telemetry", never: []string{"./internal/", "k8s.io/"}, except: []string{"./internal/telemetry"}},
 }
 
 // siblings lists folders whose direct children must never import one another: engines behind one seam.
-var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/build/native/", "./internal/route/"}
+var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/build/native/", "./internal/route/", "./internal/event/source/"}
 
 // shared are children of a sibling folder that the siblings are built on: seams, conformance suites and sources.
 var shared = map[string]bool{"runtest": true, "buildtest": true, "source": true, "lang": true, "langtest": true, "system": true}

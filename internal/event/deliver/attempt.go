@@ -45,7 +45,7 @@ func (d *Deliverer) Attempt(ctx context.Context, v Delivery) Result {
 	if r.Err == nil && r.reply != nil && v.Reply != nil {
 		r = d.reply(ctx, v, r)
 	}
-	d.o.Metrics.Attempt(v.From, kind, outcome(r), time.Since(began))
+	d.o.Metrics.Attempt(v.From, kind, outcome(r), time.Since(began), r.Err)
 	return r
 }
 

@@ -48,14 +48,14 @@ type Topics interface {
 // Metrics counts. Outcome is "delivered", "retried", "refused" (another attempt would not help) or "circuit" (not tried: the sink
 // is down); sink is "function", "uri" or "topic".
 type Metrics interface {
-	Attempt(from event.Ref, sink, outcome string, took time.Duration)
+	Attempt(from event.Ref, sink, outcome string, took time.Duration, err error)
 	DeadLetter(from event.Ref)
 }
 
 type noMetrics struct{}
 
-func (noMetrics) Attempt(event.Ref, string, string, time.Duration) {}
-func (noMetrics) DeadLetter(event.Ref)                             {}
+func (noMetrics) Attempt(event.Ref, string, string, time.Duration, error) {}
+func (noMetrics) DeadLetter(event.Ref)                                    {}
 
 // Delivery is one event on its way to one sink.
 type Delivery struct {
