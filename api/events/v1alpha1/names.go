@@ -100,3 +100,9 @@ func (s *EventBusSpec) Kind() string {
 		return BusEmbedded
 	}
 }
+
+// Parts are what EventBus and ClusterEventBus have in common.
+func (b *EventBus) Parts() (*EventBusSpec, *EventBusStatus) { return &b.Spec, &b.Status }
+
+// Parts are what EventBus and ClusterEventBus have in common.
+func (b *ClusterEventBus) Parts() (*EventBusSpec, *EventBusStatus) { return &b.Spec, &b.Status }

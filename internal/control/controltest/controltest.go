@@ -14,6 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
+	daprv2 "github.com/openfunction/ofn/api/dapr/v2alpha1"
+	events "github.com/openfunction/ofn/api/events/v1alpha1"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 )
 
@@ -34,7 +37,8 @@ type Client struct {
 func Scheme(t testing.TB) *runtime.Scheme {
 	t.Helper()
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme,
+		events.AddToScheme, daprv1.AddToScheme, daprv2.AddToScheme} {
 		if err := add(s); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +51,8 @@ func New(t testing.TB, objects ...client.Object) *Client {
 	t.Helper()
 	c := &Client{Hidden: map[types.NamespacedName]bool{}}
 	c.Raw = fake.NewClientBuilder().WithScheme(Scheme(t)).WithObjects(objects...).
-		WithStatusSubresource(&v1beta2.Function{}, &v1beta2.Builder{}, &v1beta2.Serving{}, &networking.Gateway{}).
+		WithStatusSubresource(&v1beta2.Function{}, &v1beta2.Builder{}, &v1beta2.Serving{}, &networking.Gateway{},
+			&events.EventSource{}, &events.EventBus{}, &events.ClusterEventBus{}, &events.Trigger{}, &daprv1.Component{}).
 		Build()
 	c.WithWatch = interceptor.NewClient(c.Raw, interceptor.Funcs{Create: c.create, Patch: c.patch, Delete: c.delete, SubResourcePatch: c.status, Get: c.get, List: c.list})
 	return c
