@@ -58,8 +58,10 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 	if r.PullSecret, err = c.pullSecret(ctx, s, pod); err != nil {
 		return r, err
 	}
-	r.Container, err = c.container(ctx, s, pod, user, r.Port)
-	return r, err
+	if r.Container, err = c.container(ctx, s, pod, user, r.Port); err != nil {
+		return r, err
+	}
+	return r, c.scaling(ctx, s, &r)
 }
 
 func port(s *v1beta2.ServingSpec) int {
