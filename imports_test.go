@@ -39,7 +39,7 @@ var rules = []rule{
 	{under: "./internal/doctor", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/doctor"}},
 	{under: "./internal/cli", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/", "sigs.k8s.io/controller-runtime/pkg/manager"},
 		except: []string{"./internal/cli", "./internal/image/bundle", "./internal/image/assemble", "./internal/image/unpack"}},
-	{under: "./internal/event/source", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event/source", "./internal/event", "./internal/event/cloudevent"}},
+	{under: "./internal/event/source", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event/source", "./internal/event/cloudevent"}},
 	{under: "./internal/event/deliver", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},
 	{under: "./internal/event/embedded", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},
 	{under: "./internal/telemetry", never: []string{"./internal/", "k8s.io/"}, except: []string{"./internal/telemetry"}},
@@ -49,7 +49,7 @@ var rules = []rule{
 var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/build/native/", "./internal/route/", "./internal/event/source/"}
 
 // shared are children of a sibling folder that the siblings are built on: seams, conformance suites and sources.
-var shared = map[string]bool{"runtest": true, "buildtest": true, "source": true, "lang": true, "langtest": true, "system": true}
+var shared = map[string]bool{"runtest": true, "buildtest": true, "source": true, "sourcetest": true, "lang": true, "langtest": true, "system": true}
 
 func TestImports(t *testing.T) {
 	for p, deps := range packages(t) {
