@@ -33,9 +33,13 @@ func (r *Rust) program(j *job) (lang.Program, error) {
 	}
 	p := lang.Program{Labels: r.labels(j)}
 	if j.triple == wasmTriple {
+		at := "function.wasm"
+		if j.plan.program != "" && j.plan.single == "" {
+			at = name // as a command of the function may call it
+		}
 		p.Bare, p.Platform = true, "wasip1/wasm"
-		p.Layers = []build.Layer{{{Path: "function.wasm", Mode: 0o644, File: out}}}
-		p.Entrypoint = []string{"/function.wasm"}
+		p.Layers = []build.Layer{{{Path: at, Mode: 0o644, File: out}}}
+		p.Entrypoint = []string{"/" + at}
 		return p, nil
 	}
 	p.Entrypoint, p.ListenFD = []string{"/" + imageProgram}, j.plan.serves()

@@ -70,6 +70,8 @@ func newPlan(j *lang.Job) (*plan, error) {
 	p := &plan{dir: j.Tree.Sub}
 	if src := path.Join(j.Tree.Sub, j.Env.Source); j.Env.Source != "" && slices.Contains(j.Tree.Dirs, src) {
 		p.dir = src
+	} else if sub := nested(j.Tree); j.Env.Source == "" && sub != "" {
+		p.dir = sub
 	}
 	if !j.Tree.Has(path.Join(p.dir, "Cargo.toml")) {
 		if err := p.findFile(j); err != nil {

@@ -138,8 +138,11 @@ func (r *Rust) Identity(ctx context.Context) (string, error) {
 	return t.full + " " + strings.Join(t.targets, ",") + " " + r.fwHash + " 1", nil
 }
 
-// Detect implements lang.Language: there is a Cargo.toml, or a file of Rust, where the build begins.
+// Detect implements lang.Language: there is a Cargo.toml, or a file of Rust, where the build begins, or nothing but a directory with one.
 func (r *Rust) Detect(t *lang.Tree, e lang.Env) bool {
+	if e.Source == "" && nested(t) != "" {
+		return true
+	}
 	return slices.ContainsFunc(t.Files, func(f lang.File) bool {
 		rel, in := lang.Below(t.Sub, f.Path)
 		if !in {

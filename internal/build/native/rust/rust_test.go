@@ -75,10 +75,14 @@ func TestPlan(t *testing.T) {
 			Files: map[string]string{"Cargo.toml": "[workspace]\nmembers = [\"m\"]\n", "m/Cargo.toml": manifestText, "m/src/lib.rs": helloText},
 			Env:   map[string]string{"FUNC_SRC": "m"},
 		}, "Rust function hello at m/src/lib.rs:3", ""},
-		"workspace":     {langtest.Source{Files: map[string]string{"Cargo.toml": "[workspace]\nmembers = [\"m\"]\n"}}, "ManifestInvalid", "FUNC_SRC"},
-		"not TOML":      {langtest.Source{Files: map[string]string{"Cargo.toml": "[package\n"}}, "ManifestInvalid", "Cargo.toml cannot be read"},
-		"nothing in it": {langtest.Source{Files: map[string]string{"Cargo.toml": manifestText}}, "SourceEmpty", "neither lib.rs nor src/main.rs"},
-		"two programs":  {langtest.Source{Files: map[string]string{"Cargo.toml": manifestText, "src/bin/a.rs": "", "src/bin/b.rs": ""}}, "FunctionNotFound", "the programs a, b"},
+		"one level down": {langtest.Source{Files: map[string]string{"Dockerfile": "", "README.md": "", "function.yaml": "", "server/Cargo.toml": manifestText, "server/src/main.rs": "fn main() {}"}},
+			"the Rust program my-hello in server", ""},
+		"two of them":           {langtest.Source{Files: map[string]string{"a/Cargo.toml": manifestText, "b/Cargo.toml": manifestText}}, "SourceEmpty", "add a Cargo.toml"},
+		"beside something else": {langtest.Source{Files: map[string]string{"main.py": "", "server/Cargo.toml": manifestText}}, "SourceEmpty", "add a Cargo.toml"},
+		"workspace":             {langtest.Source{Files: map[string]string{"Cargo.toml": "[workspace]\nmembers = [\"m\"]\n"}}, "ManifestInvalid", "FUNC_SRC"},
+		"not TOML":              {langtest.Source{Files: map[string]string{"Cargo.toml": "[package\n"}}, "ManifestInvalid", "Cargo.toml cannot be read"},
+		"nothing in it":         {langtest.Source{Files: map[string]string{"Cargo.toml": manifestText}}, "SourceEmpty", "neither lib.rs nor src/main.rs"},
+		"two programs":          {langtest.Source{Files: map[string]string{"Cargo.toml": manifestText, "src/bin/a.rs": "", "src/bin/b.rs": ""}}, "FunctionNotFound", "the programs a, b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j, _ := c.Job(t)
