@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/openfunction/ofn/internal/cli/connect"
 	"github.com/openfunction/ofn/internal/doctor"
 	"github.com/openfunction/ofn/internal/instance/drivers/sandbox"
+	"github.com/openfunction/ofn/internal/lag/helper"
 )
 
 // oldestGo is the Go that the framework compiles with.
@@ -84,6 +86,7 @@ func (s *settings) facts(ctx context.Context, kubeconfig string) doctor.Facts {
 	f.Git = asked(ctx, "git", "version")
 	f.Git.Version = strings.TrimPrefix(f.Git.Version, "git version ")
 	f.Languages = languageFacts(ctx)
+	f.Scalers = helper.Program(filepath.Join(s.dataDir, helpersDir), builtScalers())
 	s.goFacts(ctx, &f)
 	s.apiFacts(ctx, &f, kubeconfig)
 	return f

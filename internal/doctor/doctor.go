@@ -32,7 +32,7 @@ func Examine(f Facts) Report {
 	var r Report
 	for _, check := range []func(Facts) []Finding{
 		system, sandboxed, namespaces, userNamespaces, groups, overlay, seccomp, // can it run functions
-		toolchain, git, proxy, languages, // can it build them
+		toolchain, git, proxy, languages, scaling, // can it build them, and scale them on events
 		dataDir, ports, api, // is there room for the platform, or does it run
 		clock, names,
 	} {

@@ -77,6 +77,7 @@ func TestFindings(t *testing.T) {
 		"broken Node":          {func(f *doctor.Facts) { f.Languages[0].Tools[0].Err = errAny }, "Node.js", doctor.Warn, "refused for a test"},
 		"odd Node":             {func(f *doctor.Facts) { f.Languages[0].Tools[0].Version = "nightly" }, "Node.js", doctor.OK, "nightly"},
 		"no git":               {func(f *doctor.Facts) { f.Git = doctor.Program{} }, "git", doctor.Warn, "no git command"},
+		"scalers":              {func(f *doctor.Facts) { f.Scalers = "/bin/ofn-scalers" }, "scaling triggers", doctor.OK, "/bin/ofn-scalers"},
 		"broken git":           {func(f *doctor.Facts) { f.Git.Err = errAny }, "git", doctor.Fail, "refused for a test"},
 		"no proxy":             {func(f *doctor.Facts) { f.Proxies[0].Err = errAny }, "modules", doctor.Warn, "proxy.example does not answer"},
 		"data not writable":    {func(f *doctor.Facts) { f.DataDir.Err = errAny }, "data directory", doctor.Fail, "cannot be written"},
@@ -143,4 +144,19 @@ func TestPrint(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("printed:\n%s", b.String())
 	}
+}
+
+// TestNoGo: what else is lacking without Go.
+func TestNoGo(t *testing.T) {
+	f := healthy()
+	f.Go = doctor.Program{}
+	for _, got := range doctor.Examine(f) {
+		if got.Check == "scaling triggers" {
+			if got.Level != doctor.Warn || got.Do == "" || !strings.Contains(got.Says, "neither ofn-scalers nor a Go") {
+				t.Errorf("got %+v", got)
+			}
+			return
+		}
+	}
+	t.Error("nothing is said of scaling triggers")
 }

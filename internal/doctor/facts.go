@@ -16,6 +16,7 @@ type Facts struct {
 
 	Go, Git   Program
 	Languages []Language
+	Scalers   string // path of the built program that asks scaling triggers; empty when there is none
 	GoNeeded  string // lowest version of Go that will do, "1.24"
 	Proxies   []Remote
 	Resolved  Lookup

@@ -33,6 +33,18 @@ func git(f Facts) []Finding {
 	return one("git", OK, "", "%s at %s", f.Git.Version, f.Git.Path)
 }
 
+// scaling is whether triggers can be asked how much waits.
+func scaling(f Facts) []Finding {
+	switch {
+	case f.Scalers != "":
+		return one("scaling triggers", OK, "", "ofn-scalers at %s", f.Scalers)
+	case f.Go.Path != "" && f.Go.Err == nil:
+		return one("scaling triggers", OK, "", "ofn-scalers is built when a function with triggers first needs it, which takes some minutes")
+	}
+	return one("scaling triggers", Warn, "install Go, or put a built ofn-scalers beside ofn or on PATH",
+		"there is neither ofn-scalers nor a Go to build it with: functions cannot be scaled by kafka, redis and other triggers, except cron, cpu and memory")
+}
+
 func proxy(f Facts) []Finding {
 	var out []Finding
 	for _, p := range f.Proxies {

@@ -20,17 +20,25 @@ const packages = 3300
 // buildTimeout bounds a build. The first one on a slow machine fetches and compiles for a quarter of an hour.
 const buildTimeout = time.Hour
 
-// program returns the path of the program, built when there is none.
-func (h *Helper) program(ctx context.Context) (string, error) {
-	for _, p := range h.opt.Find {
+// builtName begins the names of programs that were built here.
+const builtName = "ofn-scalers-"
+
+// Program is the path of the program: the first of find that there is, or the one built from this source in dir; empty without any.
+func Program(dir string, find []string) string {
+	for _, p := range append(append([]string{}, find...), filepath.Join(dir, builtName+digest())) {
 		if executable(p) {
-			return p, nil
+			return p
 		}
 	}
-	built := filepath.Join(h.opt.Dir, "ofn-scalers-"+digest())
-	if executable(built) {
-		return built, nil
+	return ""
+}
+
+// program returns the path of the program, built when there is none.
+func (h *Helper) program(ctx context.Context) (string, error) {
+	if p := Program(h.opt.Dir, h.opt.Find); p != "" {
+		return p, nil
 	}
+	built := filepath.Join(h.opt.Dir, builtName+digest())
 	if h.opt.Go == "" {
 		return "", errors.New("the program ofn-scalers is not installed, and there is no Go to build it with: install Go 1.26 or later, or put a built ofn-scalers beside ofn or on PATH")
 	}
@@ -56,7 +64,7 @@ func (h *Helper) build(ctx context.Context, to string) error {
 	if err := os.MkdirAll(h.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(h.opt.Dir, "source-*")
+	dir, err := os.MkdirTemp(h.opt.Dir, sourceName+"*")
 	if err != nil {
 		return err
 	}
@@ -113,7 +121,7 @@ func (h *Helper) progress(r io.Reader) string {
 
 // forget removes what earlier versions built.
 func (h *Helper) forget(except string) {
-	old, err := filepath.Glob(filepath.Join(h.opt.Dir, "ofn-scalers-*"))
+	old, err := filepath.Glob(filepath.Join(h.opt.Dir, builtName+"*"))
 	if err != nil {
 		return
 	}

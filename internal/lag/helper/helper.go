@@ -140,8 +140,30 @@ func (h *Helper) say(reason, message string) {
 	h.state = NotReady{reason, message}
 }
 
+// What is made in Dir for a time. A platform that was killed leaves it there.
+const (
+	socketName = "socket-"
+	sourceName = "source-"
+)
+
+// tidy removes what a life of the platform that was killed left behind. Dir is this platform's alone.
+func (h *Helper) tidy() {
+	for _, name := range []string{socketName, sourceName} {
+		left, err := filepath.Glob(filepath.Join(h.opt.Dir, name+"*"))
+		if err != nil {
+			return
+		}
+		for _, dir := range left {
+			if err := os.RemoveAll(dir); err != nil {
+				h.log.Warn("removing what an earlier life left", "path", dir, "err", err)
+			}
+		}
+	}
+}
+
 // live finds or builds the program, and keeps it running, until ctx ends.
 func (h *Helper) live(ctx context.Context) {
+	h.tidy()
 	program, err := h.program(ctx)
 	for err != nil {
 		if ctx.Err() != nil {
@@ -162,7 +184,7 @@ func (h *Helper) live(ctx context.Context) {
 
 // keep runs the program again and again.
 func (h *Helper) keep(ctx context.Context, program string) error {
-	dir, err := os.MkdirTemp(h.socketDir(), "ofn-scalers-")
+	dir, err := os.MkdirTemp(h.socketDir(), socketName)
 	if err != nil {
 		return fmt.Errorf("making a place for a socket: %w", err)
 	}

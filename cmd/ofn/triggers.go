@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/openfunction/ofn/internal/lag"
+	"github.com/openfunction/ofn/internal/lag/helper"
+)
+
+// scalersProgram asks the sources of scaling triggers.
+const scalersProgram = "ofn-scalers"
+
+// helpersDir is where programs are that the platform builds for itself, in its data directory.
+const helpersDir = "helpers"
+
+// openTriggers makes what tells how much waits for functions. Nothing is started before a function has triggers that need it.
+func (p *platform) openTriggers() *lag.Triggers {
+	dir := filepath.Join(p.settings.dataDir, helpersDir)
+	o := helper.Options{Dir: dir, Find: builtScalers(), Env: os.Environ(), Log: p.log}
+	if p.settings.goRoot != "" {
+		o.Go = filepath.Join(p.settings.goRoot, "bin", "go")
+	} else if path, err := exec.LookPath("go"); err == nil {
+		o.Go = path
+	}
+	if os.Getenv("HOME") == "" { // a service may have none, and go has nowhere to keep anything then
+		o.Env = append(o.Env, "GOCACHE="+filepath.Join(dir, "cache"), "GOPATH="+filepath.Join(dir, "go"))
+	}
+	h := helper.New(o)
+	p.onClose(func(context.Context) error { h.Close(); return nil })
+	return lag.New(lag.Options{Helper: h})
+}
+
+// builtScalers is where the program may be, built: beside this one, or on PATH.
+func builtScalers() []string {
+	var found []string
+	if self, err := os.Executable(); err == nil {
+		found = append(found, filepath.Join(filepath.Dir(self), scalersProgram))
+	}
+	if path, err := exec.LookPath(scalersProgram); err == nil {
+		found = append(found, path)
+	}
+	return found
+}
