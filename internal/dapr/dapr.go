@@ -36,6 +36,13 @@ type Options struct {
 	Metrics runtime.Metrics
 	// Token is the API token that requests of an app must carry; nil, or an empty one, is none.
 	Token func(app event.Name) string
+	// AppToken is the token that Dapr's calls of an app carry (APP_API_TOKEN); nil, or an empty one, is none.
+	AppToken func(app event.Name) string
+	// Files is a directory for what components call files (localstorage, sqlite, secrets from files): each namespace's paths lie
+	// within a directory of its own. Empty refuses such components.
+	Files string
+	// Environ is what secretstores.local.env shows, as KEY=VALUE.
+	Environ []string
 	// Timeout of one call of a function that names none; 0 is 60 s.
 	Timeout time.Duration
 	// MaxBody bounds requests to the API, in bytes; 0 is 4 MiB, as daprd's.
@@ -57,6 +64,7 @@ func New(o Options) (*Runtime, error) {
 	}
 	rt := runtime.New(runtime.Options{
 		Log: o.Log, Caller: o.Caller, DeadLetters: o.DeadLetters, Secrets: o.Secrets, Metrics: o.Metrics, Timeout: o.Timeout,
+		AppToken: o.AppToken, Files: o.Files, Environ: o.Environ,
 	})
 	return &Runtime{Runtime: rt, api: api.New(api.Options{
 		Log: o.Log, Runtime: rt, Invoker: o.Invoker, ClusterDomain: o.ClusterDomain, Token: o.Token, MaxBody: o.MaxBody, Version: o.Version,

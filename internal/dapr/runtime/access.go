@@ -42,6 +42,12 @@ func (r *Runtime) Acquire(ctx context.Context, app event.Name, name string) (*Le
 	return &Lease{h.Opened, release}, nil
 }
 
+// Knows is nil when the app has a component of that name, connected or not.
+func (r *Runtime) Knows(app event.Name, name string) error {
+	_, err := r.view(app).find(name)
+	return err
+}
+
 // view is the app, or what stands for a function that was not applied: it sees the components of its namespace.
 func (r *Runtime) view(n event.Name) *app {
 	if a := r.app(n); a != nil {

@@ -98,6 +98,9 @@ func (a *app) find(name string) (*slot, error) {
 		return s, nil
 	}
 	s = a.rt.component(event.Name{Namespace: a.name.Namespace, Name: name})
+	if s == nil && name == DefaultSecretStore && a.rt.secrets != nil {
+		return a.rt.secrets, nil
+	}
 	if s == nil {
 		return nil, &NotFound{Component: name, App: a.name}
 	}

@@ -24,6 +24,7 @@ type Runtime struct {
 	mu       sync.Mutex
 	closed   bool
 	named    map[event.Name]*slot
+	secrets  *slot // the store "kubernetes" that every app has; nil if the platform offers none
 	apps     map[event.Name]*app
 	watchers map[*func(event.Ref)]bool
 }
@@ -36,8 +37,17 @@ func New(o Options) *Runtime {
 	r := &Runtime{o: o, named: map[event.Name]*slot{}, apps: map[event.Name]*app{}, watchers: map[*func(event.Ref)]bool{}}
 	r.factory = &components.Factory{Log: o.Log, Files: o.Files, Environ: o.Environ, Secrets: o.Secrets}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	if o.Secrets != nil {
+		spec := event.Component{Name: event.Name{Name: DefaultSecretStore}, Type: "secretstores.kubernetes"}
+		r.secrets = newSlot(r.ctx, spec, false, func(ctx context.Context, c event.Component) (*components.Opened, error) {
+			return r.factory.Open(ctx, c, "")
+		}, func() {})
+	}
 	return r
 }
+
+// DefaultSecretStore is the name of the secret store that every app has: the secrets of its namespace.
+const DefaultSecretStore = "kubernetes"
 
 // ErrClosed says that the runtime was closed.
 var ErrClosed = errors.New("the Dapr runtime is closed")
@@ -255,6 +265,9 @@ func (r *Runtime) Close() error {
 	var slots []*slot
 	for _, s := range r.named {
 		slots = append(slots, s)
+	}
+	if r.secrets != nil {
+		slots = append(slots, r.secrets)
 	}
 	r.apps, r.named = map[event.Name]*app{}, map[event.Name]*slot{}
 	r.mu.Unlock()
