@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Name names a function or a bus.
@@ -144,6 +146,8 @@ func (c *Call) check(now time.Time) error {
 		return invalid("%q is not a path", c.Path)
 	case headerSize(c.Header) > maxHeader:
 		return fmt.Errorf("%w: the header has more than %d bytes", ErrTooLarge, maxHeader)
+	case !validHeader(c.Header):
+		return invalid("the header has a field that is not one of HTTP")
 	case len(c.Key) > maxKey:
 		return invalid("the idempotency key is longer than %d bytes", maxKey)
 	case c.Policy.Attempts < 0 || c.Policy.Attempts > maxAttempts:
@@ -166,6 +170,15 @@ func headerSize(h http.Header) (n int) {
 		}
 	}
 	return n
+}
+
+func validHeader(h http.Header) bool {
+	for name, values := range h {
+		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, func(v string) bool { return !httpguts.ValidHeaderFieldValue(v) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // validName accepts the labels of DNS, of which objects are named.

@@ -20,24 +20,29 @@ import (
 // openStore starts a JetStream that syncs, in this process.
 func openStore(t testing.TB, dir string) jetstream.JetStream {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{JetStream: true, StoreDir: dir, SyncAlways: true, DontListen: true, NoSigs: true, NoLog: true})
+	js, stop, err := startStore(dir)
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return js
+}
+
+func startStore(dir string) (jetstream.JetStream, func(), error) {
+	s, err := server.NewServer(&server.Options{JetStream: true, StoreDir: dir, SyncAlways: true, DontListen: true, NoSigs: true, NoLog: true})
+	if err != nil {
+		return nil, nil, err
 	}
 	s.Start()
 	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the store does not start")
+		return nil, nil, errors.New("the store does not start")
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(s))
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close(); s.Shutdown(); s.WaitForShutdown() })
-	return js
+	return js, func() { nc.Close(); s.Shutdown(); s.WaitForShutdown() }, err
 }
 
 // transport is a function.

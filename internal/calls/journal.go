@@ -105,10 +105,20 @@ func (j *journal) record(ctx context.Context, seq uint64) (*message, error) {
 	return read(ctx, j.records, seq)
 }
 
+// newest reads the newest record of a call back, which may be one that is just being written.
+func (j *journal) newest(ctx context.Context, id string) (*message, error) {
+	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
+	defer cancel()
+	return parse(j.records.GetLastMsgForSubject(ctx, recordSubject+id))
+}
+
 func read(ctx context.Context, s jetstream.Stream, seq uint64) (*message, error) {
 	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
 	defer cancel()
-	raw, err := s.GetMsg(ctx, seq)
+	return parse(s.GetMsg(ctx, seq))
+}
+
+func parse(raw *jetstream.RawStreamMsg, err error) (*message, error) {
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, fmt.Errorf("reading from disk: %w", ErrNotFound)
 	}
@@ -117,10 +127,10 @@ func read(ctx context.Context, s jetstream.Stream, seq uint64) (*message, error)
 	}
 	m := &message{record: new(record)}
 	if err := json.Unmarshal([]byte(raw.Header.Get(metaHeader)), m.record); err != nil {
-		return nil, fmt.Errorf("reading message %d of %s: %w", seq, raw.Subject, err)
+		return nil, fmt.Errorf("reading message %d of %s: %w", raw.Sequence, raw.Subject, err)
 	}
 	if m.header, m.body, err = unframe(raw.Data); err != nil {
-		return nil, fmt.Errorf("reading message %d of %s: %w", seq, raw.Subject, err)
+		return nil, fmt.Errorf("reading message %d of %s: %w", raw.Sequence, raw.Subject, err)
 	}
 	return m, nil
 }

@@ -34,17 +34,6 @@ type Result struct {
 
 // Get tells everything of a call. Its Result has no header and body before the call has ended, nor after an end without answer.
 func (c *Calls) Get(ctx context.Context, id string) (*Result, error) {
-	var err error
-	for range 3 { // the record that is looked for may be replaced meanwhile
-		var r *Result
-		if r, err = c.get(ctx, id); !errors.Is(err, ErrNotFound) {
-			return r, err
-		}
-	}
-	return nil, err
-}
-
-func (c *Calls) get(ctx context.Context, id string) (*Result, error) {
 	c.mu.Lock()
 	e, err := c.find(id)
 	if err != nil {
@@ -61,7 +50,7 @@ func (c *Calls) get(ctx context.Context, id string) (*Result, error) {
 		req.record.State = state
 		return &Result{Info: req.record.Info}, nil
 	}
-	m, err := c.journal.record(ctx, recordSeq)
+	m, err := c.journal.newest(ctx, id)
 	if err != nil {
 		return nil, err
 	}
