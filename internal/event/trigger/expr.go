@@ -23,7 +23,7 @@ const (
 const (
 	maxExpression = 4096      // characters
 	maxDepth      = 64        // of nesting
-	maxCost       = 2_000_000 // in CEL's units: an expression that takes longer fails instead
+	maxCost       = 500_000 // in CEL's units: an expression that takes longer fails instead
 )
 
 // expr is compiled CEL.

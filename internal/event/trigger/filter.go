@@ -44,15 +44,25 @@ func ParseFilter(text string) (f *Filter, err error) {
 	return &Filter{text: text, expr: e}, nil
 }
 
-// lex refuses characters that belong to nothing, which the parser would pass over.
+// lex refuses characters that belong to nothing, which the parser would pass over, and nesting that it would take long for.
 func lex(text string) error {
 	lexer := gen.NewCESQLParserLexer(parser.NewCaseChangingStream(antlr.NewInputStream(text), true))
 	lexer.RemoveErrorListeners()
 	found := &lexErrors{DefaultErrorListener: antlr.NewDefaultErrorListener()}
 	lexer.AddErrorListener(found)
+	depth := 0
 	for range len(text) + 1 {
-		if lexer.NextToken().GetTokenType() == antlr.TokenEOF {
-			break
+		token := lexer.NextToken()
+		switch token.GetTokenType() {
+		case antlr.TokenEOF:
+			return errors.Join(found.errs...)
+		case gen.CESQLParserLexerLR_BRACKET, gen.CESQLParserLexerNOT, gen.CESQLParserLexerMINUS:
+			depth++
+		case gen.CESQLParserLexerRR_BRACKET:
+			depth--
+		}
+		if depth > maxDepth {
+			return fmt.Errorf("column %d: more than %d levels", token.GetColumn()+1, maxDepth)
 		}
 	}
 	return errors.Join(found.errs...)
