@@ -12,7 +12,7 @@ func upServing(s ServingTemplate, port *int32, route *v1beta2.Route, annotations
 	out := v1beta2.ServingTemplate{
 		Triggers: &v1beta2.Triggers{}, Bindings: s.Bindings, Pubsub: s.Pubsub, ScaleOptions: upScale(s), Params: s.Params,
 		Labels: s.Labels, Annotations: s.Annotations, Template: s.Template, Timeout: s.Timeout, WorkloadType: upWorkload(s.ScaleOptions),
-		Hooks: hooks(annotations), Tracing: tracing(annotations),
+		Hooks: Hooks(annotations), Tracing: Tracing(annotations),
 	}
 	for _, in := range s.Inputs {
 		if in == nil {
@@ -181,9 +181,9 @@ func downScale(s v1beta2.ServingTemplate) *ScaleOptions {
 	return out
 }
 
-// hooks reads the annotation in which this version has them. What cannot be read is no hook: a conversion must not fail
+// Hooks reads the annotation in which this version has them. What cannot be read is no hook: a conversion must not fail
 // for an annotation.
-func hooks(annotations map[string]string) *v1beta2.Hooks {
+func Hooks(annotations map[string]string) *v1beta2.Hooks {
 	var in struct {
 		Order []string `json:"order"`
 		Pre   []string `json:"pre"`
@@ -201,8 +201,8 @@ func hooks(annotations map[string]string) *v1beta2.Hooks {
 	return out
 }
 
-// tracing reads the annotation in which this version has it, by the same rule.
-func tracing(annotations map[string]string) *v1beta2.TracingConfig {
+// Tracing reads the annotation in which this version has it, by the same rule.
+func Tracing(annotations map[string]string) *v1beta2.TracingConfig {
 	text, ok := annotations[v1beta2.AnnotationTracing]
 	out := &v1beta2.TracingConfig{}
 	if !ok || yaml.Unmarshal([]byte(text), out) != nil || out.Provider == nil {

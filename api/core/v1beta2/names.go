@@ -145,6 +145,8 @@ const (
 	ConditionBuilt = "Built"
 	// ConditionServed on a Function: the latest revision is ready.
 	ConditionServed = "Served"
+	// ConditionEventsReady on a Function that events call, or that uses components: they are connected, and its events reach it.
+	ConditionEventsReady = "EventsReady"
 	// ConditionRouted on a Function: the gateway knows its hosts and paths.
 	ConditionRouted = "Routed"
 	// ConditionShared on a Function that asks to share its copies with others (AnnotationShare): it does, or why not.

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -8,30 +9,35 @@ import (
 	"strings"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/control/daprapp"
 	"github.com/openfunction/ofn/internal/run"
 )
 
-// platformEnv is what OpenFunction gives every function: APP_PROTOCOL, the address of SkyWalking, and the function's
-// context in both layouts, because each framework reads one of them.
-func platformEnv(s *v1beta2.Serving) ([]run.EnvVar, error) {
-	protocol := s.Spec.Annotations["dapr.io/app-protocol"]
-	if protocol == "" {
-		protocol = "grpc"
+// platformEnv is what OpenFunction gives every function: APP_PROTOCOL, where Dapr's API is, the address of SkyWalking, and the
+// function's context in both layouts, because each framework reads one of them.
+func (c *Controller) platformEnv(ctx context.Context, s *v1beta2.Serving) ([]run.EnvVar, error) {
+	general, err := c.defaults(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading configmap %s/%s: %w", configNamespace, configName, err)
 	}
-	env := []run.EnvVar{{Name: "APP_PROTOCOL", Value: protocol}}
-	fn := s.Labels[v1beta2.LabelFunction]
-	if t := s.Spec.Tracing; t != nil && t.Enabled && t.Provider != nil && t.Provider.Name == "skywalking" && t.Provider.OapServer != "" {
+	v := view{s: s, t: &s.Spec.ServingTemplate, fn: s.Labels[v1beta2.LabelFunction]}
+	v.hooks, v.tracing = general.settle(s)
+	if v.types, err = c.types(ctx, s); err != nil {
+		return nil, err
+	}
+	env := append([]run.EnvVar{{Name: "APP_PROTOCOL", Value: or(daprapp.Annotation(s, daprapp.AnnotationAppProtocol), "grpc")}}, daprEnv(s)...)
+	if t := v.tracing; t != nil && t.Provider.Name == "skywalking" && t.Provider.OapServer != "" {
 		env = append(env,
 			run.EnvVar{Name: "SW_AGENT_COLLECTOR_BACKEND_SERVICES", Value: t.Provider.OapServer},
-			run.EnvVar{Name: "SW_AGENT_NAME", Value: fn},
+			run.EnvVar{Name: "SW_AGENT_NAME", Value: v.fn},
 			run.EnvVar{Name: "SW_AGENT_NAMESPACE", Value: s.Namespace},
 			run.EnvVar{Name: "SW_AGENT_KEEP_TRACING", Value: "true"})
 	}
-	old, err := json.Marshal(oldContext(s, fn))
+	old, err := json.Marshal(v.old())
 	if err != nil {
 		return nil, fmt.Errorf("encoding FUNC_CONTEXT: %w", err)
 	}
-	current, err := json.Marshal(newContext(s, fn))
+	current, err := json.Marshal(v.current())
 	if err != nil {
 		return nil, fmt.Errorf("encoding FUNC_CONTEXT_V1BETA2: %w", err)
 	}
@@ -81,97 +87,111 @@ type ioV1Beta2 struct {
 	Operation     string            `json:"operation,omitempty"`
 }
 
-// asynchronous says that only events call the function. OpenFunction said so even when there was an http trigger as well,
-// and the function then never listened for requests.
-func asynchronous(s *v1beta2.Serving) bool {
-	t := s.Spec.Triggers
-	return t != nil && len(t.Dapr) > 0 && t.HTTP == nil
+// view is a revision with what its contexts need from elsewhere.
+type view struct {
+	s       *v1beta2.Serving
+	t       *v1beta2.ServingTemplate
+	fn      string
+	hooks   *v1beta2.Hooks
+	tracing *v1beta2.TracingConfig // nil: nothing is traced
+	types   map[string]string      // of components that the function does not define
 }
 
-func oldContext(s *v1beta2.Serving, fn string) contextV1Beta1 {
-	c := contextV1Beta1{Name: fn, Version: version(s), Runtime: "Knative", Port: strconv.Itoa(port(&s.Spec)),
-		Inputs: map[string]ioV1Beta1{}, Outputs: map[string]ioV1Beta1{}, States: map[string]ioV1Beta1{}}
-	if asynchronous(s) {
+// kind is the type of the component that a reference means.
+func (v *view) kind(ref *v1beta2.DaprComponentRef) string {
+	return or(v.t.ComponentType(ref), v.types[ref.Name])
+}
+
+// asynchronous says that events call the function. With an http trigger beside them it is still asynchronous: a framework of
+// OpenFunction then takes events only, as it always did, and ours take requests on the same port as well.
+func (v *view) asynchronous() bool {
+	return v.t.Triggers != nil && len(v.t.Triggers.Dapr) > 0
+}
+
+func (v *view) old() contextV1Beta1 {
+	c := contextV1Beta1{Name: v.fn, Version: version(v.s), Runtime: "Knative", Port: strconv.Itoa(daprapp.Port(v.s)),
+		Inputs: map[string]ioV1Beta1{}, Outputs: map[string]ioV1Beta1{}, States: map[string]ioV1Beta1{},
+		PrePlugins: v.hooks.Pre, PostPlugins: v.hooks.Post, PluginsTracing: v.tracing}
+	if v.asynchronous() {
 		c.Runtime = "Async"
-	}
-	if t := s.Spec.Triggers; t != nil {
-		for _, d := range t.Dapr {
+		for _, d := range v.t.Triggers.Dapr {
 			if d == nil {
 				continue
 			}
-			kind := s.Spec.ComponentType(&d.DaprComponentRef)
-			c.Inputs[or(d.InputName, d.Name)] = ioV1Beta1{URI: uri(kind, d.DaprComponentRef), ComponentName: d.Name, ComponentType: kind}
+			name, kind := daprapp.Name(v.t, &d.DaprComponentRef), v.kind(&d.DaprComponentRef)
+			c.Inputs[or(d.InputName, d.Name)] = ioV1Beta1{URI: uri(kind, name, d.Topic), ComponentName: name, ComponentType: kind}
 		}
 	}
-	for _, o := range s.Spec.Outputs {
+	for _, o := range v.t.Outputs {
 		if o == nil || o.Dapr == nil {
 			continue
 		}
-		kind := s.Spec.ComponentType(&o.Dapr.DaprComponentRef)
-		c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta1{URI: uri(kind, o.Dapr.DaprComponentRef), ComponentName: o.Dapr.Name,
+		name, kind := daprapp.Name(v.t, &o.Dapr.DaprComponentRef), v.kind(&o.Dapr.DaprComponentRef)
+		c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta1{URI: uri(kind, name, o.Dapr.Topic), ComponentName: name,
 			ComponentType: kind, Metadata: o.Dapr.Metadata, Operation: o.Dapr.Operation}
 	}
-	for name, st := range s.Spec.States {
-		c.States[name] = ioV1Beta1{ComponentName: name, ComponentType: stateType(st)}
+	for name, st := range v.t.States {
+		c.States[name] = ioV1Beta1{ComponentName: daprapp.StateName(v.t, name), ComponentType: v.stateType(name, st)}
 	}
-	if h := s.Spec.Hooks; h != nil {
-		c.PrePlugins, c.PostPlugins = h.Pre, h.Post
-	}
-	if t := s.Spec.Tracing; t != nil && t.Enabled {
-		c.PluginsTracing = t
-		if t.Provider != nil && t.Provider.Name != "" { // its plugin sees what all others did
-			c.PrePlugins = append(slices.Clone(c.PrePlugins), t.Provider.Name)
-			c.PostPlugins = append([]string{t.Provider.Name}, c.PostPlugins...)
-		}
+	if t := v.tracing; t != nil { // its plugin sees what all others did
+		c.PrePlugins = append(slices.Clone(c.PrePlugins), t.Provider.Name)
+		c.PostPlugins = append([]string{t.Provider.Name}, c.PostPlugins...)
 	}
 	return c
 }
 
-func newContext(s *v1beta2.Serving, fn string) contextV1Beta2 {
-	c := contextV1Beta2{Name: fn, Version: version(s), Triggers: typed(s),
-		Inputs: map[string]ioV1Beta2{}, Outputs: map[string]ioV1Beta2{}, States: map[string]ioV1Beta2{}}
-	if t := s.Spec.Triggers; t != nil {
+func (v *view) current() contextV1Beta2 {
+	c := contextV1Beta2{Name: v.fn, Version: version(v.s), Triggers: v.triggers(),
+		Inputs: map[string]ioV1Beta2{}, Outputs: map[string]ioV1Beta2{}, States: map[string]ioV1Beta2{},
+		PreHooks: v.hooks.Pre, PostHooks: v.hooks.Post, Tracing: v.tracing}
+	if t := v.t.Triggers; t != nil {
 		for _, i := range t.Inputs {
 			if i != nil && i.Dapr != nil {
-				c.Inputs[i.Dapr.Name] = ioV1Beta2{ComponentName: i.Dapr.Name, ComponentType: s.Spec.ComponentType(i.Dapr), Topic: i.Dapr.Topic}
+				c.Inputs[i.Dapr.Name] = ioV1Beta2{ComponentName: daprapp.Name(v.t, i.Dapr), ComponentType: v.kind(i.Dapr), Topic: i.Dapr.Topic}
 			}
 		}
 	}
-	for _, o := range s.Spec.Outputs {
+	for _, o := range v.t.Outputs {
 		if o != nil && o.Dapr != nil {
-			c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta2{ComponentName: o.Dapr.Name, ComponentType: s.Spec.ComponentType(&o.Dapr.DaprComponentRef),
-				Topic: o.Dapr.Topic, Metadata: o.Dapr.Metadata, Operation: o.Dapr.Operation}
+			c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta2{ComponentName: daprapp.Name(v.t, &o.Dapr.DaprComponentRef),
+				ComponentType: v.kind(&o.Dapr.DaprComponentRef), Topic: o.Dapr.Topic, Metadata: o.Dapr.Metadata, Operation: o.Dapr.Operation}
 		}
 	}
-	for name, st := range s.Spec.States {
-		c.States[name] = ioV1Beta2{ComponentName: name, ComponentType: stateType(st)}
-	}
-	if h := s.Spec.Hooks; h != nil {
-		c.PreHooks, c.PostHooks = h.Pre, h.Post
-	}
-	if t := s.Spec.Tracing; t != nil && t.Enabled {
-		c.Tracing = t
+	for name, st := range v.t.States {
+		c.States[name] = ioV1Beta2{ComponentName: daprapp.StateName(v.t, name), ComponentType: v.stateType(name, st)}
 	}
 	return c
 }
 
-// typed are the triggers with the types of their components filled in.
-func typed(s *v1beta2.Serving) *v1beta2.Triggers {
-	t := s.Spec.Triggers.DeepCopy()
+// triggers are those of the function, with the names and types of their components. The name that a trigger had is its input's.
+func (v *view) triggers() *v1beta2.Triggers {
+	t := v.t.Triggers.DeepCopy()
 	if t == nil {
 		return nil
 	}
 	for _, d := range t.Dapr {
-		if d != nil {
-			d.Type = s.Spec.ComponentType(&d.DaprComponentRef)
+		if d == nil {
+			continue
+		}
+		name := daprapp.Name(v.t, &d.DaprComponentRef)
+		d.Type = v.kind(&d.DaprComponentRef)
+		if name != d.Name {
+			d.InputName, d.Name = or(d.InputName, d.Name), name
 		}
 	}
 	for _, i := range t.Inputs {
 		if i != nil && i.Dapr != nil {
-			i.Dapr.Type = s.Spec.ComponentType(i.Dapr)
+			i.Dapr.Type = v.kind(i.Dapr)
 		}
 	}
 	return t
+}
+
+func (v *view) stateType(name string, st *v1beta2.StateStore) string {
+	if st == nil || st.Spec == nil {
+		return v.types[name]
+	}
+	return st.Spec.Type
 }
 
 func version(s *v1beta2.Serving) string {
@@ -181,19 +201,12 @@ func version(s *v1beta2.Serving) string {
 	return *s.Spec.Version
 }
 
-func stateType(st *v1beta2.StateStore) string {
-	if st == nil || st.Spec == nil {
-		return ""
-	}
-	return st.Spec.Type
-}
-
 // uri is the topic of a pub/sub component and the name of every other.
-func uri(kind string, ref v1beta2.DaprComponentRef) string {
-	if strings.HasPrefix(kind, "pubsub.") && ref.Topic != "" {
-		return ref.Topic
+func uri(kind, name, topic string) string {
+	if strings.HasPrefix(kind, "pubsub.") && topic != "" {
+		return topic
 	}
-	return ref.Name
+	return name
 }
 
 func or(a, b string) string {

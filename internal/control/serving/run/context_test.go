@@ -9,9 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
 )
 
 var update = flag.Bool("update", false, "write the golden files of testdata anew")
@@ -51,9 +54,10 @@ func TestContexts(t *testing.T) {
 	}
 }
 
-func environment(t *testing.T, s *v1beta2.Serving) []byte {
+func environment(t *testing.T, s *v1beta2.Serving, more ...client.Object) []byte {
 	t.Helper()
-	w := newWorld(t, s)
+	shared := &daprv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "shared"}, Spec: daprv1.ComponentSpec{Type: "state.postgresql", Version: "v1"}}
+	w := newWorld(t, append(more, shared, s)...)
 	w.rest()
 	env := map[string]any{}
 	for _, e := range w.r.applied[key].Container.Env {

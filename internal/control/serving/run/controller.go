@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,7 +25,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
 	"github.com/openfunction/ofn/internal/control/condition"
+	"github.com/openfunction/ofn/internal/control/eventing"
 	"github.com/openfunction/ofn/internal/control/secret"
 	"github.com/openfunction/ofn/internal/run"
 )
@@ -56,7 +60,7 @@ func NewController(c client.Client, o Options) *Controller {
 // Name is the controller's.
 func (c *Controller) Name() string { return "serving.run" }
 
-// Register watches Servings, their Functions (whose traffic decides reachability) and the runner.
+// Register watches Servings, their Functions (whose traffic decides reachability), what their contexts are made of, and the runner.
 func (c *Controller) Register(m ctrl.Manager) error {
 	if err := m.Add(c); err != nil {
 		return err
@@ -64,6 +68,8 @@ func (c *Controller) Register(m ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(m).Named(c.Name()).
 		For(&v1beta2.Serving{}).
 		Watches(&v1beta2.Function{}, handler.EnqueueRequestsFromMapFunc(c.servingsOf)).
+		Watches(&daprv1.Component{}, eventing.Users(c.client, allServings, usesComponent)).
+		WatchesMetadata(&corev1.ConfigMap{}, eventing.Users(c.client, allServings, usesDefaults)).
 		WatchesRawSource(source.Channel(c.changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).
 		Complete(c)
@@ -122,6 +128,16 @@ func (w *waiting) take() map[run.Key]struct{} {
 	now := w.keys
 	w.keys = map[run.Key]struct{}{}
 	return now
+}
+
+func allServings() client.ObjectList { return &v1beta2.ServingList{} }
+
+func usesComponent(s *v1beta2.Serving, changed client.Object) bool {
+	return s.Namespace == changed.GetNamespace() && slices.Contains(s.Spec.ForeignComponents(), changed.GetName())
+}
+
+func usesDefaults(_ *v1beta2.Serving, changed client.Object) bool {
+	return changed.GetNamespace() == configNamespace && changed.GetName() == configName
 }
 
 func (c *Controller) servingsOf(ctx context.Context, fn client.Object) []reconcile.Request {

@@ -27,7 +27,7 @@ func (c *Controller) env(ctx context.Context, s *v1beta2.Serving, user corev1.Co
 		}
 		list = append(list, more...)
 	}
-	own, err := platformEnv(s)
+	own, err := c.platformEnv(ctx, s)
 	if err != nil {
 		return nil, err
 	}

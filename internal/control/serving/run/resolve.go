@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/control/daprapp"
 	"github.com/openfunction/ofn/internal/control/secret"
 	"github.com/openfunction/ofn/internal/run"
 )
@@ -32,9 +33,10 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 		Key:         run.Key{Namespace: s.Namespace, Name: s.Name},
 		Function:    fn,
 		Image:       s.Spec.Image,
-		Port:        port(&s.Spec),
+		Port:        daprapp.Port(s),
 		Annotations: annotations(&s.Spec),
 		Proven:      s.Status.State == v1beta2.StateRunning,
+		Dapr:        daprapp.Enabled(s),
 	}
 	if pod.RuntimeClassName != nil {
 		r.RuntimeClass = *pod.RuntimeClassName
@@ -62,13 +64,6 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 		return r, err
 	}
 	return r, c.scaling(ctx, s, &r)
-}
-
-func port(s *v1beta2.ServingSpec) int {
-	if s.Triggers != nil && s.Triggers.HTTP != nil && s.Triggers.HTTP.Port != nil && *s.Triggers.HTTP.Port != 0 {
-		return int(*s.Triggers.HTTP.Port)
-	}
-	return int(v1beta2.DefaultPort)
 }
 
 // annotations are those of the revision template; scaleOptions.knative wins over them.
