@@ -83,7 +83,7 @@ func compile(inputs []string, text string) (*expr, error) {
 // problem says what is wrong with an expression for people: the first error, where it is, and what names there are.
 func problem(inputs []string, text string, issues *cel.Issues) error {
 	first := issues.Errors()[0]
-	what := first.Message
+	what := strings.Join(strings.Fields(first.Message), " ")
 	if name, ok := strings.CutPrefix(what, "undeclared reference to '"); ok {
 		name, _, _ = strings.Cut(name, "'")
 		known := "event and data"

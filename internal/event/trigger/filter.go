@@ -76,7 +76,7 @@ type lexErrors struct {
 // SyntaxError implements antlr.ErrorListener.
 func (l *lexErrors) SyntaxError(_ antlr.Recognizer, _ any, _, column int, msg string, _ antlr.RecognitionException) {
 	if len(l.errs) == 0 {
-		l.errs = append(l.errs, fmt.Errorf("column %d: %s", column+1, msg))
+		l.errs = append(l.errs, fmt.Errorf("column %d: %s", column+1, strings.Join(strings.Fields(msg), " ")))
 	}
 }
 
