@@ -54,6 +54,7 @@ type platform struct {
 	gateway  *gateway.Gateway
 	router   *embedded.Router
 	api      *kubeapi.Server
+	events   *eventing
 
 	gatewayListener  net.Listener
 	metricsListener  net.Listener                  // nil without --metrics-address
@@ -146,7 +147,10 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if p.copies, err = copylog.Open(filepath.Join(s.dataDir, "logs"), copylog.Options{Log: p.log}); err != nil {
 		return err
 	}
-	p.node, err = node.New(node.Options{Drivers: p.runtimes(), Images: img, Logs: p.copies, Metrics: p.metrics,
+	if err = p.openEvents(ctx); err != nil {
+		return err
+	}
+	p.node, err = node.New(node.Options{Drivers: p.runtimes(), Images: img, Logs: p.copies, Metrics: p.metrics, Dapr: p.events, Triggers: p.openTriggers(),
 		Log: p.log, Timeout: s.requestTimeout, StartTimeout: s.startTimeout, Grace: s.drain})
 	if err != nil {
 		return err
@@ -325,6 +329,9 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 // close ends everything in the reverse order of opening.
 func (p *platform) close(ctx context.Context) error {
 	var errs []error
+	if p.events != nil { // nothing more is begun, while there still are copies for what is under way
+		errs = append(errs, p.events.engine.Close())
+	}
 	if p.node != nil {
 		drain, cancel := context.WithTimeout(ctx, p.settings.drain)
 		if err := p.node.Close(drain); err != nil {

@@ -70,6 +70,9 @@ func up(ctx context.Context, s *settings, log *slog.Logger, ready func(*platform
 		debug.SetGCPercent(gcPercent)
 		ready(p)
 		debug.FreeOSMemory()
+		if err := unmapProgram(); err != nil {
+			log.Debug("what only the start needed stays mapped", "err", err)
+		}
 	})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/bus"
+	"github.com/openfunction/ofn/internal/bus/jetstream"
+	"github.com/openfunction/ofn/internal/dapr"
+	daprruntime "github.com/openfunction/ofn/internal/dapr/runtime"
+	"github.com/openfunction/ofn/internal/event"
+	"github.com/openfunction/ofn/internal/event/cloudevent"
+	"github.com/openfunction/ofn/internal/event/deliver"
+	"github.com/openfunction/ofn/internal/event/deliver/letters"
+	"github.com/openfunction/ofn/internal/event/embedded"
+	"github.com/openfunction/ofn/internal/event/source"
+	"github.com/openfunction/ofn/internal/run"
+)
+
+// eventing is the event half of the platform: the store of events, Dapr, sources, buses and triggers.
+type eventing struct {
+	store   *jetstream.Embedded
+	letters *letters.Store
+	hooks   *source.Mux // where sources that are called over HTTP listen
+	dapr    *dapr.Runtime
+	engine  *embedded.Engine
+}
+
+// openEvents makes it ready. The store is started by whoever needs it first; what functions left there waits for them, so one
+// that is there already is started with the platform.
+func (p *platform) openEvents(ctx context.Context) (err error) {
+	dir := filepath.Join(p.settings.dataDir, "events")
+	e := &eventing{hooks: &source.Mux{}, store: jetstream.NewEmbedded(jetstream.EmbeddedOptions{Dir: filepath.Join(dir, "store"), Log: p.log})}
+	p.onClose(func(context.Context) error { return e.store.Close() })
+	e.letters = letters.New(e.store, letters.Options{})
+	if e.store.Exists() {
+		if err := e.store.Open(ctx); err != nil {
+			return fmt.Errorf("opening the store of events: %w", err)
+		}
+	}
+	e.dapr, err = dapr.New(dapr.Options{
+		Log: p.log, Caller: copiesOf{p}, Invoker: p.toGateway(), ClusterDomain: p.settings.clusterDomain, Secrets: secretsOf{p}, Version: version,
+		DeadLetters: deadInputs{e}, Timeout: p.settings.requestTimeout,
+	})
+	if err != nil {
+		return fmt.Errorf("preparing Dapr's runtime: %w", err)
+	}
+	p.onClose(func(context.Context) error { return e.dapr.Close() })
+	e.engine, err = embedded.New(embedded.Options{
+		Dapr: e.dapr, Sources: p.sources(e), State: source.State{Dir: filepath.Join(dir, "sources")}, Buses: busKinds(e, p.log), Log: p.log, Drain: p.settings.drain,
+		Deliver: deliver.Options{Functions: p.toGateway(), HostOf: p.hostOf, URIs: p.outside(), Letters: e.letters, Timeout: p.settings.requestTimeout},
+	})
+	if err != nil {
+		return err
+	}
+	p.events = e
+	return nil
+}
+
+// sources are the kinds of event sources.
+func (p *platform) sources(*eventing) map[string]source.New { return map[string]source.New{} }
+
+// busKinds are the kinds of buses.
+func busKinds(e *eventing, log *slog.Logger) map[string]func(event.Bus) (bus.Bus, error) {
+	return map[string]func(event.Bus) (bus.Bus, error){
+		"embedded": func(b event.Bus) (bus.Bus, error) {
+			return jetstream.New(e.store, jetstream.Options{Name: b.Name.String(), MaxAge: b.Retention.MaxAge, MaxBytes: b.Retention.MaxBytes,
+				Duplicates: b.Retention.Duplicates, Log: log}), nil
+		},
+	}
+}
+
+// toGateway takes requests for any host to the platform's own gateway.
+func (p *platform) toGateway() *http.Transport {
+	address := p.gatewayListener.Addr().String()
+	var d net.Dialer
+	return &http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) },
+		MaxIdleConnsPerHost: 64, MaxIdleConns: 256, IdleConnTimeout: time.Minute, DisableCompression: true,
+	}
+}
+
+// hostOf is where the gateway knows a function.
+func (p *platform) hostOf(fn event.Name) string {
+	return fn.Name + "." + fn.Namespace + ".svc." + p.settings.clusterDomain
+}
+
+// copiesOf lets Dapr's runtime call copies of functions, started where there are none.
+type copiesOf struct{ p *platform }
+
+// Call implements runtime.Caller.
+func (c copiesOf) Call(ctx context.Context, namespace, revision string, use func(context.Context, string, func(context.Context) (net.Conn, error)) error) error {
+	r := c.p.node.Revision(run.Key{Namespace: namespace, Name: revision})
+	if r == nil {
+		return fmt.Errorf("revision %s/%s is not on this machine", namespace, revision)
+	}
+	return r.Do(ctx, func(e *activator.Endpoint) error { return use(ctx, e.ID(), e.Dial) })
+}
+
+// Serve implements node.Dapr.
+func (e *eventing) Serve(ctx context.Context, namespace, function string, grpc, http net.Listener) error {
+	return e.dapr.Serve(ctx, event.Name{Namespace: namespace, Name: function}, grpc, http)
+}
+
+// secretsOf reads secrets for Dapr's store "kubernetes".
+type secretsOf struct{ p *platform }
+
+func (s secretsOf) client() (*kubernetes.Clientset, error) {
+	if s.p.api == nil {
+		return nil, errors.New("the control plane is not up yet")
+	}
+	return kubernetes.NewForConfig(s.p.api.Config())
+}
+
+// Secret implements runtime.Secrets.
+func (s secretsOf) Secret(ctx context.Context, namespace, name string) (map[string]string, error) {
+	c, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return values(found), nil
+}
+
+// Secrets implements runtime.Secrets.
+func (s secretsOf) Secrets(ctx context.Context, namespace string) (map[string]map[string]string, error) {
+	c, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]map[string]string, len(found.Items))
+	for i := range found.Items {
+		out[found.Items[i].Name] = values(&found.Items[i])
+	}
+	return out, nil
+}
+
+func values(s *corev1.Secret) map[string]string {
+	out := make(map[string]string, len(s.Data))
+	for k, v := range s.Data {
+		out[k] = string(v)
+	}
+	return out
+}
+
+// deadInputs keeps what no function could handle.
+type deadInputs struct{ e *eventing }
+
+// What a letter of an input says beside the event, so that it can be given to its function again.
+const (
+	letterComponent = "component"
+	letterType      = "type"
+	letterTopic     = "topic"
+	letterPath      = "path"
+	letterRevision  = "revision"
+	letterMetadata  = "metadata." // and the key
+)
+
+// Put implements runtime.DeadLetters.
+func (d deadInputs) Put(ctx context.Context, l daprruntime.DeadLetter) error {
+	letter := deliver.Letter{
+		From: event.Ref{Kind: event.KindApp, Name: l.App}, Part: l.Input, Event: eventOf(l), Cause: l.Cause, Code: l.Code, Attempts: l.Attempts,
+		Accepted: l.First, Last: l.Last,
+		Context: map[string]string{letterComponent: l.Component, letterType: l.Type, letterTopic: l.Topic, letterPath: l.Path, letterRevision: l.Revision},
+	}
+	for k, v := range l.Metadata {
+		letter.Context[letterMetadata+k] = v
+	}
+	if l.Sink == nil {
+		return d.e.letters.Put(ctx, letter)
+	}
+	to := deliver.Delivery{Event: letter.Event, Sink: *l.Sink, From: letter.From, Part: letter.Part, Retry: event.Policy{Attempts: 3}}
+	_, err := d.e.engine.Deliverer().Deliver(ctx, to) // which keeps a letter itself when the sink does not take it
+	return err
+}
+
+// eventOf is the event as it came: the CloudEvent that a topic carries, or one around what a binding gave.
+func eventOf(l daprruntime.DeadLetter) cloudevent.Event {
+	if l.Topic != "" {
+		if e, err := cloudevent.FromJSON(l.Data); err == nil {
+			return e
+		}
+	}
+	id := source.Identity{Namespace: l.App.Namespace, Name: l.App.Name, Event: l.Component, Kind: l.Type}
+	return id.Make(l.ID, l.ContentType, l.Data, l.First)
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bufio"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// unmapProgram lets go of the parts of the program's own file that only the start needed. They stay in the page cache, and what
+// runs on takes back what it needs; the kernel brings in far more around each access than that. Only mappings that cannot be
+// written to are touched: nothing in them is lost.
+func unmapProgram() error {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	f, err := os.Open("/proc/self/maps")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		// 00400000-05e2f000 r-xp 00000000 fe:00 1234  /path/of/ofn
+		words := strings.Fields(lines.Text())
+		if len(words) < 6 || words[5] != self || words[1][0] != 'r' || words[1][1] != '-' {
+			continue
+		}
+		from, to, _ := strings.Cut(words[0], "-")
+		begin, err1 := strconv.ParseUint(from, 16, 64)
+		end, err2 := strconv.ParseUint(to, 16, 64)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		mapped := unsafe.Slice((*byte)(unsafe.Add(nil, uintptr(begin))), end-begin) //nolint:gosec // addresses of this process, from the kernel
+		if err := unix.Madvise(mapped, unix.MADV_DONTNEED); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
