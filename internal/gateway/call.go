@@ -52,6 +52,9 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e, p := h.s.g.table.Load().find(&a)
 	switch {
+	case h.s.g.async(a.path, callPrefersAsync(r), e, p):
+		h.serveAsync(w, r, e, a.path)
+		return
 	case p != nil && h.s.g.opt.Unmatched != nil:
 		h.s.g.opt.Unmatched.ServeHTTP(w, r)
 		return

@@ -53,7 +53,7 @@ func (c *call) passes(id fieldID, seen *seenFields) bool {
 		return keepsTracestate(len(c.r.Header["Traceparent"]), c.traced(), c.h.s.g.opt.NoTrace)
 	case hTimeoutMs:
 		seen.timeout = parseTimeout([]byte(c.r.Header.Get(timeoutField)))
-	case hDate, hIdempotencyKey:
+	case hDate, hIdempotencyKey, hPrefer:
 		return true
 	}
 	return false

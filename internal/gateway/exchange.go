@@ -41,11 +41,11 @@ func (c *conn) serveRequest() bool {
 	q := &c.req
 	a := asked{host: str(q.host), path: q.pathOrRoot(), query: str(q.query), method: str(q.method), header: &q.head}
 	e, p := c.s.g.table.Load().find(&a)
+	if p != nil && c.s.g.opt.Unmatched != nil || c.s.g.async(a.path, q.async && q.upgrade == nil, e, p) {
+		c.handOver()
+		return false
+	}
 	if p != nil {
-		if c.s.g.opt.Unmatched != nil {
-			c.handOver()
-			return false
-		}
 		return c.refuse(p)
 	}
 	if d := e.rule.filters.Redirect; d != nil {

@@ -25,6 +25,7 @@ const (
 	hIdempotencyKey
 	hTimeoutMs // how long the caller waits: see timeoutField
 	hFunction  // which function of an application answered
+	hPrefer    // whether the caller waits
 )
 
 type knownField struct {
@@ -36,7 +37,7 @@ type knownField struct {
 var knownFields = [26][]knownField{
 	2:  {{"te", hTE}},
 	4:  {{"host", hHost}, {"date", hDate}},
-	6:  {{"expect", hExpect}},
+	6:  {{"expect", hExpect}, {"prefer", hPrefer}},
 	7:  {{"upgrade", hUpgrade}},
 	9:  {{"forwarded", hForwarded}},
 	10: {{"connection", hConnection}, {"keep-alive", hHopByHop}, {"tracestate", hTracestate}},

@@ -14,6 +14,9 @@ type Options struct {
 	// Unmatched answers requests whose host or path no route knows, for example with the platform's own pages. Nil is a
 	// 404 that says so.
 	Unmatched http.Handler
+	// Async takes requests that prefer not to be waited for (RFC 7240: respond-async), those below /async/ of hosts that lead to no
+	// function, and what is asked of calls below /_ofn/calls/. Nil serves none of these.
+	Async Async
 
 	MaxHeaderBytes int           // of one request head: 64 KiB
 	HeaderTimeout  time.Duration // from the first byte of a request to the end of its head: 10 s

@@ -26,6 +26,7 @@ type request struct {
 	close    bool   // no other request on this connection
 	headOnly bool   // HEAD
 	safe     bool   // may be sent twice
+	async    bool   // the caller prefers not to wait
 
 	hosts, lengths, encodings int
 	traces                    int  // Traceparent lines
@@ -162,6 +163,8 @@ func (q *request) field(f *field) error {
 		q.expect = true
 	case hTE:
 		eachToken(v, func(t []byte) { q.trailers = q.trailers || equalFold(t, "trailers") })
+	case hPrefer:
+		q.async = q.async || prefersAsync(v)
 	case hIdempotencyKey:
 		q.safe = true
 	case hTraceparent:

@@ -11,6 +11,8 @@ type Route struct {
 	// Hosts are names without port: "a.example", "*.example" for everything below example, "*" for every host.
 	Hosts []string
 	Rules []Rule
+	// Namespace and Function are what the rules lead to, for requests that Async takes. Without them there are none.
+	Namespace, Function string
 }
 
 // Rule sends requests that fit one of Matches to Backends. No match at all fits everything.

@@ -38,6 +38,8 @@ type valueMatch struct {
 
 // rule is a Rule made ready.
 type rule struct {
+	namespace, function string
+
 	filters  Filters
 	timeout  time.Duration
 	backends []backend
@@ -57,7 +59,7 @@ func NewTable(routes []Route) (*Table, error) {
 	order := 0
 	for i := range routes {
 		for j := range routes[i].Rules {
-			r, err := newRule(&routes[i].Rules[j])
+			r, err := newRule(&routes[i], &routes[i].Rules[j])
 			if err != nil {
 				errs = append(errs, fmt.Errorf("route %d rule %d: %w", i, j, err))
 				continue
@@ -123,8 +125,8 @@ func parent(h string) string {
 	return "*." + rest
 }
 
-func newRule(in *Rule) (*rule, error) {
-	r := &rule{filters: in.Filters, timeout: in.Timeout}
+func newRule(of *Route, in *Rule) (*rule, error) {
+	r := &rule{namespace: of.Namespace, function: of.Function, filters: in.Filters, timeout: in.Timeout}
 	for _, b := range in.Backends {
 		if b.Revision == nil || b.Weight < 0 || b.Weight > 1e6 {
 			return nil, fmt.Errorf("backend %q: needs a revision and a weight of 0 to 1000000", b.Tag)

@@ -87,7 +87,7 @@ func (c *conn) passes(f *field, seen *seenFields) bool {
 	case hTimeoutMs:
 		seen.timeout = parseTimeout(c.req.content(f))
 		return false
-	case hDate, hIdempotencyKey:
+	case hDate, hIdempotencyKey, hPrefer:
 		return true
 	}
 	return false

@@ -127,13 +127,13 @@ func (r *Router) translate(in route.Route, resolved map[revisionKey]*activator.R
 			share = append(share, gateway.Backend{Revision: rev, Weight: b.Weight})
 		}
 	}
-	out := []gateway.Route{{Hosts: in.Hosts, Rules: rules(in.Rules, share)}}
+	out := []gateway.Route{{Hosts: in.Hosts, Rules: rules(in.Rules, share), Namespace: in.Namespace, Function: in.Name}}
 	for _, t := range in.Tags {
 		var only []gateway.Backend
 		if rev := find(t.Revision); rev != nil {
 			only = []gateway.Backend{{Revision: rev, Weight: 1, Tag: t.Name}}
 		}
-		out = append(out, gateway.Route{Hosts: t.Hosts, Rules: rules(in.Rules, only)})
+		out = append(out, gateway.Route{Hosts: t.Hosts, Rules: rules(in.Rules, only), Namespace: in.Namespace, Function: in.Name})
 	}
 	return out
 }
