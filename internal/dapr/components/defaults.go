@@ -3,6 +3,7 @@ package components
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -83,6 +84,9 @@ func (f *Factory) rebase(c *event.Component) error {
 		}
 		path, query, found := strings.Cut(path, "?")
 		path = filepath.Join(f.Files, c.Namespace, filepath.Join("/", path))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return fmt.Errorf("component %s: making the directory of metadata %s: %w", c.Name, k, err)
+		}
 		if found {
 			path += "?" + query
 		}

@@ -1,10 +1,12 @@
 package runtime
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -35,22 +37,59 @@ func ask(ctx context.Context, protocol, token string, dial dialer) (string, []su
 		}
 		return protocol, subs, err
 	}
-	subs, err := list(ctx, "http", token, dial)
-	var other *notAnswered
-	switch {
-	case err == nil:
+	code, subs, err := greet(ctx, token, dial)
+	if err == nil && !ambiguous[code] {
 		return "http", subs, nil
-	case errors.As(err, &other) && !ambiguous[other.code]:
-		return "http", nil, nil
 	}
 	if speaksGRPC(ctx, dial) {
 		subs, err = list(ctx, "grpc", token, dial)
 		return "grpc", subs, err
 	}
-	if other != nil {
+	if err == nil {
 		return "http", nil, nil
 	}
 	return "", nil, fmt.Errorf("the function speaks neither HTTP nor gRPC on its port: %w", err)
+}
+
+// greet asks for subscriptions over HTTP/1.1 on a bare connection: net/http would log what servers of HTTP/2 say first.
+func greet(ctx context.Context, token string, dial dialer) (code int, subs []subscription, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	conn, err := dial(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://app/dapr/subscribe", nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Close = true
+	if token != "" {
+		req.Header.Set("dapr-api-token", token)
+	}
+	if err := req.Write(conn); err != nil {
+		return 0, nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return resp.StatusCode, nil, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return 0, nil, err
+	}
+	// A function that answers everything answers this as well, with what is no list of subscriptions.
+	subs, err = readSubscriptions(body)
+	if err != nil {
+		return resp.StatusCode, nil, nil //nolint:nilerr // it speaks HTTP and asks for nothing
+	}
+	return resp.StatusCode, subs, nil
 }
 
 // ambiguous are what servers of HTTP/2 answer to HTTP/1.1.

@@ -106,6 +106,10 @@ func (a *app) visible() []event.Component {
 			list = append(list, spec)
 		}
 	}
+	if a.rt.secrets != nil && !seen[DefaultSecretStore] && a.rt.component(event.Name{Namespace: a.name.Namespace, Name: DefaultSecretStore}) == nil {
+		spec, _ := a.rt.secrets.look()
+		list = append(list, spec)
+	}
 	slices.SortFunc(list, func(x, y event.Component) int { return strings.Compare(x.Name.Name, y.Name.Name) })
 	return list
 }
