@@ -18,7 +18,7 @@ var (
 // Message is one event on a bus: header and data of a CloudEvent in binary mode.
 type Message struct {
 	Topic  string
-	ID     string // duplicates with the same ID within the bus's window are taken once; empty is never a duplicate
+	ID     string // of a topic, messages with the same ID within the bus's window are taken once; empty is never a duplicate
 	Key    string // messages of one key are delivered in order to ordered consumers; empty is no order
 	Header map[string]string
 	Data   []byte

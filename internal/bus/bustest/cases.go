@@ -229,6 +229,9 @@ func dedupes(t *testing.T, f Fixture) {
 	if r := publish(t, b, bus.Message{Topic: "t", ID: "1", Data: []byte("1")}); !r.Duplicate {
 		t.Errorf("the receipt of a duplicate: %+v", r)
 	}
+	if r := publish(t, b, bus.Message{Topic: "other", ID: "1", Data: []byte("1")}); r.Duplicate {
+		t.Error("an event that is passed on to another topic was dropped as a duplicate")
+	}
 	publish(t, b, bus.Message{Topic: "t", Data: []byte("last")})
 	got := c.wait(t, distinct(5))
 	if len(got) != 5 {

@@ -155,8 +155,8 @@ func TestKilledChild(t *testing.T) {
 		all.Wait()
 		return
 	}
-	for n := int64(-1); n != 0; time.Sleep(20 * time.Millisecond) {
-		n, _ = b.Lag(ctx, "c")
+	for n, err := b.Lag(ctx, "c"); err != nil || n != 0; n, err = b.Lag(ctx, "c") {
+		time.Sleep(20 * time.Millisecond)
 	}
 	cancel()
 	all.Wait()

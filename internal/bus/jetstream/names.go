@@ -91,8 +91,8 @@ func (b *Bus) encode(m bus.Message) *nats.Msg {
 	for name, value := range m.Header {
 		out.Header[name] = []string{value}
 	}
-	if m.ID != "" {
-		out.Header[nats.MsgIdHdr] = []string{m.ID}
+	if m.ID != "" { // of its topic: the server compares over the whole stream
+		out.Header[nats.MsgIdHdr] = []string{subject(m.Topic) + "#" + m.ID}
 	}
 	if m.Key != "" {
 		out.Header[headerKey] = []string{m.Key}
@@ -103,7 +103,7 @@ func (b *Bus) encode(m bus.Message) *nats.Msg {
 func (b *Bus) decode(subject string, header nats.Header, data []byte) bus.Message {
 	m := bus.Message{
 		Topic: topicOf(strings.TrimPrefix(subject, b.prefix)), Data: data, Header: make(map[string]string, len(header)),
-		ID: header.Get(nats.MsgIdHdr), Key: keyOf(header),
+		ID: strings.TrimPrefix(header.Get(nats.MsgIdHdr), strings.TrimPrefix(subject, b.prefix)+"#"), Key: keyOf(header),
 	}
 	for name, values := range header {
 		if len(values) > 0 && name != headerKey && !strings.HasPrefix(name, headerReserved) {

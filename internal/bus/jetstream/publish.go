@@ -62,7 +62,8 @@ func (b *Bus) Publish(ctx context.Context, m bus.Message) (bus.Receipt, error) {
 		return bus.Receipt{}, fmt.Errorf("publishing to bus %s: the event has no topic", b.opts.Name)
 	}
 	b.publisher.begin.Do(func() { go b.write() })
-	r := &request{msg: b.encode(m), id: m.ID, done: make(chan result, 1)}
+	r := &request{msg: b.encode(m), done: make(chan result, 1)}
+	r.id = r.msg.Header.Get(nats.MsgIdHdr)
 	select {
 	case b.publisher.queue <- r:
 	case <-b.publisher.quit:
