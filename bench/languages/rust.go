@@ -95,12 +95,18 @@ func rustRow(name, binary string) language {
 				return ours, bare, err
 			}
 		}
+		cache, err := os.UserCacheDir() // what others wrote is compiled once on a machine
+		if err != nil {
+			return ours, bare, err
+		}
+		cache = filepath.Join(cache, "ofn-bench", "rust")
 		build := exec.Command(cargo, "build", "--release", "--quiet", "--bin", binary, "--bin", "bare")
 		build.Dir = filepath.Join(dir, "bench")
+		build.Env = append(os.Environ(), "CARGO_TARGET_DIR="+cache)
 		if out, err := build.CombinedOutput(); err != nil {
 			return ours, bare, fmt.Errorf("%w\n%s", err, out)
 		}
-		release := filepath.Join(dir, "bench/target/release")
+		release := filepath.Join(cache, "release")
 		return program{args: []string{filepath.Join(release, binary)}}, program{args: []string{filepath.Join(release, "bare")}}, nil
 	}}
 }

@@ -12,6 +12,9 @@ use std::sync::Arc;
 pub(crate) struct App {
     routes: Vec<Route>,
     pub(crate) several: bool,
+    /// Some function is not async.
+    #[cfg_attr(target_family = "wasm", allow(dead_code))]
+    pub(crate) blocks: bool,
     pub(crate) context: Arc<context::Settings>,
     pub(crate) max_body: u64,
 }
@@ -45,6 +48,7 @@ impl App {
             }
         }
         let several = chosen.len() > 1;
+        let blocks = chosen.iter().any(|f| f.blocks);
         let mut routes = Vec::new();
         for f in chosen {
             let patterns = match (&f.path, several) {
@@ -59,7 +63,7 @@ impl App {
             };
             routes.push(Route { name: f.name.into(), patterns, methods: f.methods, kind: f.kind });
         }
-        Ok(App { routes, several, context: Arc::new(context), max_body })
+        Ok(App { routes, several, blocks, context: Arc::new(context), max_body })
     }
 
     /// The function and the input that a path of Dapr is about.

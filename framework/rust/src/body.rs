@@ -19,6 +19,8 @@ enum Inner {
     Full(Bytes),
     #[cfg(not(target_family = "wasm"))]
     Incoming(hyper::body::Incoming),
+    #[cfg(not(target_family = "wasm"))]
+    Failed(Option<Error>), // what is left of a body that did not arrive
     Other(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>),
 }
 
@@ -101,6 +103,8 @@ impl HttpBody for Body {
             Inner::Full(all) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(all))))),
             #[cfg(not(target_family = "wasm"))]
             Inner::Incoming(b) => Pin::new(b).poll_frame(cx).map_err(Into::into),
+            #[cfg(not(target_family = "wasm"))]
+            Inner::Failed(e) => Poll::Ready(e.take().map(Err)),
             Inner::Other(b) => b.as_mut().poll_frame(cx),
         }
     }
@@ -113,6 +117,8 @@ impl HttpBody for Body {
             Inner::Full(all) => all.is_empty(),
             #[cfg(not(target_family = "wasm"))]
             Inner::Incoming(b) => b.is_end_stream(),
+            #[cfg(not(target_family = "wasm"))]
+            Inner::Failed(e) => e.is_none(),
             Inner::Other(b) => b.is_end_stream(),
         }
     }
@@ -125,6 +131,8 @@ impl HttpBody for Body {
             Inner::Full(all) => SizeHint::with_exact(all.len() as u64),
             #[cfg(not(target_family = "wasm"))]
             Inner::Incoming(b) => b.size_hint(),
+            #[cfg(not(target_family = "wasm"))]
+            Inner::Failed(_) => SizeHint::default(),
             Inner::Other(b) => b.size_hint(),
         }
     }
@@ -134,6 +142,41 @@ impl HttpBody for Body {
 impl Body {
     pub(crate) fn incoming(b: hyper::body::Incoming) -> Self {
         Inner::Incoming(b).into()
+    }
+
+    /// Takes a short body in that has come with its head, and tells whether all of it is here. It waits for nothing.
+    pub(crate) async fn arrived(&mut self, most: u64) -> bool {
+        if self.is_end_stream() {
+            return true;
+        }
+        if self.size_hint().upper().is_none_or(|n| n > most) {
+            return false;
+        }
+        let mut all = Vec::from(std::mem::take(&mut self.rest));
+        let mut turns = 4; // in which the connection passes on what it has read
+        let done = poll_fn(|cx| loop {
+            match Pin::new(&mut *self).poll_frame(cx) {
+                Poll::Ready(None) => return Poll::Ready(true),
+                Poll::Ready(Some(Ok(frame))) => all.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Poll::Ready(Some(Err(e))) => {
+                    self.inner = Inner::Failed(Some(e));
+                    return Poll::Ready(false);
+                }
+                Poll::Pending if turns == 0 => return Poll::Ready(false),
+                Poll::Pending => {
+                    turns -= 1;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+        if done {
+            self.inner = Inner::Full(all.into());
+        } else {
+            self.rest = all.into();
+        }
+        done
     }
 
     /// Asks for the body, so that a client that waits for `100 Continue` sends it also when the answer begins before the body is read.
@@ -331,5 +374,48 @@ mod tests {
             let got = runtime.block_on(Body::from("12345").limited(most)).unwrap();
             assert_eq!(got.map(|b| b.len()), want, "{most}");
         }
+    }
+
+    /// A body whose pieces come, or do not come yet, in an order.
+    struct Pieces(std::collections::VecDeque<Option<Result<&'static str, &'static str>>>);
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            match self.0.pop_front() {
+                None => Poll::Ready(None),
+                Some(None) => Poll::Pending,
+                Some(Some(piece)) => Poll::Ready(Some(piece.map(|p| Frame::data(p.into())).map_err(Into::into))),
+            }
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(10)
+        }
+    }
+
+    /// A short body that is here is taken in, one that is late or fails is left as it is, with what has come of it.
+    #[test]
+    fn arrived() {
+        for (pieces, here, left) in [
+            (vec![Some(Ok("piece")), Some(Ok("piece"))], true, Ok("piecepiece")),
+            (vec![None, Some(Ok("piece")), None, Some(Ok("piece"))], true, Ok("piecepiece")),
+            (vec![Some(Ok("piece")), None, None, None, None, None, Some(Ok("piece"))], false, Ok("piecepiece")),
+            (vec![Some(Ok("piece")), Some(Err("broken"))], false, Err("broken")),
+        ] {
+            let mut body = Body::new(Pieces(pieces.into()));
+            assert_eq!(runtime().block_on(body.arrived(10)), here);
+            let mut all = String::new();
+            let read = runtime().block_on(async {
+                while let Some(piece) = body.chunk().await.transpose()? {
+                    all += std::str::from_utf8(&piece)?;
+                }
+                Ok::<_, Error>(())
+            });
+            assert_eq!(read.map(|()| all.as_str()).map_err(|e| e.to_string()), left.map_err(Into::into));
+        }
+        assert!(!runtime().block_on(Body::new(Pieces(vec![Some(Ok("piece"))].into())).arrived(9)), "it is too long");
     }
 }

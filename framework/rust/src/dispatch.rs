@@ -6,7 +6,7 @@ use crate::call::random_hex;
 use crate::event::{Event, EventAnswer};
 use crate::event_http::{self as events, Mode};
 use crate::handler::Kind;
-use crate::run::{run, Failure};
+use crate::run::{arrived, run, Failure};
 use crate::{log, Binding, Body, Call, Context, Level, Out, Request, Response};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue, ALLOW, CONTENT_TYPE};
@@ -42,13 +42,16 @@ pub(crate) async fn dispatch(app: &App, request: Request, draining: bool) -> Res
         Found::NoPath => return own(StatusCode::NOT_FOUND, "no function is served at this path"),
         Found::NoMethod(allowed) => return not_allowed(&allowed, "method not allowed"),
     };
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let call = Call::new(&route.name, &head, variables);
     let mut answer = match &route.kind {
-        Kind::Http(f) => match run(&call, f(Request::from_parts(head, body))).await.and_then(|r| r.map_err(Into::into)) {
-            Ok(answer) => answer,
-            Err(f) => failed(&call, f),
-        },
+        Kind::Http(f) => {
+            let here = arrived(&mut body).await;
+            match run(&call, f(Request::from_parts(head, body)), here).await.and_then(|r| r.map_err(Into::into)) {
+                Ok(answer) => answer,
+                Err(f) => failed(&call, f),
+            }
+        }
         _ => match whole(app, route, &call, head, body).await {
             Ok(answer) | Err(answer) => answer,
         },
@@ -152,7 +155,7 @@ async fn whole(app: &App, route: &Route, call: &Call, head: Parts, mut body: Bod
     match (&route.kind, mode) {
         (Kind::Typed(f), _) => {
             let called = f(data).map_err(|e| bad(format!("the request body is not the JSON that this function takes: {e}")))?;
-            let result = run(call, called).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(call, f))?;
+            let result = run(call, called, true).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(call, f))?;
             Ok(json(result))
         }
         (Kind::OpenFunction(f), mode) => {
@@ -165,14 +168,14 @@ async fn whole(app: &App, route: &Route, call: &Call, head: Parts, mut body: Bod
                 _ => (None, data),
             };
             let context = Context { settings: app.context.clone(), request: Arc::new(head), event, input: None };
-            let out = run(call, f((context, data))).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(call, f))?;
+            let out = run(call, f((context, data)), true).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(call, f))?;
             Ok(result(out))
         }
         (Kind::Event(f), Some(mode)) => {
             let mut answers = Vec::new();
             for event in events::read(mode, &head.headers, data).map_err(bad)? {
                 let kind = event.kind.clone();
-                let answer = run(call, f(event)).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(call, f));
+                let answer = run(call, f(event), true).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(call, f));
                 answers.push(answer.map(|a| completed(a, call, kind)));
             }
             Ok(if mode == Mode::Batch { batch(answers) } else { answers.pop().map(single).unwrap_or_default() })
@@ -213,7 +216,7 @@ async fn message(app: &App, route: &Route, input: &Arc<str>, binding: &Binding, 
         _ => (None, data),
     };
     let context = Context { settings: app.context.clone(), request: Arc::new(head), event, input: Some(input.clone()) };
-    let out = run(&call, f((context, data))).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(&call, f));
+    let out = run(&call, f((context, data)), true).await.and_then(|r| r.map_err(Into::into)).map_err(|f| failed(&call, f));
     Some(match out {
         Ok(out) if out.code < 500 && topic => status("SUCCESS"),
         Ok(out) if topic && out.metadata.get("retry").is_some_and(|r| r == "true") => status("RETRY"),

@@ -14,11 +14,13 @@ pub struct Function {
     pub(crate) path: Option<String>,
     pub(crate) methods: Vec<String>,
     pub(crate) kind: Kind,
+    /// It is not async.
+    pub(crate) blocks: bool,
 }
 
 /// Names a function. Its parameters say what it takes: see the crate's own page.
 pub fn function<M>(name: impl Into<String>, f: impl Handler<M>) -> Function {
-    Function { name: name.into(), path: None, methods: Vec::new(), kind: f.kind() }
+    Function { name: name.into(), path: None, methods: Vec::new(), blocks: <_ as Handler<M>>::blocks(&f), kind: f.kind() }
 }
 
 impl Function {
@@ -67,6 +69,10 @@ pub enum Kind {
 pub trait Handler<M>: Send + Sync + 'static {
     #[doc(hidden)]
     fn kind(self) -> Kind;
+    #[doc(hidden)]
+    fn blocks(&self) -> bool {
+        false
+    }
 }
 
 /// The marks of signatures.
@@ -94,6 +100,10 @@ macro_rules! handlers {
                     let f = self.clone();
                     Called::Blocking(Box::new(move || f($($arg),+).$convert()))
                 }))
+            }
+
+            fn blocks(&self) -> bool {
+                true
             }
         }
 
@@ -128,6 +138,10 @@ where
             let (f, value) = (self.clone(), read(&body)?);
             Ok(Called::Blocking(Box::new(move || f(Json(value)).into_typed())))
         }))
+    }
+
+    fn blocks(&self) -> bool {
+        true
     }
 }
 

@@ -31,6 +31,8 @@ mod guest;
 mod handler;
 mod log;
 mod openfunction;
+#[cfg(not(target_family = "wasm"))]
+mod own;
 mod pattern;
 mod run;
 #[cfg(not(target_family = "wasm"))]

@@ -33,24 +33,32 @@ impl From<Error> for Failure {
 }
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{catch_panics, run, wait};
+pub(crate) use native::{allow, arrived, catch_panics, run, wait};
 #[cfg(target_family = "wasm")]
-pub(crate) use wasm::{run, wait};
+pub(crate) use wasm::{arrived, run, wait};
 
 #[cfg(not(target_family = "wasm"))]
 mod native {
     use super::*;
+    use crate::{own, Body};
     use std::any::Any;
     use std::backtrace::Backtrace;
     use std::cell::{Cell, RefCell};
     use std::future::poll_fn;
     use std::panic::{self, AssertUnwindSafe};
+    use std::sync::OnceLock;
     use std::task::Poll;
+    use tokio::sync::Semaphore;
 
     thread_local! {
         static CATCHING: Cell<bool> = const { Cell::new(false) };
         static PANIC: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
     }
+
+    static SLOTS: OnceLock<Semaphore> = OnceLock::new();
+
+    /// How much of a body is taken in before its function is called.
+    const SHORT: u64 = 64 << 10;
 
     /// Has the panics of calls kept for their line in the log instead of printed.
     pub(crate) fn catch_panics() {
@@ -65,8 +73,9 @@ mod native {
         }));
     }
 
-    /// Runs a function to its end.
-    pub(crate) async fn run<T: Send + 'static>(call: &Call, called: Called<T>) -> Result<T, Failure> {
+    /// Runs a function to its end. One that blocks is called where it is when this thread may block and the body has arrived, which the thread could
+    /// not receive meanwhile.
+    pub(crate) async fn run<T: Send + 'static>(call: &Call, called: Called<T>, arrived: bool) -> Result<T, Failure> {
         match called {
             Called::Async(mut future) => {
                 poll_fn(|cx| match caught(call, || future.as_mut().poll(cx)) {
@@ -77,6 +86,13 @@ mod native {
                 .await
             }
             Called::Blocking(f) => {
+                let _slot = match SLOTS.get() {
+                    Some(slots) => slots.acquire().await.ok(), // nobody closes it
+                    None => None,
+                };
+                if arrived && own::here() {
+                    return caught(call, f);
+                }
                 let call = call.clone();
                 match tokio::task::spawn_blocking(move || caught(&call, f)).await {
                     Ok(result) => result,
@@ -84,6 +100,16 @@ mod native {
                 }
             }
         }
+    }
+
+    /// Says how many functions may block at the same time.
+    pub(crate) fn allow(calls: usize) {
+        let _ = SLOTS.set(Semaphore::new(calls)); // a process serves once
+    }
+
+    /// Tells whether the body of a request is here, as far as that matters to how the function is run.
+    pub(crate) async fn arrived(body: &mut Body) -> bool {
+        own::here() && body.arrived(SHORT).await
     }
 
     fn caught<T>(call: &Call, f: impl FnOnce() -> T) -> Result<T, Failure> {
@@ -117,11 +143,16 @@ mod wasm {
     use std::task::{Context, Poll, Waker};
 
     /// Runs a function to its end. A panic ends the module's instance, and the platform makes another.
-    pub(crate) async fn run<T>(call: &Call, called: Called<T>) -> Result<T, Failure> {
+    pub(crate) async fn run<T>(call: &Call, called: Called<T>, _: bool) -> Result<T, Failure> {
         Ok(match called {
             Called::Async(mut future) => std::future::poll_fn(|cx| call.enter(|| future.as_mut().poll(cx))).await,
             Called::Blocking(f) => call.enter(f),
         })
+    }
+
+    /// Bodies of a module are here when it is called.
+    pub(crate) async fn arrived(_: &mut crate::Body) -> bool {
+        true
     }
 
     /// Polls a future until it is ready. Nothing in a module runs beside it, so one that waits for something else never will be.

@@ -3,8 +3,8 @@
 use crate::app::App;
 use crate::dispatch::dispatch;
 use crate::handler::Function;
-use crate::{log, run, settings, Body};
-use http::header::EXPECT;
+use crate::{log, own, run, settings, Body};
+use http::header::{HeaderValue, CONNECTION, EXPECT};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use std::{env, io, process, thread};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{signal, Signal, SignalKind};
 use tokio::sync::watch;
@@ -36,6 +35,9 @@ pub fn serve(functions: impl IntoIterator<Item = Function>) -> ! {
     process::exit(code)
 }
 
+/// How many connections have threads of their own where functions block. Each takes three descriptors; others change threads for each call.
+const OWN: usize = 128;
+
 fn start(functions: Vec<Function>) -> Result<(), String> {
     let inherited = take_socket();
     let s = settings::read()?;
@@ -43,9 +45,11 @@ fn start(functions: Vec<Function>) -> Result<(), String> {
     let app = App::new(functions, s.target.as_deref(), s.context, s.max_body)?;
     run::catch_panics();
     let cores = thread::available_parallelism().map_or(1, usize::from);
+    let blocking = if s.concurrency > 0 { s.concurrency } else { 512 };
+    run::allow(blocking);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(2)) // so that one function that blocks where it should not hinders no health answer
-        .max_blocking_threads(if s.concurrency > 0 { s.concurrency } else { 512 })
+        .max_blocking_threads(OWN + blocking)
         .enable_all()
         .build()
         .map_err(|e| format!("starting threads: {e}"))?;
@@ -101,11 +105,7 @@ async fn serve_all(app: App, inherited: bool, port: u16, grace: Duration) -> Res
     // Connections that ended are taken from the set while the next one is awaited.
     while let Happened::Accepted(accepted) = next(&listener, &mut connections, &mut term, &mut int).await {
         match accepted {
-            Ok(Stream::Unix(s)) => drop(connections.spawn(connection(server.clone(), s, ending.clone()))),
-            Ok(Stream::Tcp(s)) => {
-                let _ = s.set_nodelay(true); // only slower without
-                connections.spawn(connection(server.clone(), s, ending.clone()));
-            }
+            Ok(stream) => stream.serve(&server, &mut connections, &ending),
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await, // no descriptors left: some connection must end first
         }
     }
@@ -163,6 +163,30 @@ enum Stream {
     Tcp(tokio::net::TcpStream),
 }
 
+impl Stream {
+    /// Serves a connection, on a thread of its own where functions block and there are not too many.
+    fn serve(self, server: &Arc<Server>, connections: &mut JoinSet<()>, ending: &watch::Receiver<()>) {
+        let alone = server.app.blocks && connections.len() < OWN;
+        let (server, ending) = (server.clone(), ending.clone());
+        match self {
+            Stream::Unix(s) if alone => drop(connections.spawn_blocking(move || {
+                let _ = s.into_std().and_then(|s| own::serve(mio::net::UnixStream::from_std(s), |s| connection(server, s, ending)));
+            })),
+            Stream::Unix(s) => drop(connections.spawn(connection(server, TokioIo::new(s), ending))),
+            Stream::Tcp(s) => {
+                let _ = s.set_nodelay(true); // only slower without
+                if !alone {
+                    connections.spawn(connection(server, TokioIo::new(s), ending));
+                    return;
+                }
+                connections.spawn_blocking(move || {
+                    let _ = s.into_std().and_then(|s| own::serve(mio::net::TcpStream::from_std(s), |s| connection(server, s, ending)));
+                });
+            }
+        }
+    }
+}
+
 async fn accept(l: &Listener) -> io::Result<Stream> {
     match l {
         Listener::Unix(l) => l.accept().await.map(|(s, _)| Stream::Unix(s)),
@@ -175,7 +199,7 @@ struct Server {
     draining: AtomicBool,
 }
 
-async fn connection<S: AsyncRead + AsyncWrite + Unpin>(server: Arc<Server>, stream: S, mut ending: watch::Receiver<()>) {
+async fn connection<S: hyper::rt::Read + hyper::rt::Write + Unpin>(server: Arc<Server>, stream: S, mut ending: watch::Receiver<()>) {
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let server = server.clone();
         async move {
@@ -183,10 +207,15 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(server: Arc<Server>, stre
             if request.headers().contains_key(EXPECT) {
                 request.body_mut().ask().await;
             }
-            Ok::<_, Infallible>(dispatch(&server.app, request, server.draining.load(Ordering::Relaxed)).await)
+            let mut answer = dispatch(&server.app, request, server.draining.load(Ordering::Relaxed)).await;
+            if server.draining.load(Ordering::Relaxed) {
+                // which this thread may have learned only now
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
         }
     });
-    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http1::Builder::new().serve_connection(stream, service));
     // A connection that breaks is its client's own affair.
     if let Side::Left(_) = race(connection.as_mut(), ending.changed()).await {
         return;
