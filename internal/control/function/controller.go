@@ -41,14 +41,21 @@ func (c *Controller) Name() string { return "function" }
 
 // Register watches Functions, the children they control, and Gateways.
 func (c *Controller) Register(m ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(m).Named(c.Name()).
+	b := ctrl.NewControllerManagedBy(m).Named(c.Name()).
 		For(&v1beta2.Function{}).
 		Owns(&v1beta2.Builder{}).
 		Owns(&v1beta2.Serving{}).
 		Watches(&networking.Gateway{}, handler.EnqueueRequestsFromMapFunc(c.attached)).
 		Watches(&v1beta2.Function{}, handler.EnqueueRequestsFromMapFunc(c.sharing)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).
-		Complete(c)
+		WithOptions(controller.Options{MaxConcurrentReconciles: 8})
+	for _, p := range c.phases {
+		if w, ok := p.(watcher); ok {
+			if err := w.Watch(m, b); err != nil {
+				return err
+			}
+		}
+	}
+	return b.Complete(c)
 }
 
 // Reconcile walks the phases. All of them run even when one fails, because a failed build must not keep the route from
@@ -152,7 +159,7 @@ func summarize(fn *v1beta2.Function, err error) {
 		return
 	}
 	s.ObservedGeneration = fn.Generation
-	for _, t := range []string{v1beta2.ConditionBuilt, v1beta2.ConditionServed, v1beta2.ConditionRouted} {
+	for _, t := range []string{v1beta2.ConditionBuilt, v1beta2.ConditionServed, v1beta2.ConditionEventsReady, v1beta2.ConditionRouted} {
 		if c := condition.Get(s.Conditions, t); c != nil && c.Status != "True" {
 			condition.Set(&s.Conditions, fn.Generation, v1beta2.ConditionReady, c.Status, c.Reason, c.Message)
 			return

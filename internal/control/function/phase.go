@@ -3,6 +3,8 @@ package function
 import (
 	"context"
 
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
@@ -15,4 +17,10 @@ type Phase interface {
 	Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.Result, error)
 	// Gone is told that the function no longer exists.
 	Gone(ctx context.Context, namespace, name string) error
+}
+
+// watcher is a Phase that more than its Functions and their children wakes.
+type watcher interface {
+	// Watch adds to what queues Functions.
+	Watch(m ctrl.Manager, b *builder.Builder) error
 }
