@@ -155,7 +155,7 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p.gateway = gateway.New(gateway.Options{Log: p.log, Metrics: p.metrics, DrainTimeout: s.drain})
+	p.gateway = gateway.New(gateway.Options{Log: p.log, Metrics: p.metrics, DrainTimeout: s.drain, Unmatched: p.events.hooks})
 	p.router = embedded.New(p.gateway, func(namespace, name string) *activator.Revision {
 		return p.node.Revision(run.Key{Namespace: namespace, Name: name})
 	})

@@ -55,7 +55,7 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case h.s.g.async(a.path, callPrefersAsync(r), e, p):
 		h.serveAsync(w, r, e, a.path)
 		return
-	case p != nil && h.s.g.opt.Unmatched != nil:
+	case h.s.g.unmatched(p, a.path):
 		h.s.g.opt.Unmatched.ServeHTTP(w, r)
 		return
 	case p != nil:

@@ -41,7 +41,7 @@ func (c *conn) serveRequest() bool {
 	q := &c.req
 	a := asked{host: str(q.host), path: q.pathOrRoot(), query: str(q.query), method: str(q.method), header: &q.head}
 	e, p := c.s.g.table.Load().find(&a)
-	if p != nil && c.s.g.opt.Unmatched != nil || c.s.g.async(a.path, q.async && q.upgrade == nil, e, p) {
+	if c.s.g.unmatched(p, a.path) || c.s.g.async(a.path, q.async && q.upgrade == nil, e, p) {
 		c.handOver()
 		return false
 	}

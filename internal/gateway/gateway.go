@@ -11,9 +11,9 @@ import (
 type Options struct {
 	Log     *slog.Logger // nil discards
 	Metrics Metrics      // nil counts nothing
-	// Unmatched answers requests whose host or path no route knows, for example with the platform's own pages. Nil is a
-	// 404 that says so.
-	Unmatched http.Handler
+	// Unmatched answers those requests which no route leads to a function and whose path it has: event sources are called so. Nil
+	// has none; every other request gets a 404 that says why.
+	Unmatched Unmatched
 	// Async takes requests that prefer not to be waited for (RFC 7240: respond-async), those below /async/ of hosts that lead to no
 	// function, and what is asked of calls below /_ofn/calls/. Nil serves none of these.
 	Async Async
@@ -30,6 +30,18 @@ type Options struct {
 	TrustForwarded bool
 	// NoTrace leaves requests without traceparent as they are; otherwise they get one, not sampled.
 	NoTrace bool
+}
+
+// Unmatched serves paths of its own under every host that leads to no function.
+type Unmatched interface {
+	// Match is whether it has the path. It is asked on the hot path, from many goroutines.
+	Match(path string) bool
+	http.Handler
+}
+
+// unmatched is whether a request that no route took, for the reason p, is one of Unmatched's.
+func (g *Gateway) unmatched(p *problem, path string) bool {
+	return p != nil && g.opt.Unmatched != nil && g.opt.Unmatched.Match(path)
 }
 
 func (o *Options) setDefaults() {

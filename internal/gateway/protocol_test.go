@@ -150,16 +150,26 @@ func TestBodilessAnswers(t *testing.T) {
 	}
 }
 
+// pages has the paths below /hooks/.
+type pages struct{}
+
+func (pages) Match(path string) bool { return strings.HasPrefix(path, "/hooks/") }
+
+func (pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	io.WriteString(w, "platform "+r.URL.Path)
+}
+
 func TestUnmatchedHandler(t *testing.T) {
-	g := start(t, Options{Unmatched: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "platform "+r.URL.Path)
-	})}, &Table{})
-	resp, err := http.Get(g.url("/healthz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, _ := io.ReadAll(resp.Body); string(body) != "platform /healthz" {
-		t.Errorf("got %q", body)
+	g := start(t, Options{Unmatched: pages{}}, &Table{})
+	for path, want := range map[string]string{"/hooks/a": "platform /hooks/a", "/healthz": "no function"} {
+		resp, err := http.Get(g.url(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if !strings.Contains(string(body), want) {
+			t.Errorf("%s: got %q", path, body)
+		}
 	}
 }
