@@ -80,3 +80,17 @@ type Bus interface {
 	// Close gives back what the bus holds. Consumers must have ended.
 	Close() error
 }
+
+// Holder is a bus whose events may wait long for their verdict: for those who gather several before anything is done.
+type Holder interface {
+	// Hold hands out events one after the other, in the order they come, and does not wait for the verdict of one before the
+	// next. take is called by one goroutine. answer may be called once, by any; after the end of Hold it does nothing, and the
+	// event comes again. Concurrency is how many events may be without verdict; 0 is what the bus thinks right.
+	Hold(ctx context.Context, c Consumer, take func(m Stored, answer func(Verdict))) error
+}
+
+// Lister is a bus that knows its consumers.
+type Lister interface {
+	// Consumers are the names that Consume was called with and Forget was not.
+	Consumers(ctx context.Context) ([]string, error)
+}

@@ -38,6 +38,8 @@ func Run(t *testing.T, f Fixture) {
 		"events that wait do not keep others":            poison,
 		"publishing to a closed bus fails":               closed,
 		"consuming ends with its context":                ends,
+		"events that are held are answered in any order": holds,
+		"consumers are listed":                           lists,
 	}
 	for name, test := range always {
 		t.Run(name, func(t *testing.T) { test(t, f) })

@@ -399,3 +399,80 @@ func forget(t *testing.T, f Fixture) {
 	consume(t, b, bus.Consumer{Name: "c", Topics: []string{"t"}, From: bus.From{All: true}}, c.handle)
 	c.wait(t, distinct(3))
 }
+
+func holds(t *testing.T, f Fixture) {
+	b := open(t, f)
+	h, ok := b.(bus.Holder)
+	if !ok {
+		t.Skip("this bus does not offer it")
+	}
+	hold := func(take func(bus.Stored, func(bus.Verdict))) (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			ended <- h.Hold(ctx, bus.Consumer{Name: "c", Topics: []string{"t"}, From: bus.From{All: true}}, take)
+		}()
+		return func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("holding: %v", err)
+			}
+		}
+	}
+	const events = 300
+	publishN(t, b, "t", events)
+	first, answers := newCollector(nil), make(chan func(bus.Verdict), events)
+	stop := hold(func(m bus.Stored, answer func(bus.Verdict)) {
+		first.handle(t.Context(), m)
+		answers <- answer
+	})
+	got := first.wait(t, distinct(events))
+	for i, m := range got {
+		if want := fmt.Sprintf("t %d", i); string(m.Data) != want {
+			t.Fatalf("event %d is %q", i, m.Data)
+		}
+	}
+	kept := map[string]bool{}
+	for i := range events {
+		answer := <-answers
+		if i%3 == 1 {
+			kept[fmt.Sprintf("t %d", i)] = true
+			defer answer(bus.Verdict{}) // too late
+			continue
+		}
+		answer(bus.Verdict{})
+	}
+	stop()
+	second := newCollector(nil)
+	stop = hold(func(m bus.Stored, answer func(bus.Verdict)) {
+		second.handle(t.Context(), m)
+		answer(bus.Verdict{})
+	})
+	defer stop()
+	for _, m := range second.wait(t, distinct(len(kept))) {
+		if !kept[string(m.Data)] {
+			t.Errorf("%q was answered and came again", m.Data)
+		}
+	}
+}
+
+func lists(t *testing.T, f Fixture) {
+	b := open(t, f)
+	l, ok := b.(bus.Lister)
+	if !ok {
+		t.Skip("this bus does not offer it")
+	}
+	for _, name := range []string{"one", "trigger/ns/two/3"} {
+		c := newCollector(nil)
+		consume(t, b, bus.Consumer{Name: name, Topics: []string{"t"}, From: everything(f)}, c.handle)
+		publish(t, b, bus.Message{Topic: "t", Data: []byte(name)})
+		c.wait(t, count(1))
+	}
+	if err := b.Forget(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	names, err := l.Consumers(t.Context())
+	if err != nil || !slices.Contains(names, "trigger/ns/two/3") {
+		t.Errorf("consumers: %q %v", names, err)
+	}
+}

@@ -65,7 +65,11 @@ type Bus struct {
 	publisher publisher
 }
 
-var _ bus.Bus = (*Bus)(nil)
+var (
+	_ bus.Bus    = (*Bus)(nil)
+	_ bus.Holder = (*Bus)(nil)
+	_ bus.Lister = (*Bus)(nil)
+)
 
 // New describes a bus; it needs no server yet.
 func New(s Server, o Options) *Bus {

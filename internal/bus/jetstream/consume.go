@@ -21,6 +21,7 @@ const (
 	takenPerHandler = 4
 	takenLeast      = 1024
 	takenOrdered    = 2048
+	takenHeld       = 16384
 	takenBytes      = 32 << 20 // on the way from the server
 
 	claimTimeout = 5 * time.Second
@@ -32,16 +33,34 @@ const (
 // An event counts as delivered when it was taken, so one that waited for its turn at a stop has a higher Attempt.
 func (b *Bus) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) error {
 	c.Concurrency = max(c.Concurrency, 1)
+	most := max(takenLeast, takenPerHandler*c.Concurrency)
+	if c.Ordered {
+		most = max(most, takenOrdered)
+	}
+	return b.consume(ctx, c, most, func(ctx context.Context, m bus.Stored, answer func(bus.Verdict)) { answer(handle(ctx, m)) })
+}
+
+// Hold implements bus.Holder.
+func (b *Bus) Hold(ctx context.Context, c bus.Consumer, take func(bus.Stored, func(bus.Verdict))) error {
+	most := c.Concurrency
+	if most <= 0 {
+		most = takenHeld
+	}
+	c.Concurrency, c.Ordered = 1, false
+	return b.consume(ctx, c, most, func(_ context.Context, m bus.Stored, answer func(bus.Verdict)) { take(m, answer) })
+}
+
+func (b *Bus) consume(ctx context.Context, c bus.Consumer, most int, give giver) error {
 	if c.AckWait == 0 {
 		c.AckWait = defaultAckWait
 	}
-	in := newIntake(b, c, handle)
+	in := newIntake(b, c, give)
 	defer in.stop()
 	in.run(ctx)
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 5*time.Second
 	for {
-		taken, err := b.take(ctx, c, in)
+		taken, err := b.take(ctx, c, most, in)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // being told to end is no failure
 		}
@@ -62,14 +81,10 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) e
 }
 
 // take fills the intake until ctx ends or the server fails; it tells whether anything came.
-func (b *Bus) take(ctx context.Context, c bus.Consumer, in *intake) (taken bool, err error) {
+func (b *Bus) take(ctx context.Context, c bus.Consumer, most int, in *intake) (taken bool, err error) {
 	js, err := b.open(ctx)
 	if err != nil {
 		return false, err
-	}
-	most := max(takenLeast, takenPerHandler*c.Concurrency)
-	if c.Ordered {
-		most = max(most, takenOrdered)
 	}
 	cons, err := b.durable(ctx, js, c, most)
 	if err != nil {
@@ -79,7 +94,7 @@ func (b *Bus) take(ctx context.Context, c bus.Consumer, in *intake) (taken bool,
 	if err := b.claim(ctx, js.Conn(), cons.CachedInfo(), in); err != nil {
 		return false, err
 	}
-	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(most, takenBytes), jetstream.PullExpiry(30*time.Second),
+	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(min(most, takenOrdered), takenBytes), jetstream.PullExpiry(30*time.Second),
 		jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(false))
 	if err != nil {
 		return false, err

@@ -16,18 +16,22 @@ import (
 type intake struct {
 	bus      *Bus
 	consumer bus.Consumer
-	handle   bus.Handler
+	give     giver
 	end      context.CancelFunc
 	running  sync.WaitGroup
 
-	mu     sync.Mutex
-	more   *sync.Cond // of mu: ready has grown, or stopped is true
-	held   map[uint64]*item
-	ready  []*item
-	lanes  map[string]*lane
-	done   recent
-	bytes  int // of held
-	ending bool
+	mu      sync.Mutex
+	more    *sync.Cond // of mu: ready has grown, or stopped is true
+	spawn   func()     // starts another handler
+	idle    int        // handlers that wait for an event
+	started int
+	held    map[uint64]*item
+	ready   []*item
+	lanes   map[string]*lane
+	done    recent
+	bytes   int  // of held
+	ending  bool // nothing new is given to handlers
+	stopped bool // verdicts come too late
 }
 
 // heldBytes bounds what one consumer holds; what comes beyond it is sent back to come again after shedWait.
@@ -45,18 +49,19 @@ type item struct {
 	seen time.Time // when the server last heard that we have it
 }
 
-func newIntake(b *Bus, c bus.Consumer, h bus.Handler) *intake {
-	in := &intake{bus: b, consumer: c, handle: h, held: map[uint64]*item{}, lanes: map[string]*lane{}, done: newRecent()}
+// giver hands an event to whoever handles it; answer is called once.
+type giver func(ctx context.Context, m bus.Stored, answer func(bus.Verdict))
+
+func newIntake(b *Bus, c bus.Consumer, give giver) *intake {
+	in := &intake{bus: b, consumer: c, give: give, held: map[uint64]*item{}, lanes: map[string]*lane{}, done: newRecent()}
 	in.more = sync.NewCond(&in.mu)
 	return in
 }
 
-// run starts the handlers and what keeps the server from giving up on events that wait.
+// run starts what keeps the server from giving up on events that wait; handlers are started as they are needed.
 func (in *intake) run(ctx context.Context) {
 	ctx, in.end = context.WithCancel(ctx)
-	for range in.consumer.Concurrency {
-		in.running.Go(func() { in.work(ctx) })
-	}
+	in.spawn = func() { in.running.Go(func() { in.work(ctx) }) }
 	in.running.Go(func() { in.care(ctx) })
 	context.AfterFunc(ctx, func() {
 		in.mu.Lock()
@@ -71,6 +76,7 @@ func (in *intake) stop() {
 	in.end()
 	in.running.Wait()
 	in.mu.Lock()
+	in.stopped = true
 	left := make([]*item, 0, len(in.held))
 	for _, it := range in.held {
 		left = append(left, it)
@@ -164,6 +170,10 @@ func (in *intake) advance(l *lane) {
 
 func (in *intake) offer(it *item) {
 	in.ready = append(in.ready, it)
+	if len(in.ready) > in.idle && in.started < in.consumer.Concurrency && !in.ending {
+		in.started++
+		in.spawn()
+	}
 	in.more.Signal()
 }
 
@@ -172,7 +182,9 @@ func (in *intake) work(ctx context.Context) {
 	for {
 		in.mu.Lock()
 		for len(in.ready) == 0 && !in.ending {
+			in.idle++
 			in.more.Wait()
+			in.idle--
 		}
 		if in.ending {
 			in.mu.Unlock()
@@ -183,7 +195,7 @@ func (in *intake) work(ctx context.Context) {
 		msg := it.msg
 		in.mu.Unlock()
 		stored, _ := in.bus.stored(msg)
-		in.settle(it, in.handle(ctx, stored))
+		in.give(ctx, stored, func(v bus.Verdict) { in.settle(it, v) })
 	}
 }
 
@@ -191,6 +203,9 @@ func (in *intake) work(ctx context.Context) {
 func (in *intake) settle(it *item, v bus.Verdict) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.held[it.seq] != it || in.stopped { // it was given back
+		return
+	}
 	delete(in.held, it.seq)
 	in.bytes -= it.size
 	switch {

@@ -58,6 +58,26 @@ func (b *Bus) Forget(ctx context.Context, name string) error {
 	return nil
 }
 
+// Consumers implements bus.Lister.
+func (b *Bus) Consumers(ctx context.Context) ([]string, error) {
+	js, err := b.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := js.Stream(ctx, b.stream)
+	if err != nil {
+		return nil, fmt.Errorf("listing the consumers of bus %s: %w", b.opts.Name, err)
+	}
+	var names []string
+	list := s.ListConsumers(ctx)
+	for c := range list.Info() {
+		if c.Config.Durable != "" && c.Config.Durable == token(c.Config.Description) { // not somebody else's
+			names = append(names, c.Config.Description)
+		}
+	}
+	return names, list.Err()
+}
+
 // Lag implements bus.Bus.
 func (b *Bus) Lag(ctx context.Context, name string) (int64, error) {
 	js, err := b.open(ctx)
