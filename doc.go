@@ -22,6 +22,22 @@
 // The objects live in internal/kubeapi, the real Kubernetes API server with etcd in this process; the controllers reach it
 // as they would reach any cluster. api/ holds the kinds; internal/control/admission defaults, validates and converts them.
 //
+// # The way of one event
+//
+//	event/source/KIND ── event/deliver ── bus/jetstream ── event/trigger ── event/deliver ── gateway ── the function
+//	a broker, a timer,   tries again,     on disk before   conditions,      or a dead
+//	a webhook            dead letters     it is accepted   filters          letter
+//
+//	a broker ── dapr/components ── dapr/runtime ── activator ── the function ── dapr/api ── dapr/components ── a broker, a store
+//	            components-contrib inputs of apps  a slot of    its framework    on the loopback of
+//	                                               a copy                        that copy alone
+//
+//	a caller ── gateway (202) ── calls ── gateway ── the function        an asynchronous call: on disk before it is accepted
+//
+// A source, a bus, a trigger and an event-driven function are objects as well: control/eventsource, control/eventbus,
+// control/trigger, control/component and control/serving/run resolve them for event/embedded, the engine of one machine. How many
+// copies a backlog needs is asked by internal/lag, of KEDA's own scalers in a process of their own (scalers, a module of its own).
+//
 // # Rooms
 //
 //	cmd/ofn             the one binary: flags, environment, wiring. The only place where everything meets
@@ -33,6 +49,11 @@
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
 //	internal/run        the run seam; run/node
 //	internal/route      the route seam; route/embedded
+//	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine
+//	internal/bus        the bus seam; bus/jetstream, embedded or external, bus/dapr; bustest
+//	internal/dapr       Dapr's runtime in process: components, runtime, api
+//	internal/calls      asynchronous calls, durable
+//	internal/lag        what waits for functions, for internal/scale
 //	internal/nodeapi    logs and calls by name, beside the Kubernetes API
 //	internal/scale      pure: samples and policy to wanted copies
 //	internal/activator  queue and slots of a revision
@@ -44,7 +65,8 @@
 //	internal/doctor     what this machine has and lacks
 //	framework           contract.md, the contract of all functions frameworks, and conformance, its suite; go, nodejs, python, java,
 //	                    rust and wasm, the frameworks; shim, which speaks the contracts of other platforms before their functions
-//	test                scenarios against the real binary
+//	scalers             KEDA's scalers behind its ExternalScaler protocol, a module and a program of their own
+//	test                scenarios against the real binary; test/servers, the real brokers and databases
 //	bench               benchmarks that print ratios
 //
 // What may not import what is in imports_test.go.
