@@ -35,9 +35,8 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	listening := httptest.NewServer(admission.Handler("/below", admission.Options{}))
-	t.Cleanup(listening.Close)
-	s := &server{t: t, url: listening.URL + "/below", versions: map[string]*apiextensionsv1.CustomResourceValidation{}, storage: map[string]string{}}
+	s := &server{t: t, versions: map[string]*apiextensionsv1.CustomResourceValidation{}, storage: map[string]string{}}
+	s.serve(t, admission.Options{})
 	crds, err := crd.Objects()
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +51,14 @@ func newServer(t *testing.T) *server {
 		}
 	}
 	return s
+}
+
+// serve asks webhooks of other options from now on.
+func (s *server) serve(t *testing.T, o admission.Options) {
+	t.Helper()
+	listening := httptest.NewServer(admission.Handler("/below", o))
+	t.Cleanup(listening.Close)
+	s.url = listening.URL + "/below"
 }
 
 // outcome is what became of a write.
