@@ -23,6 +23,7 @@ type session struct {
 	mu      sync.Mutex
 	sealed  bool
 	running int
+	last    time.Time     // when the last delivery ended
 	idle    chan struct{} // closed when sealed and nothing runs
 }
 
@@ -47,6 +48,7 @@ func (s *session) handle(deliver func(context.Context) error) error {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.last = time.Now()
 		if s.running--; s.running == 0 && s.sealed {
 			close(s.idle)
 		}
@@ -72,6 +74,7 @@ func (s *session) end(grace time.Duration) error {
 		s.abort()
 		<-s.idle
 	}
+	s.flush()
 	s.stop()
 	s.abort()
 	if s.release != nil {
@@ -83,6 +86,19 @@ func (s *session) end(grace time.Duration) error {
 		errs = append(errs, o.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// flushTime is what a driver gets to send the acknowledgement of a delivery that has just ended, before its connection is closed.
+// Drivers tell nobody when they have; an acknowledgement that is not sent is an event that comes twice.
+const flushTime = 100 * time.Millisecond
+
+func (s *session) flush() {
+	s.mu.Lock()
+	since := time.Since(s.last)
+	s.mu.Unlock()
+	if since < flushTime {
+		<-time.After(flushTime - since)
+	}
 }
 
 // lost is closed when a connection of the session was given up by its driver.
