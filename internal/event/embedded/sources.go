@@ -32,7 +32,7 @@ func (e *Engine) ApplySource(_ context.Context, s event.Source) error {
 			if err != nil {
 				return err
 			}
-			out := source.Out{Connected: t.connected, Trouble: t.failed}
+			out := source.Out{Connected: t.connected, Trouble: t.failed, Lag: t.count.lag}
 			out.Emit = func(ctx context.Context, ev cloudevent.Event) error { return e.emit(ctx, work, t, s, ev) }
 			return made.Run(ctx, out)
 		},

@@ -29,6 +29,15 @@ type Out struct {
 	Connected func()
 	// Trouble says what is wrong while the source mends it by itself.
 	Trouble func(error)
+	// Lag says how many events wait at the broker, where it tells. Nil: nobody asks.
+	Lag func(int64)
+}
+
+// Waiting tells Lag.
+func (o Out) Waiting(n int64) {
+	if o.Lag != nil {
+		o.Lag(n)
+	}
 }
 
 // Source brings events.

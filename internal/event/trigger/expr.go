@@ -21,8 +21,8 @@ const (
 )
 
 const (
-	maxExpression = 4096      // characters
-	maxDepth      = 64        // of nesting
+	maxExpression = 4096    // characters
+	maxDepth      = 64      // of nesting
 	maxCost       = 500_000 // in CEL's units: an expression that takes longer fails instead
 )
 
