@@ -1,3 +1,5 @@
+//go:build keda
+
 package main
 
 import (

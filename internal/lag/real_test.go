@@ -66,7 +66,7 @@ func ready(t *testing.T) *helper.Helper {
 	t.Helper()
 	h := real()
 	if h == nil {
-		t.Skip("there is no ofn-scalers: cd scalers && go build -o /usr/local/bin/ofn-scalers")
+		t.Skip("there is no ofn-scalers: cd scalers && go build -tags keda -o /usr/local/bin/ofn-scalers")
 	}
 	t.Cleanup(h.Use())
 	return h

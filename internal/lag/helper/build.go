@@ -74,7 +74,7 @@ func (h *Helper) build(ctx context.Context, to string) error {
 	}
 	out := filepath.Join(dir, "ofn-scalers")
 	h.say("Building", "fetching the modules of ofn-scalers, which asks the sources of scaling triggers; this happens once")
-	cmd := exec.CommandContext(ctx, h.opt.Go, "build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, ".")
+	cmd := exec.CommandContext(ctx, h.opt.Go, "build", "-v", "-tags=keda", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, ".")
 	cmd.Dir = dir
 	cmd.Env = append(append([]string{}, h.opt.Env...), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GO111MODULE=on")
 	attend(cmd)
