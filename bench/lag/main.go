@@ -61,6 +61,7 @@ type bench struct {
 	binary   string
 	dir      string
 	data     string
+	kafka    string
 	api      *http.Client
 	url      string
 }
@@ -106,16 +107,23 @@ func run(b *bench, binary string, runs, messages int) (err error) {
 		}
 	}
 	kafka := servers.Kafka(b)
+	b.kafka = kafka.Addr
 	if err := b.up(); err != nil {
 		return err
 	}
-	if err := b.deploy(ctx, kafka.Addr); err != nil {
+	if err := fill(kafka.Addr, messages); err != nil {
+		return err
+	}
+	if err := mark(kafka.Addr, 0); err != nil {
+		return err
+	}
+	if err := b.deploy(ctx); err != nil {
 		return err
 	}
 	var took []time.Duration
 	most := 0
 	for range runs {
-		d, n, err := b.measure(ctx, kafka.Addr, messages)
+		d, n, err := b.measure(messages)
 		if err != nil {
 			return err
 		}
@@ -198,21 +206,13 @@ spec:
           metadata: {bootstrapServers: %q, topic: %s, consumerGroup: readers, lagThreshold: "500", offsetResetPolicy: earliest}
 `
 
-func (b *bench) deploy(ctx context.Context, kafka string) error {
+func (b *bench) deploy(ctx context.Context) error {
 	dir := filepath.Join(b.dir, "orders")
 	err := errors.Join(os.MkdirAll(dir, 0o755),
 		os.WriteFile(filepath.Join(dir, "f.go"), []byte("package hello\n\nimport \"net/http\"\n\n// HelloWorld answers.\nfunc HelloWorld(w http.ResponseWriter, r *http.Request) {}\n"), 0o644),
 		os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/orders\n\ngo 1.26\n"), 0o644),
-		os.WriteFile(filepath.Join(dir, "function.yaml"), fmt.Appendf(nil, manifest, wanted, polling, kafka, topic), 0o644))
+		os.WriteFile(filepath.Join(dir, "function.yaml"), fmt.Appendf(nil, manifest, wanted, polling, b.kafka, topic), 0o644))
 	if err != nil {
-		return err
-	}
-	client, err := sarama.NewClusterAdmin([]string{kafka}, nil)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := client.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false); err != nil {
 		return err
 	}
 	c := exec.CommandContext(ctx, b.binary, "deploy", dir, "--kubeconfig", b.kubeconfig())
@@ -264,18 +264,19 @@ func (b *bench) until(done func(all, ready int) bool) (most int, err error) {
 	return most, errors.New("the copies that were waited for did not come, or not go")
 }
 
-// measure is the time from the last message of a backlog to all copies, from none.
-func (b *bench) measure(_ context.Context, kafka string, messages int) (time.Duration, int, error) {
-	if err := settle(kafka); err != nil {
+// measure is the time from a backlog to all copies, from none. The backlog comes at once: readers that had read everything have
+// read nothing of it any more.
+func (b *bench) measure(messages int) (time.Duration, int, error) {
+	if err := mark(b.kafka, 0); err != nil {
 		return 0, 0, err
 	}
 	if _, err := b.until(func(all, _ int) bool { return all == 0 }); err != nil {
 		return 0, 0, err
 	}
-	if err := fill(kafka, messages); err != nil {
+	begin := time.Now()
+	if err := mark(b.kafka, int64(messages)/partitions); err != nil {
 		return 0, 0, err
 	}
-	begin := time.Now()
 	most, err := b.until(func(_, ready int) bool { return ready >= wanted })
 	took := time.Since(begin)
 	if err != nil {
@@ -286,13 +287,24 @@ func (b *bench) measure(_ context.Context, kafka string, messages int) (time.Dur
 	return took, max(most, after), err
 }
 
-// fill puts messages into all partitions, in one request each.
+// fill puts messages into all partitions of a new topic.
 func fill(kafka string, messages int) error {
 	config := sarama.NewConfig()
 	config.Producer.Return.Successes = true
-	config.Producer.Flush.Messages = 10_000
 	config.Producer.Partitioner = sarama.NewRoundRobinPartitioner
-	p, err := sarama.NewSyncProducer([]string{kafka}, config)
+	client, err := sarama.NewClient([]string{kafka}, config)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin, err := sarama.NewClusterAdminFromClient(client)
+	if err != nil {
+		return err
+	}
+	if err := admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false); err != nil {
+		return err
+	}
+	p, err := sarama.NewSyncProducerFromClient(client)
 	if err != nil {
 		return err
 	}
@@ -303,8 +315,8 @@ func fill(kafka string, messages int) error {
 	return errors.Join(p.SendMessages(batch), p.Close())
 }
 
-// settle marks everything as read.
-func settle(kafka string) error {
+// mark says that all but so many messages of each partition are read.
+func mark(kafka string, but int64) error {
 	client, err := sarama.NewClient([]string{kafka}, nil)
 	if err != nil {
 		return err
@@ -323,10 +335,11 @@ func settle(kafka string) error {
 		if err != nil {
 			return err
 		}
-		p.MarkOffset(newest, "")
-		if err := p.Close(); err != nil {
-			return err
-		}
+		at := max(0, newest-but)
+		p.MarkOffset(at, "") // forwards
+		p.ResetOffset(at, "")
+		p.AsyncClose()
 	}
+	offsets.Commit()
 	return offsets.Close()
 }
