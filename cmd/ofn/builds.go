@@ -61,7 +61,7 @@ func newNative(s *settings, img images, runner build.Runner, fetcher build.Fetch
 	if dir, err = filepath.EvalSymlinks(dir); err != nil { // files of image layers are named without links: see build.Entry
 		return nil, fmt.Errorf("preparing the build directory: %w", err)
 	}
-	tools := lang.Tools{Cache: filepath.Join(dir, "cache"), Runner: runner, OS: "linux", Arch: runtime.GOARCH, Limits: lang.Limits{}.Complete(), Env: proxyEnv()}
+	tools := lang.Tools{Cache: filepath.Join(dir, "cache"), Runner: runner, OS: "linux", Arch: runtime.GOARCH, Limits: lang.Limits{}.Complete(), Find: program, Env: proxyEnv()}
 	known, err := languages(tools, root)
 	if err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type development struct {
 	dir, name, function string
 	port                int
 	env, buildEnv       map[string]string
+	wasm                bool // it is to be a WebAssembly module
 }
 
 func devCommand() *cobra.Command {
@@ -149,7 +150,7 @@ func (d *development) readManifest() error {
 		if o.GetKind() != "Function" {
 			continue
 		}
-		d.name = o.GetName()
+		d.name, d.wasm = o.GetName(), wantsWasm(o)
 		for _, at := range []struct {
 			into map[string]string
 			path []string
@@ -207,7 +208,7 @@ func (d *development) strategy(ctx context.Context, dir string, programs *dev.Pr
 	if err != nil {
 		return nil, fmt.Errorf("looking for your cache directory: %w", err)
 	}
-	tools := lang.Tools{Cache: filepath.Join(cache, "ofn", "languages"), Runner: unlimited{}, OS: runtime.GOOS, Arch: runtime.GOARCH, Env: developersEnv(), Local: true}
+	tools := lang.Tools{Cache: filepath.Join(cache, "ofn", "languages"), Runner: unlimited{}, OS: runtime.GOOS, Arch: runtime.GOARCH, Find: program, Env: developersEnv(), Local: true}
 	g, err := developersGo(ctx, tools)
 	if err != nil {
 		return nil, err
@@ -220,7 +221,17 @@ func (d *development) strategy(ctx context.Context, dir string, programs *dev.Pr
 	if err != nil {
 		return nil, err
 	}
-	return native.New(native.Options{Dir: dir, Languages: known, Launcher: launcher, OS: runtime.GOOS, Sources: dev.Source{Dir: d.dir}, Images: programs, Local: true})
+	o := native.Options{Dir: dir, Languages: known, Launcher: launcher, OS: runtime.GOOS, Sources: dev.Source{Dir: d.dir}, Images: programs, Local: true}
+	if !d.wasm {
+		return native.New(o)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	o.Images = modulesHere{programs, self}
+	s, err := native.New(o)
+	return intoModules{s}, err
 }
 
 // developersEnv lets build tools find programs, logins and settings where the developer has them.

@@ -15,6 +15,7 @@ import (
 	"github.com/openfunction/ofn/internal/build/native/golang"
 	"github.com/openfunction/ofn/internal/build/native/java"
 	"github.com/openfunction/ofn/internal/build/native/lang"
+	"github.com/openfunction/ofn/internal/build/native/module"
 	"github.com/openfunction/ofn/internal/build/native/node"
 	"github.com/openfunction/ofn/internal/build/native/python"
 	"github.com/openfunction/ofn/internal/build/native/rust"
@@ -32,16 +33,16 @@ func languages(tools lang.Tools, goRoot string) ([]lang.Entry, error) {
 // withGo are all languages, in the order in which they are asked whether a source is theirs. Each has a directory of its own below
 // tools.Cache.
 func withGo(tools lang.Tools, g *golang.Golang) ([]lang.Entry, error) {
-	n, err := node.New(node.Options{Tools: within(tools, "node"), Find: program, Framework: nodejs.Files(), FrameworkVersion: version})
+	n, err := node.New(node.Options{Tools: within(tools, "node"), Framework: nodejs.Files(), FrameworkVersion: version})
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Node.js: %w", err)
 	}
-	p, err := python.New(python.Options{Tools: within(tools, "python"), Find: program, Framework: pythonframework.Source(),
+	p, err := python.New(python.Options{Tools: within(tools, "python"), Framework: pythonframework.Source(),
 		Requirements: pythonframework.Requirements(), FrameworkVersion: version})
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Python: %w", err)
 	}
-	r, err := rust.New(rust.Options{Tools: within(tools, "rust"), Find: program, Framework: rustframework.Files(), FrameworkVersion: version})
+	r, err := rust.New(rust.Options{Tools: within(tools, "rust"), Framework: rustframework.Files(), FrameworkVersion: version})
 	if err != nil {
 		return nil, fmt.Errorf("preparing to build Rust: %w", err)
 	}
@@ -55,11 +56,12 @@ func withGo(tools lang.Tools, g *golang.Golang) ([]lang.Entry, error) {
 		{Name: "Python", Runtimes: []string{"python"}, Language: p},
 		{Name: "Java", Runtimes: []string{"java", "jvm"}, Language: j},
 		{Name: "Rust", Runtimes: []string{"rust"}, Language: r},
+		{Name: "WebAssembly modules", Runtimes: []string{"wasm"}, Language: module.Language{}},
 	}, nil
 }
 
 func newJava(tools lang.Tools) (*java.Java, error) {
-	return java.New(java.Options{Tools: tools, Find: program,
+	return java.New(java.Options{Tools: tools,
 		Framework: javaframework.Framework(), CloudEvents: javaframework.CloudEvents(), Stubs: javaframework.Stubs(), FrameworkVersion: version,
 		Names: java.Names{Group: javaframework.Group, Artifact: javaframework.Artifact, Main: javaframework.Main, Inspect: javaframework.Inspect,
 			Training: javaframework.Training, Launch: javaframework.Launch},

@@ -17,7 +17,7 @@ func withServers(tools lang.Tools, goRoot, buildCache string, known []lang.Entry
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := server.New(server.Options{Tools: within(tools, "server"), Find: program, Shim: source, ShimPackage: shim.Command, GoRoot: goRoot,
+	s, err := server.New(server.Options{Tools: within(tools, "server"), Shim: source, ShimPackage: shim.Command, GoRoot: goRoot,
 		BuildCache: buildCache})
 	if err != nil {
 		return nil, nil, fmt.Errorf("preparing to build servers: %w", err)

@@ -21,7 +21,7 @@ func TestTemplatesBuild(t *testing.T) {
 	if testing.Short() {
 		t.Skip("dependencies are downloaded")
 	}
-	tools := lang.Tools{Cache: t.TempDir(), Runner: unlimited{}, OS: runtime.GOOS, Arch: runtime.GOARCH, Env: developersEnv(), Local: true}
+	tools := lang.Tools{Cache: t.TempDir(), Runner: unlimited{}, OS: runtime.GOOS, Arch: runtime.GOARCH, Find: program, Env: developersEnv(), Local: true}
 	g, err := developersGo(t.Context(), tools)
 	if err != nil {
 		t.Fatal(err)

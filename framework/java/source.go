@@ -4,8 +4,8 @@ package java
 
 import (
 	"embed"
-	"io/fs"
-	"strings"
+
+	"github.com/openfunction/ofn/framework/embedded"
 )
 
 // The coordinates under which functions name the framework's interfaces in their build files.
@@ -27,22 +27,10 @@ var source embed.FS
 type Source map[string][]byte
 
 // Framework is the interfaces of functions and what serves them.
-func Framework() Source { return below("src") }
+func Framework() Source { return embedded.Files(source, "src") }
 
 // CloudEvents is the interfaces of CloudEvents, for functions that do not bring io.cloudevents:cloudevents-api: it comes last in a class path.
-func CloudEvents() Source { return below("cloudevents") }
+func CloudEvents() Source { return embedded.Files(source, "cloudevents") }
 
 // Stubs stand for classes that the framework names but does not need, while it is compiled.
-func Stubs() Source { return below("stubs") }
-
-func below(dir string) Source {
-	files := Source{}
-	// The file system is compiled in, so reading it cannot fail.
-	_ = fs.WalkDir(source, dir, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			files[strings.TrimPrefix(name, dir+"/")], err = source.ReadFile(name)
-		}
-		return err
-	})
-	return files
-}
+func Stubs() Source { return embedded.Files(source, "stubs") }

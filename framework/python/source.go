@@ -4,7 +4,8 @@ package pythonframework
 
 import (
 	"embed"
-	"io/fs"
+
+	"github.com/openfunction/ofn/framework/embedded"
 )
 
 // Version is the version of the framework, as functions see it in functions_framework.__version__.
@@ -21,16 +22,7 @@ type Files map[string][]byte
 
 // Source returns the package functions_framework.
 func Source() Files {
-	f := Files{}
-	// The file system is compiled in, so reading it cannot fail.
-	_ = fs.WalkDir(source, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		f[name], err = source.ReadFile(name)
-		return err
-	})
-	return f
+	return embedded.Files(source, ".")
 }
 
 // Requirements returns the requirements.txt of the framework's server: versions with the digests of all their files, as

@@ -4,7 +4,8 @@ package rust
 
 import (
 	"embed"
-	"io/fs"
+
+	"github.com/openfunction/ofn/framework/embedded"
 )
 
 // Name is the name of the crate, under which functions require it.
@@ -14,14 +15,4 @@ const Name = "ofn-functions"
 var source embed.FS
 
 // Files returns the text of the crate by slash-separated path.
-func Files() map[string][]byte {
-	files := map[string][]byte{}
-	// The file system is compiled in, so reading it cannot fail.
-	_ = fs.WalkDir(source, ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			files[name], err = source.ReadFile(name)
-		}
-		return err
-	})
-	return files
-}
+func Files() map[string][]byte { return embedded.Files(source, ".") }

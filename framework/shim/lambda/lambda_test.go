@@ -2,21 +2,19 @@ package lambda
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/openfunction/ofn/framework/shim/host"
+	"github.com/openfunction/ofn/framework/shim/shimtest"
 )
 
 // The test binary is the bootstrap when it is told to be.
@@ -96,47 +94,20 @@ func bootstrap(api string) {
 	}
 }
 
-type safe struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safe) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safe) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func start(t *testing.T, raw bool, env host.Env) (url string, log *safe) {
+func start(t *testing.T, raw bool, env host.Env) (url string, log *shimtest.Log) {
 	t.Helper()
-	log = &safe{}
+	log = &shimtest.Log{}
 	c, err := New([]string{os.Args[0]}, raw, env, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Serve(ctx, l, 5*time.Second) }()
+	r := shimtest.Serve(t, c)
 	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
+		if err := r.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	return "http://" + l.Addr().String(), log
+	return r.URL, log
 }
 
 func call(t *testing.T, url, body string) (*http.Response, string) {

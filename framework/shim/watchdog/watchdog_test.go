@@ -1,7 +1,6 @@
 package watchdog
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,12 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/openfunction/ofn/framework/shim/host"
+	"github.com/openfunction/ofn/framework/shim/shimtest"
 )
 
 // The test binary is the program when it is told to be.
@@ -80,58 +79,23 @@ func forkedProgram() {
 
 // running is a contract that serves.
 type running struct {
-	url  string
-	stop func() error
-	wait func() error
-	log  *safe
-}
-
-type safe struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safe) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safe) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	shimtest.Running
+	log *shimtest.Log
 }
 
 func start(t *testing.T, env host.Env) *running {
 	t.Helper()
-	log := &safe{}
+	log := &shimtest.Log{}
 	c, err := New([]string{os.Args[0]}, env, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Serve(ctx, l, 5*time.Second) }()
-	wait := sync.OnceValue(func() error { return <-ended })
-	stop := func() error {
-		cancel()
-		return wait()
-	}
-	t.Cleanup(func() { _ = stop() })
-	return &running{url: "http://" + l.Addr().String(), stop: stop, wait: wait, log: log}
+	return &running{shimtest.Serve(t, c), log}
 }
 
 func (r *running) call(t *testing.T, method, path, body string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, r.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +211,7 @@ func TestServerDrains(t *testing.T) {
 		got <- text
 	}()
 	time.Sleep(150 * time.Millisecond) // until the call runs: nothing tells
-	if err := r.stop(); err != nil {
+	if err := r.Stop(); err != nil {
 		t.Error(err)
 	}
 	if text := <-got; text != "GET /slow " {
@@ -260,7 +224,7 @@ func TestServerEnds(t *testing.T) {
 	if code, _ := r.call(t, http.MethodGet, "/exit", ""); code != 0 {
 		t.Errorf("got %d", code)
 	}
-	if err := r.wait(); err == nil || !strings.Contains(err.Error(), "exit code 3") {
+	if err := r.Wait(); err == nil || !strings.Contains(err.Error(), "exit code 3") {
 		t.Errorf("got %v", err)
 	}
 }

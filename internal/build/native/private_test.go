@@ -12,6 +12,7 @@ import (
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/buildtest"
+	"github.com/openfunction/ofn/internal/build/native/langtest"
 )
 
 // privateProxy serves the module proxy over TLS to whoever knows the password, and returns its URL and the file of its certificate.
@@ -35,7 +36,7 @@ func privateProxy(t *testing.T, user, password string) (url, certificate string)
 
 // A login reaches the go command, and neither the image, the log, nor what is left on the disk.
 func TestPrivateModule(t *testing.T) {
-	const password = "s3cr3t-of-the-build"
+	const password = langtest.Password
 	url, certificate := privateProxy(t, "ada", password)
 	for name, c := range map[string]struct{ password, fails string }{
 		"right": {password, ""}, "wrong": {"wr0ng-of-the-build", "ModuleMissing"}, "none": {"", "ModuleMissing"},
@@ -64,7 +65,7 @@ func TestPrivateModule(t *testing.T) {
 			if err == nil {
 				notIn(t, images, res.Digest, password)
 			}
-			notBelow(t, dir, "-of-the-build")
+			langtest.Forgotten(t, dir)
 		})
 	}
 }
@@ -79,22 +80,5 @@ func notIn(t *testing.T, images *buildtest.Images, digest, text string) {
 		if strings.Contains(name, ".netrc") || bytes.Contains(data, []byte(text)) {
 			t.Errorf("%s of the image holds the login", name)
 		}
-	}
-}
-
-func notBelow(t *testing.T, dir, text string) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		data, err := os.ReadFile(p)
-		if bytes.Contains(data, []byte(text)) {
-			t.Errorf("%s holds the login", p)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -61,7 +61,7 @@ var _ lang.Language = (*Golang)(nil)
 
 // New reads the version of the Go distribution and prepares the caches.
 func New(o Options) (*Golang, error) {
-	o.Limits = o.Limits.Complete()
+	o.Tools = o.Complete()
 	g := &Golang{opts: o}
 	if o.GoRoot == "" {
 		return g, nil
@@ -80,7 +80,7 @@ func New(o Options) (*Golang, error) {
 	if err := g.writeFramework(); err != nil {
 		return nil, err
 	}
-	return g, lang.Sweep(o.Cache, time.Now(), "resolved/*", "sums/*", "framework/*", "mod-*")
+	return g, lang.Sweep(o.Cache, time.Now(), "resolved/*", "sums/*", "framework/*", "mod-*", "new-*")
 }
 
 // Identity implements lang.Language.
@@ -122,51 +122,21 @@ func (g *Golang) modCache(settings map[string]string, r build.Request) string {
 
 // writeFramework lays the framework's source where all builds read it, under the name of its content.
 func (g *Golang) writeFramework() error {
-	h := sha256.New()
-	for _, files := range []map[string][]byte{g.opts.Framework.Full, g.opts.Framework.Lean, g.opts.Framework.Wasm} {
-		for _, name := range slices.Sorted(maps.Keys(files)) {
-			fmt.Fprintf(h, "%q %d\n%s", name, len(files[name]), files[name])
-		}
-	}
-	g.fwHash = fmt.Sprintf("%x", h.Sum(nil)[:12])
+	g.fwHash = lang.HashFiles(g.opts.Framework.Full, g.opts.Framework.Lean, g.opts.Framework.Wasm)
 	dir := filepath.Join(g.opts.Cache, "framework", g.fwHash)
 	g.full, g.lean, g.wasm = filepath.Join(dir, "full"), filepath.Join(dir, "lean"), filepath.Join(dir, "wasm")
 	var err error
 	if g.needs, err = requirements(g.opts.Framework.Full["go.mod"]); err != nil {
 		return fmt.Errorf("reading the framework's go.mod: %w", err)
 	}
-	if _, err := os.Stat(dir); err == nil {
-		lang.Touch(dir)
-		return nil
-	}
-	tmp, err := os.MkdirTemp(g.opts.Cache, "framework-")
-	if err != nil {
-		return fmt.Errorf("writing the framework's source: %w", err)
-	}
-	defer os.RemoveAll(tmp)
-	for sub, files := range map[string]map[string][]byte{"full": g.opts.Framework.Full, "lean": g.opts.Framework.Lean, "wasm": g.opts.Framework.Wasm} {
-		if err := writeFiles(filepath.Join(tmp, sub), files); err != nil {
-			return fmt.Errorf("writing the framework's source: %w", err)
+	files := map[string][]byte{}
+	for sub, part := range map[string]map[string][]byte{"full": g.opts.Framework.Full, "lean": g.opts.Framework.Lean, "wasm": g.opts.Framework.Wasm} {
+		for name, data := range part {
+			files[sub+"/"+name] = data
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if _, err := lang.KeepFiles(g.opts.Cache, "framework/"+g.fwHash, files); err != nil {
 		return fmt.Errorf("writing the framework's source: %w", err)
-	}
-	if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing the framework's source: %w", err)
-	}
-	return nil
-}
-
-func writeFiles(dir string, files map[string][]byte) error {
-	for name, data := range files {
-		at := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(at, data, 0o644); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (g *Golang) useVendor(j *job, p *plan) error {
 		return fmt.Errorf("writing main: %w", err)
 	}
 	p.target = "./" + path.Join(rel, generatedModule)
-	return writeFiles(filepath.Join(j.Tree.Abs(p.pkg.dir), generatedModule), map[string][]byte{"main.go": main})
+	return lang.WriteFiles(filepath.Join(j.Tree.Abs(p.pkg.dir), generatedModule), map[string][]byte{"main.go": main})
 }
 
 // vendorFramework adds the lean framework to go.mod, vendor and vendor/modules.txt of the working copy.
@@ -77,7 +77,7 @@ func (g *Golang) vendorFramework(j *job, m module) error {
 	}
 	lean := maps.Clone(g.opts.Framework.Lean)
 	delete(lean, "go.mod")
-	if err := writeFiles(filepath.Join(j.Tree.Abs(m.root), "vendor", frameworkModule), lean); err != nil {
+	if err := lang.WriteFiles(filepath.Join(j.Tree.Abs(m.root), "vendor", frameworkModule), lean); err != nil {
 		return fmt.Errorf("adding the framework to vendor: %w", err)
 	}
 	return nil

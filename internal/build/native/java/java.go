@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
@@ -31,18 +30,14 @@ type Names struct {
 	Launch                  string
 }
 
-// Options say what to build with. Tools, Find, Framework, CloudEvents, Stubs and Names must be set.
+// Options say what to build with. Tools, Framework, CloudEvents, Stubs and Names must be set.
 type Options struct {
 	lang.Tools
-	// Find returns the absolute path of a program of this machine such as "javac" or "mvn"; empty when it has none.
-	Find func(name string) string
 	// Framework, CloudEvents and Stubs are Java files by slash-separated path: what serves functions; interfaces for functions that bring none;
 	// what the first is compiled against and does not need.
 	Framework, CloudEvents, Stubs map[string][]byte
 	Names                         Names
 	FrameworkVersion              string
-	// Root is the root of the machine whose libraries go into images; empty is "/".
-	Root string
 }
 
 // Java builds Java.
@@ -60,27 +55,9 @@ var _ lang.Language = (*Java)(nil)
 
 // New prepares the caches and forgets what nobody used for long.
 func New(o Options) (*Java, error) {
-	o.Limits = o.Limits.Complete()
-	if o.Root == "" {
-		o.Root = "/"
-	}
-	l := &Java{opts: o, known: map[string]kit{}, fwHash: hash(o.Framework, o.CloudEvents, o.Stubs)}
-	for _, dir := range []string{"downloads", "runtimes", "frameworks", "packages"} {
-		if err := os.MkdirAll(filepath.Join(o.Cache, dir), 0o755); err != nil {
-			return nil, fmt.Errorf("preparing the caches of Java: %w", err)
-		}
-	}
-	return l, lang.Sweep(o.Cache, time.Now(), "downloads/*", "runtimes/*", "frameworks/*", "packages/*")
-}
-
-func hash(sources ...map[string][]byte) string {
-	h := sha256.New()
-	for _, files := range sources {
-		for _, name := range sorted(files) {
-			fmt.Fprintf(h, "%q %d\n%s", name, len(files[name]), files[name])
-		}
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)[:12])
+	o.Tools = o.Complete()
+	l := &Java{opts: o, known: map[string]kit{}, fwHash: lang.HashFiles(o.Framework, o.CloudEvents, o.Stubs)}
+	return l, o.PrepareCache("Java", "downloads", "runtimes", "frameworks", "packages")
 }
 
 func sorted[V any](m map[string]V) []string {

@@ -20,7 +20,7 @@ func newJava(t *testing.T) *Java {
 		t.Skip("needs a Java development kit on linux")
 	}
 	l, err := New(Options{
-		Tools: langtest.SharedTools(t, "java"), Find: langtest.Find,
+		Tools:     langtest.SharedTools(t, "java"),
 		Framework: javaframework.Framework(), CloudEvents: javaframework.CloudEvents(), Stubs: javaframework.Stubs(),
 		Names: Names{Group: javaframework.Group, Artifact: javaframework.Artifact, Main: javaframework.Main, Inspect: javaframework.Inspect,
 			Training: javaframework.Training, Launch: javaframework.Launch},

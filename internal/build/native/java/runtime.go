@@ -19,7 +19,7 @@ func (l *Java) jre(ctx context.Context, j *job) error {
 	if j.native != "" {
 		return nil
 	}
-	name := fmt.Sprintf("runtimes/%s-%s", strings.ReplaceAll(j.kit.full, "/", "_"), hash(map[string][]byte{j.kit.home: []byte(modules)}))
+	name := fmt.Sprintf("runtimes/%s-%s", strings.ReplaceAll(j.kit.full, "/", "_"), lang.HashFiles(map[string][]byte{j.kit.home: []byte(modules)}))
 	var err error
 	j.runtime, err = l.shared(j, name, func(dir string) error {
 		fmt.Fprintln(j.Log, "making the runtime of images, once")

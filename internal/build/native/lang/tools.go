@@ -19,6 +19,10 @@ type Tools struct {
 	Cache  string
 	Runner build.Runner
 	Limits Limits
+	// Find returns the absolute path of a program of this machine such as "node" or "cargo"; empty when it has none. Languages but Go need it.
+	Find func(name string) string
+	// Root is the root of the machine whose interpreters and libraries go into images; empty is "/".
+	Root string
 	// OS and Arch are what programs are for, as Go names them.
 	OS, Arch string
 	// Env is added to the environment of build tools and wins, "KEY=value": HTTPS_PROXY, SSL_CERT_FILE and the like.
@@ -36,6 +40,15 @@ type Limits struct {
 	PIDs        int64         // 512
 	DiskBytes   int64         // 2 GiB for source, temporary files and program
 	Time        time.Duration // 10 minutes, when the request says nothing
+}
+
+// Complete fills in the defaults.
+func (t Tools) Complete() Tools {
+	t.Limits = t.Limits.Complete()
+	if t.Root == "" {
+		t.Root = "/"
+	}
+	return t
 }
 
 // Complete fills in the defaults.

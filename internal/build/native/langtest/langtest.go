@@ -51,7 +51,7 @@ func SharedTools(t *testing.T, language string) lang.Tools {
 }
 
 func tools(cache string) lang.Tools {
-	return lang.Tools{Cache: cache, Runner: execrun.Runner{}, OS: "linux", Arch: runtime.GOARCH, Limits: lang.Limits{}.Complete()}
+	return lang.Tools{Cache: cache, Runner: execrun.Runner{}, OS: "linux", Arch: runtime.GOARCH, Limits: lang.Limits{}.Complete(), Find: Find}
 }
 
 // Need skips the test where the machine lacks a program, or where the language says that it cannot build here.

@@ -93,7 +93,7 @@ func (n *Node) load(ctx context.Context, j *job) (verdict, error) {
 			return v, nil
 		}
 	}
-	return verdict{Kind: "load", Error: fmt.Sprintf("loading %s ended the interpreter with code %d", j.plan.run, code), Stack: tail(said)}, nil
+	return verdict{Kind: "load", Error: fmt.Sprintf("loading %s ended the interpreter with code %d", j.plan.run, code), Stack: lang.Tail(said)}, nil
 }
 
 var (

@@ -114,7 +114,7 @@ func (n *Node) outDir(ctx context.Context, j *job, tsc string, project bool) (st
 		} `json:"compilerOptions"`
 	}
 	if code != 0 || json.Unmarshal([]byte(said), &config) != nil {
-		return "", lang.Failure("CompileFailed", "reading tsconfig.json failed:\n%s", tail(said))
+		return "", lang.Failure("CompileFailed", "reading tsconfig.json failed:\n%s", lang.Tail(said))
 	}
 	out := path.Clean(config.CompilerOptions.OutDir)
 	if path.IsAbs(out) || out == ".." || strings.HasPrefix(out, "../") {

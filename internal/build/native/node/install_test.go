@@ -124,7 +124,7 @@ func TestWithoutProvided(t *testing.T) {
 }
 
 func TestMissingTools(t *testing.T) {
-	n, err := New(Options{Tools: lang.Tools{Cache: t.TempDir()}, Find: func(string) string { return "" }})
+	n, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Find: func(string) string { return "" }}})
 	if err != nil {
 		t.Fatal(err)
 	}

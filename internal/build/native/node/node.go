@@ -9,17 +9,14 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/Masterminds/semver/v3"
 
@@ -34,13 +31,9 @@ const oldest = 20
 // Options say what to build with. Framework and Tools must be set.
 type Options struct {
 	lang.Tools
-	// Find returns the absolute path of a program of this machine such as "node", "npm" or "pnpm"; empty when it has none.
-	Find func(name string) string
 	// Framework is the text of the package @openfunction/functions-framework by slash-separated path.
 	Framework        map[string][]byte
 	FrameworkVersion string
-	// Root is the root of the machine whose interpreter goes into images; empty is "/".
-	Root string
 }
 
 // Node builds Node.js.
@@ -63,27 +56,14 @@ type runtime struct {
 
 // New prepares the caches and forgets what nobody used for long.
 func New(o Options) (*Node, error) {
-	o.Limits = o.Limits.Complete()
-	if o.Root == "" {
-		o.Root = "/"
-	}
+	o.Tools = o.Complete()
 	n := &Node{opts: o, known: map[string]runtime{}}
-	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(o.Framework)) {
-		fmt.Fprintf(h, "%q %d\n%s", name, len(o.Framework[name]), o.Framework[name])
-	}
 	lock, err := esbuild.ReadFile("esbuild/package-lock.json")
 	if err != nil {
 		return nil, fmt.Errorf("reading the lock file of the compiler: %w", err)
 	}
-	h.Write(lock)
-	n.fwHash = fmt.Sprintf("%x", h.Sum(nil)[:12])
-	for _, dir := range []string{"modules", "downloads", "tools", "framework"} {
-		if err := os.MkdirAll(filepath.Join(o.Cache, dir), 0o755); err != nil {
-			return nil, fmt.Errorf("preparing the caches of Node.js: %w", err)
-		}
-	}
-	return n, lang.Sweep(o.Cache, time.Now(), "modules/*", "downloads/*", "tools/*", "framework/*")
+	n.fwHash = lang.HashFiles(o.Framework, map[string][]byte{"lock": lock})
+	return n, o.PrepareCache("Node.js", "modules", "downloads", "tools", "framework")
 }
 
 // Identity implements lang.Language.

@@ -14,7 +14,7 @@ import (
 func builder(t *testing.T) *Node {
 	t.Helper()
 	n, err := New(Options{
-		Tools: langtest.Tools(t), Find: langtest.Find, Framework: nodejs.Files(), FrameworkVersion: "test",
+		Tools: langtest.Tools(t), Framework: nodejs.Files(), FrameworkVersion: "test",
 	})
 	if err != nil {
 		t.Fatal(err)

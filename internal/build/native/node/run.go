@@ -72,7 +72,7 @@ var noise = regexp.MustCompile(`(?m)^.*(A complete log of this run|npm (warn|WAR
 // explainInstall says why dependencies could not be had. Package managers have no exit codes for it, so the reason goes by their words, which
 // are shown in any case.
 func explainInstall(s step, code int, said string) *build.Failure {
-	text := tail(noise.ReplaceAllString(said, ""))
+	text := lang.Tail(noise.ReplaceAllString(said, ""))
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(said, w) })
 	}
@@ -102,26 +102,12 @@ func explainInstall(s step, code int, said string) *build.Failure {
 // explain makes failures of one reason.
 func explain(reason string) func(step, int, string) *build.Failure {
 	return func(s step, code int, said string) *build.Failure {
-		text := tail(noise.ReplaceAllString(said, ""))
+		text := lang.Tail(noise.ReplaceAllString(said, ""))
 		if text == "" {
 			text = "it said nothing"
 		}
 		return lang.Failure(reason, "%s failed with code %d:\n%s", s.what, code, text)
 	}
-}
-
-// tail is the end of a text, in whole lines.
-func tail(text string) string {
-	const most = 8 << 10
-	text = strings.TrimSpace(text)
-	if len(text) <= most {
-		return text
-	}
-	text = text[len(text)-most:]
-	if i := strings.IndexByte(text, '\n'); i >= 0 {
-		text = text[i+1:]
-	}
-	return "…\n" + text
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -10,17 +10,14 @@ package python
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
@@ -29,17 +26,13 @@ import (
 // oldest is the first version of Python that the framework runs on.
 var oldest = version{3, 9}
 
-// Options say what to build with. Tools, Find, Framework and Requirements must be set.
+// Options say what to build with. Tools, Framework and Requirements must be set.
 type Options struct {
 	lang.Tools
-	// Find returns the absolute path of a program of this machine such as "python3" or "uv"; empty when it has none.
-	Find func(name string) string
 	// Framework is the text of the package functions_framework by slash-separated path, and Requirements the pinned requirements of its server.
 	Framework        map[string][]byte
 	Requirements     []byte
 	FrameworkVersion string
-	// Root is the root of the machine whose interpreter goes into images; empty is "/".
-	Root string
 }
 
 // Python builds Python.
@@ -57,23 +50,10 @@ var _ lang.Language = (*Python)(nil)
 
 // New prepares the caches and forgets what nobody used for long.
 func New(o Options) (*Python, error) {
-	o.Limits = o.Limits.Complete()
-	if o.Root == "" {
-		o.Root = "/"
-	}
+	o.Tools = o.Complete()
 	p := &Python{opts: o, known: map[string]interpreter{}, making: map[string]chan struct{}{}}
-	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(o.Framework)) {
-		fmt.Fprintf(h, "%q %d\n%s", name, len(o.Framework[name]), o.Framework[name])
-	}
-	h.Write(o.Requirements)
-	p.fwHash = fmt.Sprintf("%x", h.Sum(nil)[:12])
-	for _, dir := range []string{"packages", "downloads", "interpreters", "frameworks"} {
-		if err := os.MkdirAll(filepath.Join(o.Cache, dir), 0o755); err != nil {
-			return nil, fmt.Errorf("preparing the caches of Python: %w", err)
-		}
-	}
-	return p, lang.Sweep(o.Cache, time.Now(), "packages/*", "downloads/*", "interpreters/*", "frameworks/*")
+	p.fwHash = lang.HashFiles(o.Framework, map[string][]byte{"requirements": o.Requirements})
+	return p, o.PrepareCache("Python", "packages", "downloads", "interpreters", "frameworks")
 }
 
 // Identity implements lang.Language.

@@ -20,7 +20,7 @@ func newPython(t *testing.T) *Python {
 	if runtime.GOOS != "linux" || langtest.Find("python3") == "" {
 		t.Skip("needs python3 on linux")
 	}
-	p, err := New(Options{Tools: langtest.SharedTools(t, "python"), Find: langtest.Find, Framework: pythonframework.Source(),
+	p, err := New(Options{Tools: langtest.SharedTools(t, "python"), Framework: pythonframework.Source(),
 		Requirements: pythonframework.Requirements(), FrameworkVersion: pythonframework.Version})
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ var progress = regexp.MustCompile(`(?m)^\s*(Compiling|Downloading|Downloaded|Upd
 // explainFetch says why dependencies could not be had. Cargo has no exit codes for it, so the reason goes by its words, which are shown
 // in any case.
 func explainFetch(_ *job, code int, said string) *build.Failure {
-	text := tail(progress.ReplaceAllString(said, ""))
+	text := lang.Tail(progress.ReplaceAllString(said, ""))
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(said, w) })
 	}
@@ -50,7 +50,7 @@ func explainFetch(_ *job, code int, said string) *build.Failure {
 
 // explainCompile says why a program could not be compiled. Errors of the rendered main are about the function that it names.
 func explainCompile(j *job, code int, said string) *build.Failure {
-	text := tail(progress.ReplaceAllString(said, ""))
+	text := lang.Tail(progress.ReplaceAllString(said, ""))
 	has := func(w string) bool { return strings.Contains(said, w) }
 	p := j.plan
 	switch {
@@ -82,18 +82,4 @@ func mismatch(p *plan) *build.Failure {
 		at, what = fmt.Sprintf("%s:%d", p.file, p.line), fmt.Sprintf("%s is `%s`", p.name, p.text)
 	}
 	return lang.Failure("SignatureMismatch", "%s: function %s, which cannot be served; it must be one of:\n%s", at, what, signatures)
-}
-
-// tail is the end of a text, in whole lines.
-func tail(text string) string {
-	const most = 8 << 10
-	text = strings.TrimSpace(text)
-	if len(text) <= most {
-		return text
-	}
-	text = text[len(text)-most:]
-	if i := strings.IndexByte(text, '\n'); i >= 0 {
-		text = text[i+1:]
-	}
-	return "…\n" + text
 }

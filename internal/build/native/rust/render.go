@@ -70,7 +70,7 @@ func (r *Rust) write(_ context.Context, j *job) error {
 	}
 	files["Cargo.toml"] = text
 	files["Cargo.lock"] = r.lock(p)
-	if err := writeFiles(j.crate, files); err != nil {
+	if err := lang.WriteFiles(j.crate, files); err != nil {
 		return fmt.Errorf("writing the main of the function: %w", err)
 	}
 	return nil

@@ -12,16 +12,12 @@ package rust
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/build/native/lang"
@@ -30,16 +26,12 @@ import (
 // FrameworkName is the name of the framework's crate.
 const FrameworkName = "ofn-functions"
 
-// Options say what to build with. Tools, Find and Framework must be set.
+// Options say what to build with. Tools and Framework must be set.
 type Options struct {
 	lang.Tools
-	// Find returns the absolute path of a program of this machine such as "cargo" or "cc"; empty when it has none.
-	Find func(name string) string
 	// Framework is the text of the crate ofn-functions by slash-separated path, with its Cargo.lock.
 	Framework        map[string][]byte
 	FrameworkVersion string
-	// Root is the root of the machine whose libraries go into images; empty is "/".
-	Root string
 }
 
 // Rust builds Rust.
@@ -74,59 +66,20 @@ var (
 
 // New prepares the caches and forgets what nobody used for long.
 func New(o Options) (*Rust, error) {
-	o.Limits = o.Limits.Complete()
-	if o.Root == "" {
-		o.Root = "/"
-	}
+	o.Tools = o.Complete()
 	r := &Rust{opts: o, known: map[string]toolchain{}, fetching: make(lock, 1), seeding: make(lock, 1)}
-	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(o.Framework)) {
-		fmt.Fprintf(h, "%q %d\n%s", name, len(o.Framework[name]), o.Framework[name])
-	}
-	r.fwHash = fmt.Sprintf("%x", h.Sum(nil)[:12])
-	r.fwDir = filepath.Join(o.Cache, "framework", r.fwHash)
-	for _, dir := range []string{"framework", "seeds", "downloads", "targets", "home/registry"} {
-		if err := os.MkdirAll(filepath.Join(o.Cache, dir), 0o755); err != nil {
-			return nil, fmt.Errorf("preparing the caches of Rust: %w", err)
-		}
-	}
-	if err := r.writeFramework(); err != nil {
+	r.fwHash = lang.HashFiles(o.Framework)
+	if err := o.PrepareCache("Rust", "framework", "seeds", "downloads", "targets"); err != nil {
 		return nil, err
 	}
-	return r, lang.Sweep(o.Cache, time.Now(), "framework/*", "seeds/*", "downloads/*", "targets/*")
-}
-
-// writeFramework lays the framework's source where all builds read it, under the name of its content.
-func (r *Rust) writeFramework() error {
-	if _, err := os.Stat(r.fwDir); err == nil {
-		lang.Touch(r.fwDir)
-		return nil
+	if err := os.MkdirAll(filepath.Join(o.Cache, "home/registry"), 0o755); err != nil {
+		return nil, fmt.Errorf("preparing the caches of Rust: %w", err)
 	}
-	tmp, err := os.MkdirTemp(r.opts.Cache, "framework-")
-	if err != nil {
-		return fmt.Errorf("writing the framework's source: %w", err)
+	var err error
+	if r.fwDir, err = lang.KeepFiles(o.Cache, "framework/"+r.fwHash, o.Framework); err != nil {
+		return nil, fmt.Errorf("writing the framework's source: %w", err)
 	}
-	defer os.RemoveAll(tmp)
-	if err := errors.Join(os.Chmod(tmp, 0o755), writeFiles(tmp, r.opts.Framework)); err != nil {
-		return fmt.Errorf("writing the framework's source: %w", err)
-	}
-	if err := os.Rename(tmp, r.fwDir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing the framework's source: %w", err)
-	}
-	return nil
-}
-
-func writeFiles(dir string, files map[string][]byte) error {
-	for name, data := range files {
-		at := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(at, data, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r, nil
 }
 
 // Identity implements lang.Language.

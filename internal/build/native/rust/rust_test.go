@@ -21,7 +21,7 @@ func builder(t *testing.T) *Rust {
 		t.Skip("compiles Rust, which takes long")
 	}
 	r, err := New(Options{
-		Tools: langtest.Tools(t), Find: langtest.Find, Framework: framework.Files(), FrameworkVersion: "test",
+		Tools: langtest.Tools(t), Framework: framework.Files(), FrameworkVersion: "test",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func TestExplain(t *testing.T) {
 
 // Without tools every build is refused with what to install, before anything is fetched.
 func TestToolMissing(t *testing.T) {
-	r, err := New(Options{Tools: lang.Tools{Cache: t.TempDir()}, Find: func(string) string { return "" }, Framework: framework.Files()})
+	r, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Find: func(string) string { return "" }}, Framework: framework.Files()})
 	if err != nil {
 		t.Fatal(err)
 	}

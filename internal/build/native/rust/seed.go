@@ -89,7 +89,7 @@ func (r *Rust) seed(ctx context.Context, j *job) (string, error) {
 	toml := fmt.Sprintf("[package]\nname = \"seed\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[dependencies]\n%s = { path = %q }\n\n%s\n[profile.release]\nstrip = \"debuginfo\"\n\n[workspace]\n",
 		FrameworkName, r.fwDir, kind)
 	files := map[string][]byte{"Cargo.toml": []byte(toml), "Cargo.lock": r.opts.Framework["Cargo.lock"], "src/" + name: []byte(text)}
-	if err := writeFiles(j.crate, files); err != nil {
+	if err := lang.WriteFiles(j.crate, files); err != nil {
 		return "", fmt.Errorf("writing what compiles the framework: %w", err)
 	}
 	if err := r.fetch(ctx, j); err != nil {

@@ -23,19 +23,15 @@ import (
 	"github.com/openfunction/ofn/internal/build/native/lang"
 )
 
-// Options say what to build with. Tools and Find must be set.
+// Options say what to build with. Tools must be set.
 type Options struct {
 	lang.Tools
-	// Find returns the absolute path of a program of this machine; empty when it has none.
-	Find func(name string) string
 	// Shim is the source of the shim, text by slash-separated path, and ShimPackage what to build in it.
 	Shim        map[string][]byte
 	ShimPackage string
 	// GoRoot is the Go distribution that compiles the shim, and BuildCache a cache of it that may be shared. Without GoRoot contracts
 	// other than that of a server are refused with what to install.
 	GoRoot, BuildCache string
-	// Root is the root of the machine whose programs and libraries go into images; empty is "/".
-	Root string
 }
 
 // Server is the language and the launcher.
@@ -53,10 +49,7 @@ var (
 
 // New prepares the cache.
 func New(o Options) (*Server, error) {
-	o.Limits = o.Limits.Complete()
-	if o.Root == "" {
-		o.Root = "/"
-	}
+	o.Tools = o.Complete()
 	s := &Server{opts: o}
 	if o.GoRoot != "" {
 		text, err := os.ReadFile(filepath.Join(o.GoRoot, "VERSION"))

@@ -35,7 +35,7 @@ func newServer(t *testing.T, r build.Runner) *Server {
 	if err := os.WriteFile(filepath.Join(root, "VERSION"), []byte("go1.99\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Runner: r, OS: "linux", Arch: runtime.GOARCH}, Find: langtest.Find, GoRoot: root, Shim: map[string][]byte{"go.mod": nil}, ShimPackage: "./x"})
+	s, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Runner: r, OS: "linux", Arch: runtime.GOARCH, Find: langtest.Find}, GoRoot: root, Shim: map[string][]byte{"go.mod": nil}, ShimPackage: "./x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestMended(t *testing.T) {
 
 // Without Go a server is built all the same; a contract says what to install.
 func TestNeedsGo(t *testing.T) {
-	s, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Runner: &runner{}, OS: "linux", Arch: runtime.GOARCH}, Find: langtest.Find})
+	s, err := New(Options{Tools: lang.Tools{Cache: t.TempDir(), Runner: &runner{}, OS: "linux", Arch: runtime.GOARCH, Find: langtest.Find}})
 	if err != nil {
 		t.Fatal(err)
 	}
