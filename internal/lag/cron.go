@@ -46,10 +46,11 @@ func newCron(w run.Watch, now func() time.Time) (*clock, error) {
 	return c, nil
 }
 
-// poll is within a period when its end comes before the next start.
+// poll is within a period when its end comes before the next start. A schedule that never comes ends nothing.
 func (c *clock) poll(context.Context) ([]scale.Value, bool, error) {
 	now := c.now().In(c.zone)
-	within := !c.start.Next(now).Before(c.end.Next(now))
+	end := c.end.Next(now)
+	within := end.After(now) && !c.start.Next(now).Before(end)
 	v := scale.Value{Target: 1, PerCopy: c.perCopy}
 	if within {
 		v.Sum = float64(c.copies)
