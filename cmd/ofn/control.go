@@ -21,6 +21,9 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
+	daprv2 "github.com/openfunction/ofn/api/dapr/v2alpha1"
+	eventsapi "github.com/openfunction/ofn/api/events/v1alpha1"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 	buildseam "github.com/openfunction/ofn/internal/build"
 	builderexpire "github.com/openfunction/ofn/internal/control/builder/expire"
@@ -47,7 +50,8 @@ type registrable interface {
 // control runs the controllers until ctx ends. It calls restored when everything there was is in effect again.
 func (p *platform) control(ctx context.Context, restored func()) error {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme,
+		eventsapi.AddToScheme, daprv1.AddToScheme, daprv2.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return fmt.Errorf("making the scheme: %w", err)
 		}
@@ -68,7 +72,8 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 		return fmt.Errorf("making the controllers: %w", err)
 	}
 	c := manager.GetClient()
-	functions := function.NewController(c, manager.GetEventRecorder("ofn"), share.New(c, build.New(c), serve.New(c)), route.New(c, p.router, route.Options{Port: port(p.gatewayListener.Addr())}))
+	p.objects.Store(&c)
+	functions := function.NewController(c, manager.GetEventRecorder("ofn"), share.New(c, build.New(c), serve.New(c)), p.subscribe(c), route.New(c, p.router, route.Options{Port: port(p.gatewayListener.Addr())}))
 	servings := servingrun.NewController(c, servingrun.Options{Runner: p.node, Log: p.log, StartTimeout: p.settings.startTimeout})
 	for _, c := range append(p.controllers(c), functions, servings) {
 		if err := c.Register(manager); err != nil {
@@ -90,12 +95,12 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 }
 
 func (p *platform) controllers(c client.Client) []registrable {
-	return []registrable{
+	return append(p.eventControllers(c),
 		follow.NewController(c, p.builds.heads, p.log),
 		builderrun.NewController(c, builderrun.Options{Strategies: p.builds.strategies, Local: true, Done: p.metrics.Built, Clock: clock.RealClock{}, Log: p.log}),
 		builderexpire.NewController(c, clock.RealClock{}),
 		gatewayaccept.NewController(c, []string{host(p.gatewayListener.Addr())}),
-	}
+	)
 }
 
 // replicas lists the revisions for a scrape.

@@ -11,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/config/crd"
 	"github.com/openfunction/ofn/internal/activator"
@@ -55,6 +57,7 @@ type platform struct {
 	router   *embedded.Router
 	api      *kubeapi.Server
 	events   *eventing
+	objects  atomic.Pointer[client.Client] // of the controllers; nil until they are made
 
 	gatewayListener  net.Listener
 	metricsListener  net.Listener                  // nil without --metrics-address
@@ -226,7 +229,7 @@ func (p *platform) openControlPlane(ctx context.Context) error {
 	p.api, err = kubeapi.Start(ctx, kubeapi.Options{
 		DataDir: filepath.Join(p.settings.dataDir, "control"), BindAddress: p.settings.apiAddress, Port: apiPort(p.settings.apiPort), Log: p.log,
 		Handlers: map[string]http.Handler{
-			webhookPrefix + "/": admission.Handler(webhookPrefix, admission.Options{}),
+			webhookPrefix + "/": admission.Handler(webhookPrefix, p.admission()),
 			nodeapi.Prefix:      nodeAPI,
 			"/v2/":              p.registry,
 		},
