@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/openfunction/ofn/internal/activator"
-	"github.com/openfunction/ofn/internal/bus"
 	"github.com/openfunction/ofn/internal/bus/jetstream"
 	"github.com/openfunction/ofn/internal/dapr"
 	daprruntime "github.com/openfunction/ofn/internal/dapr/runtime"
@@ -25,6 +23,7 @@ import (
 	"github.com/openfunction/ofn/internal/event/deliver/letters"
 	"github.com/openfunction/ofn/internal/event/embedded"
 	"github.com/openfunction/ofn/internal/event/source"
+	triggerrun "github.com/openfunction/ofn/internal/event/trigger/run"
 	"github.com/openfunction/ofn/internal/run"
 )
 
@@ -51,14 +50,15 @@ func (p *platform) openEvents(ctx context.Context) (err error) {
 	}
 	e.dapr, err = dapr.New(dapr.Options{
 		Log: p.log, Caller: copiesOf{p}, Invoker: p.toGateway(), ClusterDomain: p.settings.clusterDomain, Secrets: secretsOf{p}, Version: version,
-		DeadLetters: deadInputs{e}, Timeout: p.settings.requestTimeout,
+		DeadLetters: deadInputs{e}, Timeout: p.settings.requestTimeout, Files: p.filesDir(),
 	})
 	if err != nil {
 		return fmt.Errorf("preparing Dapr's runtime: %w", err)
 	}
 	p.onClose(func(context.Context) error { return e.dapr.Close() })
+	state := source.State{Dir: filepath.Join(dir, "sources")}
 	e.engine, err = embedded.New(embedded.Options{
-		Dapr: e.dapr, Sources: p.sources(e), State: source.State{Dir: filepath.Join(dir, "sources")}, Buses: busKinds(e, p.log), Log: p.log, Drain: p.settings.drain,
+		Dapr: e.dapr, Sources: p.sources(e, state), State: state, Buses: busKinds(e, p.log), Triggers: triggerrun.New(nil), Log: p.log, Drain: p.settings.drain,
 		Deliver: deliver.Options{Functions: p.toGateway(), HostOf: p.hostOf, URIs: p.outside(), Letters: e.letters, Timeout: p.settings.requestTimeout},
 	})
 	if err != nil {
@@ -66,19 +66,6 @@ func (p *platform) openEvents(ctx context.Context) (err error) {
 	}
 	p.events = e
 	return nil
-}
-
-// sources are the kinds of event sources.
-func (p *platform) sources(*eventing) map[string]source.New { return map[string]source.New{} }
-
-// busKinds are the kinds of buses.
-func busKinds(e *eventing, log *slog.Logger) map[string]func(event.Bus) (bus.Bus, error) {
-	return map[string]func(event.Bus) (bus.Bus, error){
-		"embedded": func(b event.Bus) (bus.Bus, error) {
-			return jetstream.New(e.store, jetstream.Options{Name: b.Name.String(), MaxAge: b.Retention.MaxAge, MaxBytes: b.Retention.MaxBytes,
-				Duplicates: b.Retention.Duplicates, Log: log}), nil
-		},
-	}
 }
 
 // toGateway takes requests for any host to the platform's own gateway.
@@ -159,6 +146,22 @@ func values(s *corev1.Secret) map[string]string {
 		out[k] = string(v)
 	}
 	return out
+}
+
+// busLag tells internal/lag how many events wait on a bus.
+type busLag struct{ p *platform }
+
+// Lag implements lag.Bus.
+func (b busLag) Lag(ctx context.Context, namespace, name, consumer string) (int64, error) {
+	if b.p.events == nil {
+		return 0, errors.New("the platform is starting")
+	}
+	on, release, err := b.p.events.engine.Bus(event.Name{Namespace: namespace, Name: name})
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	return on.Lag(ctx, consumer)
 }
 
 // deadInputs keeps what no function could handle.

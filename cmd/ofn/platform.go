@@ -57,6 +57,7 @@ type platform struct {
 	router   *embedded.Router
 	api      *kubeapi.Server
 	events   *eventing
+	calls    *asyncCalls
 	objects  atomic.Pointer[client.Client] // of the controllers; nil until they are made
 
 	gatewayListener  net.Listener
@@ -89,6 +90,7 @@ func open(ctx context.Context, s *settings, log *slog.Logger) (p *platform, err 
 		return p, err
 	}
 	p.onClose(func(context.Context) error { return p.registry.Close() })
+	p.calls = newCalls(p)
 	group, started := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.openControlPlane(ctx) })
 	group.Go(func() error { return p.openMachine(started) })
@@ -158,11 +160,11 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p.gateway = gateway.New(gateway.Options{Log: p.log, Metrics: p.metrics, DrainTimeout: s.drain, Unmatched: p.events.hooks})
+	p.gateway = gateway.New(gateway.Options{Log: p.log, Metrics: p.metrics, DrainTimeout: s.drain, Unmatched: p.events.hooks, Async: p.calls.front})
 	p.router = embedded.New(p.gateway, func(namespace, name string) *activator.Revision {
 		return p.node.Revision(run.Key{Namespace: namespace, Name: name})
 	})
-	return nil
+	return p.calls.start(ctx, p.events)
 }
 
 // openSandbox makes the driver. What functions reach is the user's choice; without one it is the outside where the machine
@@ -225,7 +227,8 @@ func (p *platform) openControlPlane(ctx context.Context) error {
 		return err
 	}
 	gatewayURL := &url.URL{Scheme: "http", Host: p.gatewayListener.Addr().String()}
-	nodeAPI := nodeapi.New(nodeapi.Options{Logs: logs{p}, Gateway: gatewayURL, Transport: http.DefaultTransport, ClusterDomain: p.settings.clusterDomain, Log: p.log})
+	nodeAPI := nodeapi.New(nodeapi.Options{Logs: logs{p}, Gateway: gatewayURL, Transport: http.DefaultTransport, ClusterDomain: p.settings.clusterDomain, Log: p.log,
+		Calls: p.calls.front.Manage(), Buses: shownBuses{p.calls}, DeadLetters: shownLetters{p.calls}, WebhookKey: p.calls.signingKey})
 	p.api, err = kubeapi.Start(ctx, kubeapi.Options{
 		DataDir: filepath.Join(p.settings.dataDir, "control"), BindAddress: p.settings.apiAddress, Port: apiPort(p.settings.apiPort), Log: p.log,
 		Handlers: map[string]http.Handler{
@@ -270,6 +273,7 @@ func (p *platform) serve(ctx context.Context, ready func()) error {
 		}
 	})
 	p.metrics.ObserveReplicas(p.replicas)
+	group.Go(func() error { p.calls.closeAfter(ctx); return nil })
 	group.Go(func() error { return p.control(ctx, func() { close(restored) }) })
 	group.Go(func() error {
 		select {
@@ -332,6 +336,9 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 // close ends everything in the reverse order of opening.
 func (p *platform) close(ctx context.Context) error {
 	var errs []error
+	if p.calls != nil {
+		p.calls.close(ctx) // serve has done so, unless the start failed
+	}
 	if p.events != nil { // nothing more is begun, while there still are copies for what is under way
 		errs = append(errs, p.events.engine.Close())
 	}

@@ -30,7 +30,7 @@ func (p *platform) openTriggers() *lag.Triggers {
 	}
 	h := helper.New(o)
 	p.onClose(func(context.Context) error { h.Close(); return nil })
-	return lag.New(lag.Options{Helper: h})
+	return lag.New(lag.Options{Helper: h, Bus: busLag{p}})
 }
 
 // builtScalers is where the program may be, built: beside this one, or on PATH.

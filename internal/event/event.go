@@ -12,6 +12,7 @@ package event
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -128,6 +129,15 @@ type JetStreamOptions struct {
 	Certificate   string `json:"certificate,omitempty"`
 	Key           string `json:"key,omitempty"`
 	Insecure      bool   `json:"insecure,omitempty"` // any certificate of the server will do
+}
+
+// JetStreamOptionsOf reads the options of a bus of kind "jetStream".
+func JetStreamOptionsOf(b Bus) (JetStreamOptions, error) {
+	var o JetStreamOptions
+	if err := json.Unmarshal(b.Options, &o); err != nil {
+		return o, fmt.Errorf("reading the options of bus %s: %w", b.Name, err)
+	}
+	return o, nil
 }
 
 // Retention is how much a bus keeps. Zero fields are the bus's defaults.
