@@ -20,9 +20,12 @@ var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs a variable
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
-	if len(os.Args) == 2 && os.Args[1] == wasmWorker { // which needs none of the commands
+	switch { // what a role needs is none of the commands
+	case len(os.Args) == 2 && os.Args[1] == wasmWorker:
 		err = serveWasm(ctx)
-	} else {
+	case len(os.Args) == 3 && os.Args[1] == wasmAlone:
+		err = serveModule(ctx, os.Args[2])
+	default:
 		err = root().ExecuteContext(ctx)
 	}
 	stop()

@@ -37,6 +37,7 @@ func Templates() []Template {
 		{"go-typed", "Go", "typed", "a Go function from a JSON value to a JSON value"},
 		{"go-openfunction", "Go", "openfunction", "a Go function with the OpenFunction context: requests, events and outputs"},
 		{"go-several", "Go", "several", "several Go functions in one application, each with a path and methods"},
+		{"go-wasm", "Go", "http", "a Go function func(http.ResponseWriter, *http.Request), as a WebAssembly module"},
 		{"go-main", "Go", "server", "a complete Go program, served as it is"},
 		{"node-http", "JavaScript", "http", "a JavaScript function (req, res), in the manner of Express"},
 		{"node-cloudevent", "JavaScript", "cloudevent", "a JavaScript function that takes CloudEvents"},

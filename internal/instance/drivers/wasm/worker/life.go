@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ func (w *worker) live(worker context.Context, conn, first net.Conn) {
 	defer reading.Wait()
 	defer conn.Close()
 	reading.Go(func() { cancel(l.read()) })
-	log := newCopyLog(conn, s.Log)
+	log := newCopyLog(l.log, s.Log)
 	c, err := w.newCopy(ctx, s, log)
 	if err != nil {
 		closeEarly(early)
@@ -118,6 +119,13 @@ func (l *life) stop(grace time.Duration) {
 			grace = min(grace, earlier)
 		default:
 		}
+	}
+}
+
+// log passes on what the copy wrote.
+func (l *life) log(p []byte) {
+	for part := range slices.Chunk(p, wire.MaxLog) {
+		_ = wire.WriteFrame(l.conn, wire.FrameLog, part)
 	}
 }
 

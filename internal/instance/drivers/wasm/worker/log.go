@@ -2,12 +2,8 @@ package worker
 
 import (
 	"fmt"
-	"io"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/openfunction/ofn/internal/instance/drivers/wasm/wire"
 )
 
 // copyLog passes what a copy writes on to the driver, as much as is allowed in each second.
@@ -15,14 +11,14 @@ type copyLog struct {
 	limit int64
 
 	mu      sync.Mutex
-	out     io.Writer
+	out     func([]byte) // takes what is not too much
 	ended   bool
 	second  time.Time
 	written int64
 	dropped int64
 }
 
-func newCopyLog(out io.Writer, limit int64) *copyLog { return &copyLog{out: out, limit: limit} }
+func newCopyLog(out func([]byte), limit int64) *copyLog { return &copyLog{out: out, limit: limit} }
 
 // end refuses more.
 func (l *copyLog) end() {
@@ -48,20 +44,14 @@ func (l *copyLog) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	l.written += int64(len(p))
-	l.put(p)
+	l.out(p)
 	return len(p), nil
 }
 
 func (l *copyLog) tellDropped() {
 	if l.dropped > 0 {
-		l.put(fmt.Appendf(nil, "[%d bytes of output were dropped: more than %d in a second]\n", l.dropped, l.limit))
+		l.out(fmt.Appendf(nil, "[%d bytes of output were dropped: more than %d in a second]\n", l.dropped, l.limit))
 		l.dropped = 0
-	}
-}
-
-func (l *copyLog) put(p []byte) {
-	for part := range slices.Chunk(p, wire.MaxLog) {
-		_ = wire.WriteFrame(l.out, wire.FrameLog, part)
 	}
 }
 
