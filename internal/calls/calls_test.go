@@ -467,10 +467,11 @@ func TestWatch(t *testing.T) {
 	seen := make(chan State, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error, 1)
-	go func() {
-		over <- c.Watch(ctx, Query{Function: "f"}, func(s Summary) error { seen <- s.State; return nil })
-	}()
-	eventually(t, "the watch begins", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.watchers) == 1 })
+	w, err := c.Watch(Query{Function: "f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { over <- w.Run(ctx, func(s Summary) error { seen <- s.State; return nil }) }()
 	accept(t, c, to("g"))
 	accept(t, c, to("f"))
 	for _, want := range []State{Queued, Running, Succeeded} {

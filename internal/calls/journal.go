@@ -20,8 +20,8 @@ import (
 const (
 	requestStream  = "OFN_CALLS"
 	recordStream   = "OFN_CALL_RECORDS"
-	requestSubject = "ofn.calls.request."
-	recordSubject  = "ofn.calls.record."
+	requestSubject = "ofncalls.request."
+	recordSubject  = "ofncalls.record."
 	metaHeader     = "Ofn-Call"
 	sizeHeader     = "Nats-Msg-Size" // of bodies that are left out
 )

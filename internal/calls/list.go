@@ -99,29 +99,40 @@ func (q *Query) matches(s *Summary) bool {
 // watchRoom is how many changes wait for a watcher.
 const watchRoom = 256
 
-// Watch calls each with every change of the calls that a query chooses, until ctx ends, each fails, or the watcher is so slow that
-// it missed some: then it returns nil and the caller lists again.
-func (c *Calls) Watch(ctx context.Context, q Query, each func(Summary) error) error {
-	changes := make(chan Summary, watchRoom)
+// Watcher gets the changes of calls from the time that it was made.
+type Watcher struct {
+	c       *Calls
+	q       Query
+	changes chan Summary
+}
+
+// Watch follows the calls that a query chooses. Run must be called, and gives back what is held.
+func (c *Calls) Watch(q Query) (*Watcher, error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closed {
-		c.mu.Unlock()
-		return ErrClosed
+		return nil, ErrClosed
 	}
-	c.watchers[changes] = struct{}{}
-	c.mu.Unlock()
+	w := &Watcher{c: c, q: q, changes: make(chan Summary, watchRoom)}
+	c.watchers[w.changes] = struct{}{}
+	return w, nil
+}
+
+// Run calls each with every change, until ctx ends, each fails, or the watcher is so slow that it missed some: then it returns nil and
+// the caller lists again.
+func (w *Watcher) Run(ctx context.Context, each func(Summary) error) error {
 	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.watchers, changes)
+		w.c.mu.Lock()
+		defer w.c.mu.Unlock()
+		delete(w.c.watchers, w.changes)
 	}()
 	for {
 		select {
-		case s, ok := <-changes:
+		case s, ok := <-w.changes:
 			if !ok {
 				return nil
 			}
-			if !q.matches(&s) {
+			if !w.q.matches(&s) {
 				continue
 			}
 			if err := each(s); err != nil {

@@ -53,7 +53,7 @@ func New(env Environment) *cobra.Command {
 		}
 	}
 	add(groupFunction, a.initCommand(), a.deployCommand(), a.invokeCommand(), a.logsCommand(), a.rebuildCommand(),
-		a.revisionsCommand(), a.trafficCommand(), a.rollbackCommand())
+		a.revisionsCommand(), a.trafficCommand(), a.rollbackCommand(), a.callsCommand(), a.eventsCommand(), a.deadLettersCommand())
 	add(groupObject, a.getCommand(), a.describeCommand(), a.applyCommand(), a.createCommand(), a.deleteCommand())
 	add("", a.versionCommand())
 	root.AddCommand(formerCommands()...)

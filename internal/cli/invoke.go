@@ -34,6 +34,9 @@ type call struct {
 	showHead bool
 	timeout  time.Duration
 
+	async   asyncCall
+	changed func(flag string) bool
+
 	event                                       bool
 	eventType, eventSource, eventID, eventAbout string
 }
@@ -54,6 +57,7 @@ with --cloudevent. One of several in an application is called at its own path.`,
   ofn invoke resize --file photo.jpg > small.jpg
   ofn invoke greet --json -d '{"name": "bob"}'
   ofn invoke shop/items/7
+  ofn invoke report --async --retries 3 --on-failure function:alert
   ofn invoke receive --cloudevent --type order.placed -d '{"name": "bob"}'`,
 		Args:              between(1, 2, "the name of a function and perhaps a path"),
 		ValidArgsFunction: a.completeFunction,
@@ -72,12 +76,17 @@ with --cloudevent. One of several in an application is called at its own path.`,
 	f.StringVar(&c.eventSource, "source", "ofn/cli", "source of the CloudEvent")
 	f.StringVar(&c.eventID, "id", "", "id of the CloudEvent (default: a random one)")
 	f.StringVar(&c.eventAbout, "subject", "", "subject of the CloudEvent")
+	c.async.bind(f)
+	c.changed = f.Changed
 	cmd.MarkFlagsMutuallyExclusive("data", "file")
 	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		for _, flag := range []string{"type", "source", "id", "subject"} {
 			if f.Changed(flag) && !c.event {
 				return fmt.Errorf("--%s belongs to --cloudevent", flag)
 			}
+		}
+		if err := c.async.check(f); err != nil {
+			return err
 		}
 		name, err := c.where(args)
 		if err != nil {
@@ -129,6 +138,9 @@ func (s *session) invoke(ctx context.Context, name string, c *call) error {
 		return c.failed(ctx, name, err)
 	}
 	defer resp.Body.Close()
+	if c.async.on {
+		return s.accepted(ctx, fn, c, resp)
+	}
 	if c.showHead {
 		head(s.app.env.Err, resp)
 	}
@@ -215,6 +227,7 @@ func (c *call) request(ctx context.Context, base string, in io.Reader) (*http.Re
 	if c.event {
 		c.eventHeaders(req.Header)
 	}
+	c.async.headers(req.Header, c.changed)
 	for _, h := range c.headers {
 		field, value, ok := strings.Cut(h, ":")
 		if !ok {

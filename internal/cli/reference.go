@@ -28,6 +28,7 @@ func sections(root *cobra.Command) []string {
 	for _, c := range root.Commands() {
 		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" {
 			out = append(out, section(c))
+			out = append(out, sections(c)...)
 		}
 	}
 	slices.Sort(out)

@@ -137,7 +137,7 @@ func TestWaitsForTheFirstCopy(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	waitFor(t, "the metrics", func() bool { return m.last() == "n/r 200" })
+	waitFor(t, "the metrics", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.requests) == 2 })
 	if m.cold != 1 {
 		t.Errorf("%d cold starts", m.cold)
 	}

@@ -1,13 +1,23 @@
 // Package nodeapi is the small HTTP API that one machine serves beside the Kubernetes API, behind the same authentication
-// and RBAC (nonResourceURLs): the logs of functions and builds, and calls of functions by name.
+// and RBAC (nonResourceURLs): the logs of functions and builds, calls of functions by name, asynchronous calls, and what is on event
+// buses and among dead letters.
 //
 //	GET /ofn/v1/namespaces/{namespace}/functions/{name}/logs     ?follow&tail=&since=&revision=&replica=
 //	GET /ofn/v1/namespaces/{namespace}/builders/{name}/logs      ?follow
 //	ANY /ofn/v1/namespaces/{namespace}/functions/{name}/invoke/{path...}
+//	ANY /ofn/v1/namespaces/{namespace}/calls/...                 Options.Calls
+//	GET /ofn/v1/namespaces/{namespace}/webhook-key               of the webhooks that its calls and triggers send
+//	GET  /ofn/v1/namespaces/{namespace}/buses/{bus}/events       ?topic=&follow=&since=&sequence=&all=&limit=, an Event a line
+//	POST /ofn/v1/namespaces/{namespace}/buses/{bus}/events       ?topic=&key=&id=, a CloudEvent in binary mode
+//	POST /ofn/v1/namespaces/{namespace}/buses/{bus}/replay       ?topic=&since=&until=&sequence=&all=&function=&totopic=
+//	GET  /ofn/v1/namespaces/{namespace}/deadletters              ?kind=&from=&limit=&continue=
+//	GET, DELETE /ofn/v1/namespaces/{namespace}/deadletters/{id}
+//	POST /ofn/v1/namespaces/{namespace}/deadletters/{id}/redrive
 package nodeapi
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -48,6 +58,13 @@ type Options struct {
 	// ClusterDomain is that of the functions' internal names.
 	ClusterDomain string
 	Log           *slog.Logger
+
+	// Calls serves what is below .../calls. Nil serves nothing there, as do the following.
+	Calls       http.Handler
+	Buses       Buses
+	DeadLetters DeadLetters
+	// WebhookKey is what the webhooks of a namespace are signed with.
+	WebhookKey func(ctx context.Context, namespace string) ([]byte, error)
 }
 
 // New is the handler of everything under Prefix.
@@ -57,7 +74,40 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /ofn/v1/namespaces/{namespace}/functions/{name}/logs", h.functionLogs)
 	mux.HandleFunc("GET /ofn/v1/namespaces/{namespace}/builders/{name}/logs", h.buildLogs)
 	mux.Handle("/ofn/v1/namespaces/{namespace}/functions/{name}/invoke/", h.invoke())
+	h.events(mux)
 	return mux
+}
+
+// events adds what the event half of the platform offers.
+func (h *handler) events(mux *http.ServeMux) {
+	const base = "/ofn/v1/namespaces/{namespace}/"
+	if h.o.Calls != nil {
+		mux.Handle(base+"calls", h.o.Calls)
+		mux.Handle(base+"calls/", h.o.Calls)
+	}
+	if h.o.WebhookKey != nil {
+		mux.HandleFunc("GET "+base+"webhook-key", h.webhookKey)
+	}
+	mux.HandleFunc("GET "+base+"buses/{bus}/events", h.withBus(h.tail))
+	mux.HandleFunc("POST "+base+"buses/{bus}/events", h.withBus(h.publish))
+	mux.HandleFunc("POST "+base+"buses/{bus}/replay", h.withBus(h.replay))
+	if d := h.o.DeadLetters; d != nil {
+		mux.HandleFunc("GET "+base+"deadletters", h.deadLetters)
+		mux.HandleFunc("GET "+base+"deadletters/{id}", h.deadLetter)
+		mux.HandleFunc("POST "+base+"deadletters/{id}/redrive", h.letterDo(d.Redrive))
+		mux.HandleFunc("DELETE "+base+"deadletters/{id}", h.letterDo(d.Delete))
+	}
+}
+
+// webhookKey tells the secret in the form of Standard Webhooks.
+func (h *handler) webhookKey(w http.ResponseWriter, r *http.Request) {
+	key, err := h.o.WebhookKey(r.Context(), r.PathValue("namespace"))
+	if err != nil {
+		h.failed(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "whsec_%s\n", base64.StdEncoding.EncodeToString(key))
 }
 
 type handler struct{ o Options }

@@ -92,13 +92,16 @@ func (f *Front) list(w http.ResponseWriter, r *http.Request) {
 
 // watch streams changes until the client goes.
 func (f *Front) watch(w http.ResponseWriter, r *http.Request, c *calls.Calls, q calls.Query) {
+	changes, err := c.Watch(q)
+	if err != nil {
+		f.fail(w, err)
+		return
+	}
 	control := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
-	if control.Flush() != nil {
-		return
-	}
-	_ = c.Watch(r.Context(), q, func(s calls.Summary) error { // the client sees the end either way
+	_ = control.Flush()                                        // a client that is gone ends the request
+	_ = changes.Run(r.Context(), func(s calls.Summary) error { // the client sees the end either way
 		if err := encode(w, s); err != nil {
 			return err
 		}

@@ -74,11 +74,11 @@ func (c *Cluster) Stream(ctx context.Context, path string, query url.Values) (io
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // what was read of it is said
-	return nil, &StatusError{Code: resp.StatusCode, Message: message(text)}
+	return nil, &StatusError{Code: resp.StatusCode, Message: Message(text)}
 }
 
-// message takes the text out of a Kubernetes Status, or gives the text as it is.
-func message(text []byte) string {
+// Message takes the text out of a Kubernetes Status, or gives the text as it is.
+func Message(text []byte) string {
 	var status struct{ Message string }
 	if json.Unmarshal(text, &status) == nil && status.Message != "" {
 		return status.Message
