@@ -29,24 +29,25 @@ var given = flag.String("ofn", "", "binary to test instead of that of this sourc
 
 // commands are what scripts have beyond testscript's own.
 var commands = map[string]func(*testscript.TestScript, bool, []string){
-	"up":         up,
-	"down":       down,
-	"kill9":      kill9,
-	"http":       httpCommand,
-	"eventually": eventually,
-	"load":       load,
-	"push":       push,
-	"pushmodule": pushModule,
-	"hang":       hang,
-	"stream":     streamCommand,
-	"kubeget":    kubeGet,
-	"token":      token,
-	"leftovers":  leftovers,
-	"sparse":     sparse,
-	"tinydisk":   tinyDisk,
-	"fill":       fill,
-	"unfill":     unfill,
-	"rootless":   rootless,
+	"up":          up,
+	"down":        down,
+	"kill9":       kill9,
+	"http":        httpCommand,
+	"eventually":  eventually,
+	"load":        load,
+	"push":        push,
+	"pushmodule":  pushModule,
+	"hang":        hang,
+	"stream":      streamCommand,
+	"kubeget":     kubeGet,
+	"token":       token,
+	"leftovers":   leftovers,
+	"killworkers": killWorkers,
+	"sparse":      sparse,
+	"tinydisk":    tinyDisk,
+	"fill":        fill,
+	"unfill":      unfill,
+	"rootless":    rootless,
 }
 
 func TestScenarios(t *testing.T) {
@@ -100,6 +101,7 @@ type world struct {
 	programs string // on PATH
 	cache    string // build directory to begin with; may be empty
 	registry string // host of a registry that is none of ofn's
+	examples string // directory
 }
 
 // serverKey finds the server of a script.
@@ -115,7 +117,11 @@ func newWorld(t *testing.T) *world {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{dir: dir, programs: filepath.Join(dir, "bin"), registry: newRegistry(t)}
+	examples, err := filepath.Abs("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{dir: dir, programs: filepath.Join(dir, "bin"), registry: newRegistry(t), examples: examples}
 	if ofn := filepath.Join(w.programs, "ofn"); *given == "" {
 		compile(t, ofn, "../cmd/ofn")
 	} else if err := errors.Join(os.Mkdir(w.programs, 0o755), os.Symlink(*given, ofn)); err != nil {
@@ -151,7 +157,7 @@ func (w *world) run(t *testing.T, setup func(*testscript.Env) (*server, error)) 
 			env.Values[serverKey{}] = s
 			env.Values[streamsKey{}] = streams{}
 			env.Vars = append(env.Vars, "SERVER="+filepath.Join(w.dir, "server"), "REGISTRY="+w.registry,
-				"PATH="+w.programs+string(filepath.ListSeparator)+os.Getenv("PATH"), "OFN_DATA_DIR="+s.data)
+				"PATH="+w.programs+string(filepath.ListSeparator)+os.Getenv("PATH"), "OFN_DATA_DIR="+s.data, "EXAMPLES="+w.examples)
 			return nil
 		},
 		Condition:           condition,
@@ -171,6 +177,10 @@ func condition(name string) (bool, error) {
 		return err == nil, nil
 	case "npm": // its registry answers
 		return exec.Command("npm", "ping").Run() == nil, nil
+	case "cwasm": // clang with a linker and a C library for WebAssembly
+		cmd := exec.Command("clang", "--target=wasm32-wasi", "-x", "c", "-o", os.DevNull, "-")
+		cmd.Stdin = strings.NewReader("#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
+		return cmd.Run() == nil, nil
 	case "rustwasm": // Rust has the library of the target wasm32-wasip1
 		sysroot, err := exec.Command("rustc", "--print", "sysroot").Output()
 		if err == nil {
