@@ -69,6 +69,13 @@ func TestVersionsAndColumns(t *testing.T) {
 		"servings.core.openfunction.io": {"v1beta2", []string{"v1beta1", "v1beta2"}, nil, []string{"Phase", "State", "Age"}},
 		"gateways.networking.openfunction.io": {"v1alpha1", []string{"v1alpha1"}, nil,
 			[]string{"Address", "Ready", "Age"}},
+		"eventsources.events.openfunction.io": {"v1alpha1", []string{"v1alpha1"}, []string{"es"},
+			[]string{"EventBus", "Sink", "Status", "PerMinute", "Age"}},
+		"eventbuses.events.openfunction.io":        {"v1alpha1", []string{"v1alpha1"}, []string{"eb"}, []string{"Kind", "Ready", "Age"}},
+		"clustereventbuses.events.openfunction.io": {"v1alpha1", []string{"v1alpha1"}, []string{"ceb"}, []string{"Kind", "Ready", "Age"}},
+		"triggers.events.openfunction.io": {"v1alpha1", []string{"v1alpha1"}, nil,
+			[]string{"EventBus", "Status", "Lag", "DeadLetters", "Age"}},
+		"components.dapr.io": {"v1alpha1", []string{"v1alpha1"}, nil, []string{"Type", "Ready", "Age"}},
 	}
 	crds := objects(t)
 	if len(crds) < len(want) {
