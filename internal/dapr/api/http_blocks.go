@@ -6,7 +6,6 @@ import (
 	"net/url"
 
 	"github.com/dapr/components-contrib/bindings"
-	"github.com/dapr/components-contrib/configuration"
 	apierrors "github.com/dapr/dapr/pkg/api/errors"
 )
 
@@ -150,7 +149,7 @@ func (q *request) serveConfiguration() error {
 	if err != nil || len(items) == 0 {
 		return q.done(err)
 	}
-	return q.json(map[string]*configuration.Item(items))
+	return q.json(items)
 }
 
 func (q *request) serveMetadata() error {

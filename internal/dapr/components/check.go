@@ -43,7 +43,7 @@ func find(c event.Component) (constructor, error) {
 		return nil, &Invalid{c.Name, "UnknownVersion", fmt.Sprintf("type %q has no version %q: set spec.version to %s", c.Type, c.Version, strings.Join(versions, " or "))}
 	}
 	known := Types(category(typ))
-	if len(known) == 0 {
+	if len(known) == 0 || category(typ) == "" {
 		return nil, &Invalid{c.Name, "UnknownType", fmt.Sprintf("type %q is not offered: it must begin with pubsub., bindings., state., secretstores. or configuration.", c.Type)}
 	}
 	hint := "known are " + strings.Join(known, ", ")
@@ -92,41 +92,44 @@ func unknownKeys(c event.Component, made any) ([]string, error) {
 	return ignored, nil
 }
 
-// nearest is the name that a misspelling most likely stands for: one that differs by at most two letters, fewer in short words.
+// nearest is the name that a misspelling most likely stands for: one letter more, less, other, or two that changed places; twice
+// that in long words, never in words of three letters.
 func nearest(word string, names []string) string {
-	limit := min(2, len(word)/4)
-	best := ""
+	limit := 1
+	switch {
+	case len(word) < 4:
+		return ""
+	case len(word) >= 12:
+		limit = 2
+	}
+	best, least := "", limit+1
 	for _, n := range names {
-		if d := distance(strings.ToLower(word), strings.ToLower(n), limit); d <= limit {
-			best, limit = n, d-1
-		}
-		if limit < 1 {
-			break
+		if d := distance(strings.ToLower(word), strings.ToLower(n)); d < least {
+			best, least = n, d
 		}
 	}
 	return best
 }
 
-// distance is how many letters must be put in, taken out or changed (Levenshtein); any number over limit when it is more.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit + 1
+// distance is how many letters must be put in, taken out, changed or swapped with their neighbour (optimal string alignment).
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := last[j-1]
+			if a[i-1] != b[j-1] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			row[j] = min(cost, last[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
 		}
+		before, last, row = last, row, before
 	}
-	return row[len(b)]
+	return last[len(b)]
 }
