@@ -22,13 +22,14 @@ type ObjectStore struct {
 
 	mu        sync.Mutex
 	listeners map[chan []byte]string // by bucket
+	listening chan struct{}          // closed while there is one
 }
 
 // S3 is an object store.
 func S3(t T, _ ...Option) *ObjectStore {
 	t.Helper()
 	l := listen(t)
-	s := &ObjectStore{Addr: l.Addr().String(), URL: "http://" + l.Addr().String(), Key: User, Secret: "secret-of-s3", listeners: map[chan []byte]string{}}
+	s := &ObjectStore{Addr: l.Addr().String(), URL: "http://" + l.Addr().String(), Key: User, Secret: "secret-of-s3", listeners: map[chan []byte]string{}, listening: make(chan struct{})}
 	fake := gofakes3.New(s3mem.New(), gofakes3.WithAutoBucket(true), gofakes3.WithTimeSkewLimit(0)).Server()
 	h := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -58,25 +59,37 @@ func (s *ObjectStore) Drop() {
 	defer s.mu.Unlock()
 	for c := range s.listeners {
 		close(c)
-		delete(s.listeners, c)
+		s.forget(c)
 	}
 }
 
-// Listeners is how many listen to changes.
-func (s *ObjectStore) Listeners() int {
+func (s *ObjectStore) forget(c chan []byte) {
+	if _, ok := s.listeners[c]; ok {
+		delete(s.listeners, c)
+		if len(s.listeners) == 0 {
+			s.listening = make(chan struct{})
+		}
+	}
+}
+
+// Listening is closed while somebody listens to changes.
+func (s *ObjectStore) Listening() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.listeners)
+	return s.listening
 }
 
 func (s *ObjectStore) tell(w http.ResponseWriter, r *http.Request, bucket string) {
 	c := make(chan []byte, 1024)
 	s.mu.Lock()
+	if len(s.listeners) == 0 {
+		close(s.listening)
+	}
 	s.listeners[c] = bucket
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		delete(s.listeners, c)
+		s.forget(c)
 		s.mu.Unlock()
 	}()
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/smtp"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -81,9 +80,7 @@ func TestS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := c.ListenBucketNotification(ctx, "bucket", "", "", []string{"s3:ObjectCreated:*"})
-	for s.Listeners() == 0 {
-		runtime.Gosched()
-	}
+	<-s.Listening()
 	if _, err := c.PutObject(ctx, "bucket", "k/1.txt", strings.NewReader("hello"), 5, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -72,6 +72,7 @@ func (m *memory) Close() error {
 
 // feed is a source that emits what a test gives it.
 type feed struct {
+	forgot int
 	events chan cloudevent.Event
 	result chan error
 	fail   chan error
@@ -94,6 +95,13 @@ func (f *feed) Run(ctx context.Context, out source.Out) error {
 			f.result <- out.Emit(ctx, e)
 		}
 	}
+}
+
+func (f *feed) Forget(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgot++
+	return nil
 }
 
 func newFeed() *feed {
@@ -285,6 +293,9 @@ func TestDrain(t *testing.T) {
 					t.Fatalf("what was under way was cut off: %v", err)
 				}
 				w.close(t)
+				if want := map[string]int{"delete": 1}[what]; w.feed.forgot != want {
+					t.Fatalf("forgotten %d times, want %d", w.feed.forgot, want)
+				}
 				w.bus.mu.Lock()
 				defer w.bus.mu.Unlock()
 				if !w.bus.closed {

@@ -25,10 +25,11 @@ func (e *Engine) ApplySource(_ context.Context, s event.Source) error {
 			s.Event, s.Name, s.Kind, strings.Join(slices.Sorted(maps.Keys(e.o.Sources)), ", "))
 	}
 	id := source.Identity{Namespace: s.Namespace, Name: s.Name.Name, Event: s.Event, Kind: s.Kind, Type: eventType(s.Spec)}
+	config := source.Config{Identity: id, Spec: s.Spec, Log: e.o.Log.With("source", id.URI())}
 	ref := event.Ref{Kind: event.KindSource, Name: s.Name, Event: s.Event}
 	return e.start(ref, s, &task{
 		run: func(ctx, work context.Context, t *task) error {
-			made, err := newSource(source.Config{Identity: id, Spec: s.Spec, Log: e.o.Log.With("source", id.URI())})
+			made, err := newSource(config)
 			if err != nil {
 				return err
 			}
@@ -36,7 +37,15 @@ func (e *Engine) ApplySource(_ context.Context, s event.Source) error {
 			out.Emit = func(ctx context.Context, ev cloudevent.Event) error { return e.emit(ctx, work, t, s, ev) }
 			return made.Run(ctx, out)
 		},
-		forgotten: func(context.Context) error { return e.o.State.Forget(id) },
+		forgotten: func(ctx context.Context) error {
+			err := e.o.State.Forget(id)
+			if made, cannot := newSource(config); cannot == nil {
+				if f, ok := made.(source.Forgetter); ok {
+					err = errors.Join(err, f.Forget(ctx))
+				}
+			}
+			return err
+		},
 	})
 }
 

@@ -163,3 +163,9 @@ func Ended(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// Forgetter is a source that leaves something with its broker that must go when the source is deleted.
+type Forgetter interface {
+	// Forget removes it; it is called after Run has ended, and there may be nothing to remove.
+	Forget(ctx context.Context) error
+}

@@ -141,6 +141,18 @@ func (s *subscription) Run(ctx context.Context, out source.Out) error {
 	return source.Ended(ctx, err)
 }
 
+// Forget ends the session that the broker keeps: it would gather messages for ever.
+func (s *subscription) Forget(ctx context.Context) error {
+	o := *s.options
+	o.SetCleanSession(true)
+	client := paho.NewClient(&o)
+	if err := wait(ctx, client.Connect()); err != nil {
+		return fmt.Errorf("ending the session at the MQTT broker at %s: %w", s.host, err)
+	}
+	client.Disconnect(goodbye)
+	return nil
+}
+
 func (s *subscription) listen(ctx context.Context, client paho.Client, out source.Out, handle paho.MessageHandler, lost <-chan error) error {
 	t := client.Subscribe(s.topic, s.qos, handle)
 	if err := wait(ctx, t); err != nil {

@@ -69,6 +69,21 @@ func TestAway(t *testing.T) {
 	send("away/x", "meanwhile")
 	r = start(t, s.URL, "away", nil)
 	r.Until(map[string]bool{"unsafe": true, "meanwhile": true})
+	r.Stop()
+	made, err := mqtt.New(sourcetest.Config(t, "mqtt", map[string]any{"url": s.URL, "topic": "away/#", "consumerID": "away"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.(source.Forgetter).Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	send("away/x", "forgotten")
+	r = start(t, s.URL, "away", nil)
+	r.Connected()
+	send("away/x", "new")
+	if e := r.Next(); string(e.Data) != "new" {
+		t.Fatalf("a session that was forgotten brings %s", e.Data)
+	}
 }
 
 func TestBrokerDies(t *testing.T) {

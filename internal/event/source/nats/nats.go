@@ -48,10 +48,11 @@ func New(c source.Config) (source.Source, error) {
 	case s.Subject == "" && s.Stream == "":
 		return nil, source.Invalid{Field: "subject", Problem: "subject, stream or both are required"}
 	}
-	if s.Durable == "" {
+	own := s.Durable == ""
+	if own {
 		s.Durable = strings.NewReplacer(".", "_", "*", "_", ">", "_", " ", "_", "/", "_").Replace(c.Consumer())
 	}
-	l := &listener{id: c.Identity, spec: s}
+	l := &listener{id: c.Identity, spec: s, own: own}
 	var err error
 	l.options, err = s.options()
 	return l, err
@@ -91,6 +92,7 @@ type listener struct {
 	id      source.Identity
 	spec    spec
 	options []nats.Option
+	own     bool // the consumer was named, and made, by this source
 }
 
 const window = 256
@@ -228,6 +230,27 @@ func (l *listener) consumer(ctx context.Context, js jetstream.JetStream) (jetstr
 		c.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
 	return js.CreateConsumer(ctx, l.spec.Stream, c)
+}
+
+// Forget deletes the consumer that this source made: it would hold a stream's messages for ever.
+func (l *listener) Forget(ctx context.Context) error {
+	if l.spec.Stream == "" || !l.own {
+		return nil
+	}
+	nc, err := nats.Connect(l.spec.URL, l.options...)
+	if err != nil {
+		return fmt.Errorf("connecting to NATS: %w", err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("using JetStream: %w", err)
+	}
+	err = js.DeleteConsumer(ctx, l.spec.Stream, l.spec.Durable)
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("deleting consumer %s of stream %s: %w", l.spec.Durable, l.spec.Stream, err)
+	}
+	return nil
 }
 
 const ackWait = 30 * time.Second

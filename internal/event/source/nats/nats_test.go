@@ -95,6 +95,19 @@ func TestStream(t *testing.T) {
 	send("meanwhile")
 	r = start(t, s, map[string]any{"stream": "orders"})
 	r.Until(map[string]bool{"unsafe": true, "meanwhile": true})
+	r.Stop()
+	made, err := nats.New(sourcetest.Config(t, "nats", map[string]any{"url": s.URL, "stream": "orders"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := made.(source.Forgetter).Forget(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := js.Consumer(t.Context(), "orders", "ns-es-ev"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Fatalf("the consumer is left behind: %v", err)
+	}
 }
 
 func TestBrokerDies(t *testing.T) {
