@@ -53,12 +53,9 @@ type source interface {
 func (t *Triggers) Open(w run.Watch) (poll func(context.Context) scale.Reading, close func(), err error) {
 	s, err := t.source(w)
 	if err != nil {
-		return nil, nil, fmt.Errorf("trigger %d (%s): %w", w.Index, w.Type, err)
+		return nil, nil, err
 	}
-	name := w.Trigger.Name
-	if name == "" {
-		name = fmt.Sprintf("%d (%s)", w.Index, w.Type)
-	}
+	name := w.Title()
 	resource := w.Type == typeCPU || w.Type == typeMemory
 	return func(ctx context.Context) scale.Reading {
 		values, active, err := s.poll(ctx)

@@ -1,6 +1,9 @@
 package run
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Workload says how the copies of a revision live.
 type Workload string
@@ -86,6 +89,14 @@ type Watch struct {
 	Polling   time.Duration
 	// Copies is what the ready copies use now.
 	Copies func() []CopyUsage
+}
+
+// Title is what the trigger is called in messages and formulas: its name, or its place and type.
+func (w Watch) Title() string {
+	if w.Trigger.Name != "" {
+		return w.Trigger.Name
+	}
+	return fmt.Sprintf("%d (%s)", w.Index, w.Type)
 }
 
 // CopyUsage is what a copy uses, and may use; a limit of 0 is none.

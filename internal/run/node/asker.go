@@ -15,10 +15,10 @@ import (
 func (l *loop) asker() *asker {
 	a := &asker{interval: l.backlog.lag.Policy().Polling, following: &l.backlog.following, out: l.backlog.polled, done: make(chan struct{})}
 	for i, t := range l.want.Lag.Triggers {
-		poll, end, err := l.node.opt.Triggers.Open(run.Watch{Key: l.key, Trigger: t, Index: i, Job: l.want.batched(),
-			Composite: l.want.Lag.Modifiers != nil, Polling: a.interval, Copies: l.usage})
+		w := run.Watch{Key: l.key, Trigger: t, Index: i, Job: l.want.batched(), Composite: l.want.Lag.Modifiers != nil, Polling: a.interval, Copies: l.usage}
+		poll, end, err := l.node.opt.Triggers.Open(w)
 		if err != nil {
-			poll = func(context.Context) scale.Reading { return scale.Reading{Trigger: t.Name, Err: err} }
+			poll = func(context.Context) scale.Reading { return scale.Reading{Trigger: w.Title(), Err: err} }
 			end = func() {}
 		}
 		a.asked = append(a.asked, asked{poll: poll, end: end, cached: t.UseCachedMetrics})
