@@ -100,7 +100,7 @@ func idle(ctx context.Context, l language, ours, bare program) error {
 		if err != nil {
 			return err
 		}
-		before, err := first.memory()
+		before, err := first.settled(ctx)
 		if err == nil {
 			added[i], err = withSecond(ctx, p, first, before)
 		}
@@ -119,11 +119,11 @@ func withSecond(ctx context.Context, p program, first *server, before float64) (
 		return 0, err
 	}
 	defer second.stop()
-	a, err := first.memory()
+	b, err := second.settled(ctx)
 	if err != nil {
 		return 0, err
 	}
-	b, err := second.memory()
+	a, err := first.memory()
 	return a + b - before, err
 }
 

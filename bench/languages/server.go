@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -165,6 +166,30 @@ func (s *server) memory() (float64, error) {
 		return errors.New("no Pss in smaps_rollup")
 	})
 	return sum, err
+}
+
+// settled is the memory once it stays what it is: a program that has just started still gives some back.
+func (s *server) settled(ctx context.Context) (float64, error) {
+	const enough, steady = 40, 3
+	last, same := -1.0, 0
+	for range enough {
+		now, err := s.memory()
+		if err != nil {
+			return 0, err
+		}
+		if same++; math.Abs(now-last) > 0.2 {
+			same = 0
+		}
+		if last = now; same == steady {
+			break
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	return last, nil
 }
 
 // each calls f with every process of the server's group, and its children in others.
