@@ -195,6 +195,7 @@ func TestSourceToBus(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		if s := status(w); s.PerSecond != 0 || s.Handled != 1 {
 			t.Fatalf("a rate of what is long gone: %+v", s)
 		}
@@ -212,6 +213,7 @@ func TestBusAway(t *testing.T) {
 		}
 		w.feed.events <- plain
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(w.feed.result) != 0 || len(w.dead.put) != 0 || status(w).Failed == 0 || !strings.Contains(status(w).LastError, "away") {
 			t.Fatalf("%d results, %d letters, %+v", len(w.feed.result), len(w.dead.put), status(w))
 		}
@@ -346,6 +348,7 @@ func TestSupervision(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if s := status(w); !s.Ready || w.feed.runs != 2 {
 			t.Fatalf("it was not started again: %+v, %d runs", s, w.feed.runs)
 		}
@@ -355,6 +358,7 @@ func TestSupervision(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if s := status(w); s.Ready || s.Reason != "Invalid" || s.Message != "broken: it is" {
 			t.Fatalf("%+v", s)
 		}
@@ -445,6 +449,7 @@ func TestTriggers(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if s, _ := w.Status(r); !s.Ready || s.Handled != 1 || s.Lag != 7 || g.on[0] != bus.Bus(w.bus) {
 			t.Fatalf("%+v", s)
 		}
@@ -453,6 +458,7 @@ func TestTriggers(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if s, _ := w.Status(r); !s.Ready || g.running != 1 || g.runs != 2 || g.on[1] != bus.Bus(second) || !w.bus.closed {
 			t.Fatalf("%+v, %d running, %d runs", s, g.running, g.runs)
 		}
@@ -460,6 +466,7 @@ func TestTriggers(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if g.running != 0 || len(g.forgot) != 1 {
 			t.Fatalf("%d running, forgot %v", g.running, g.forgot)
 		}
