@@ -94,8 +94,10 @@ func (b *Bus) take(ctx context.Context, c bus.Consumer, most int, in *intake) (t
 	if err := b.claim(ctx, js.Conn(), cons.CachedInfo(), in); err != nil {
 		return false, err
 	}
-	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(min(most, takenOrdered), takenBytes), jetstream.PullExpiry(30*time.Second),
-		jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	// The client drops what it has no room for, after which it would come only when the server believes it lost. It makes room
+	// for as much as is asked for: twice of what the server delivers without an answer is never filled.
+	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(2*most, takenBytes), jetstream.PullExpiry(30*time.Second),
+		jetstream.PullHeartbeat(10*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(false))
 	if err != nil {
 		return false, err
 	}

@@ -132,7 +132,7 @@ func (o ExternalOptions) dial() ([]nats.Option, error) {
 	log := o.Log
 	opts := []nats.Option{
 		nats.Name("ofn"), nats.MaxReconnects(-1), nats.ReconnectWait(lookAgain), nats.PingInterval(20 * time.Second),
-		nats.IgnoreAuthErrorAbort(),
+		nats.IgnoreAuthErrorAbort(), nats.ErrorHandler(complain(log)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("lost the NATS server", "url", withoutPassword(o.URL), "error", err)

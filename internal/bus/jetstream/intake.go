@@ -43,6 +43,7 @@ const (
 // item is one event.
 type item struct {
 	msg  jetstream.Msg
+	meta *jetstream.MsgMetadata
 	size int
 	seq  uint64
 	key  string
@@ -120,10 +121,10 @@ func (in *intake) receive(msg jetstream.Msg) {
 		return
 	}
 	if it := in.held[seq]; it != nil { // the server gave up on us too soon
-		it.msg, it.seen = msg, time.Now()
+		it.msg, it.meta, it.seen = msg, meta, time.Now()
 		return
 	}
-	it := &item{msg: msg, seq: seq, size: len(msg.Data()), seen: time.Now()}
+	it := &item{msg: msg, meta: meta, seq: seq, size: len(msg.Data()), seen: time.Now()}
 	var l *lane
 	if in.consumer.Ordered {
 		if it.key = keyOf(msg.Headers()); it.key != "" {
@@ -192,9 +193,9 @@ func (in *intake) work(ctx context.Context) {
 		}
 		it := in.ready[0]
 		in.ready = in.ready[1:]
-		msg := it.msg
+		msg, meta := it.msg, it.meta
 		in.mu.Unlock()
-		stored, _ := in.bus.stored(msg)
+		stored := in.bus.stored(msg, meta)
 		in.give(ctx, stored, func(v bus.Verdict) { in.settle(it, v) })
 	}
 }

@@ -125,7 +125,12 @@ func (b *Bus) Read(ctx context.Context, topics []string, from bus.From, follow b
 		if err != nil {
 			return err
 		}
-		stored, meta := b.stored(msg)
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("reading bus %s: %w", b.opts.Name, err)
+		}
+		stored := b.stored(msg, meta)
+		stored.Attempt = 1
 		if !follow && stored.Sequence > last {
 			return nil
 		}
@@ -138,14 +143,11 @@ func (b *Bus) Read(ctx context.Context, topics []string, from bus.From, follow b
 	}
 }
 
-func (b *Bus) stored(msg jetstream.Msg) (bus.Stored, jetstream.MsgMetadata) {
-	s := bus.Stored{Message: b.decode(msg.Subject(), msg.Headers(), msg.Data()), Attempt: 1}
-	meta, err := msg.Metadata()
-	if err != nil {
-		return s, jetstream.MsgMetadata{}
+func (b *Bus) stored(msg jetstream.Msg, meta *jetstream.MsgMetadata) bus.Stored {
+	return bus.Stored{
+		Message:  b.decode(msg.Subject(), msg.Headers(), msg.Data()),
+		Sequence: meta.Sequence.Stream, Time: meta.Timestamp, Attempt: int(meta.NumDelivered), //nolint:gosec // a count
 	}
-	s.Sequence, s.Time, s.Attempt = meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered) //nolint:gosec // a count
-	return s, *meta
 }
 
 func start(f bus.From) (jetstream.DeliverPolicy, uint64, *time.Time) {

@@ -32,7 +32,8 @@ func (e *Embedded) start(ctx context.Context) error {
 		return err
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(e), nats.Name("ofn"), nats.NoEcho(), nats.MaxReconnects(-1),
-		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0), nats.PingInterval(time.Hour))
+		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0), nats.PingInterval(time.Hour),
+		nats.ErrorHandler(complain(e.opts.Log)))
 	if err != nil {
 		e.shutdown()
 		return fmt.Errorf("connecting to the event store in %s: %w", e.opts.Dir, err)
@@ -44,6 +45,17 @@ func (e *Embedded) start(ctx context.Context) error {
 	}
 	e.conn = nc
 	return nil
+}
+
+// complain tells of what the client has nobody else to tell.
+func complain(log *slog.Logger) nats.ErrHandler {
+	return func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		subject := ""
+		if sub != nil {
+			subject = sub.Subject
+		}
+		log.Warn("NATS client", "subject", subject, "error", err)
+	}
 }
 
 // stop is start's opposite; e.mu is held.
