@@ -96,7 +96,7 @@ func TestOutputs(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"get none", "none not found"},
-		{"get pods/x", "there are functions, builders, servings and gateways"},
+		{"get pods/x", "there are functions, builders, servings, gateways, eventsources, eventbuses"},
 		{"get -o xml", "-o xml"},
 		{"describe none", `there is no function "none" in namespace default; there are hello`},
 		{"invoke", "the name of a function"},

@@ -28,7 +28,7 @@ type removal struct {
 func (a *app) deleteCommand() *cobra.Command {
 	var r removal
 	cmd := &cobra.Command{
-		Use:   "delete [functions|builders|servings|gateways] [NAME...]",
+		Use:   "delete [KIND] [NAME...]",
 		Short: "Delete objects: by name, by label, or those of manifests",
 		Long: `Delete objects: by name, by label, or those of manifests. With a function its builds and revisions go.
 

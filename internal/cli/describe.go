@@ -29,17 +29,27 @@ type description struct {
 	builder   *v1beta2.Builder // nil when there is none
 	revisions []revision
 	events    []corev1.Event
+	feeds     []feed
 	now       time.Time
 }
 
 func (a *app) describeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "describe NAME",
-		Short:             "Show how a function stands: build, revisions, traffic, addresses, events, and what to do",
-		Args:              exactly(1, "the name of a function"),
+		Use:   "describe NAME | describe KIND/NAME",
+		Short: "Show how a function stands: build, revisions, traffic, addresses, events, and what to do",
+		Long: `Show how a function stands: build, revisions, traffic, addresses, events, and what to do. Of an event source, an event bus or a trigger:
+what comes and where it goes, how many events wait, were handled or failed, and the last error.`,
+		Example:           "  ofn describe hello\n  ofn describe trigger/alerts",
+		Args:              between(1, 2, "the name of a function, or a kind and a name"),
 		ValidArgsFunction: a.completeFunction,
 	}
 	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		if r, names, err := resourceAndNames(args); err == nil && r.ofEvents() && len(names) == 1 {
+			return s.describeEvents(ctx, r, names[0])
+		}
+		if len(args) > 1 {
+			return fmt.Errorf("describe wants one function, event source, event bus or trigger; see `%s --help`", cmd.CommandPath())
+		}
 		fn, err := s.function(ctx, args[0])
 		if err != nil {
 			return err
@@ -58,6 +68,9 @@ func (a *app) describeCommand() *cobra.Command {
 			}
 		}
 		if d.events, err = s.events(ctx, fn, d.revisions); err != nil {
+			return err
+		}
+		if d.feeds, err = s.feeds(ctx, fn.Name, fn.Namespace); err != nil {
 			return err
 		}
 		d.write(a.env.Out)
@@ -132,6 +145,7 @@ func (d *description) write(out io.Writer) {
 			fmt.Fprintf(out, "  %s: %s\n", r.Name, strings.TrimSpace(r.Message))
 		}
 	}
+	d.flows(out)
 	d.recent(out)
 	if hints := d.hints(); len(hints) > 0 {
 		fmt.Fprintf(out, "\nWhat to do:\n")

@@ -27,8 +27,8 @@ type getQuery struct {
 func (a *app) getCommand() *cobra.Command {
 	var q getQuery
 	cmd := &cobra.Command{
-		Use:               "get [functions|builders|servings|gateways] [NAME...]",
-		Short:             "List functions, builds, revisions or gateways",
+		Use:               "get [KIND] [NAME...]",
+		Short:             "List functions, builds, revisions, gateways, event sources, event buses or triggers",
 		Example:           "  ofn get\n  ofn get hello -w\n  ofn get builders -A -o wide\n  ofn get fn hello -o yaml",
 		ValidArgsFunction: a.completeGet,
 	}

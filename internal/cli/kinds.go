@@ -10,6 +10,7 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta1"
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	eventsv1 "github.com/openfunction/ofn/api/events/v1alpha1"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 	"github.com/openfunction/ofn/internal/cli/fields"
 )
@@ -19,16 +20,31 @@ type resource struct {
 	group, version, plural, kind string
 	aliases                      []string
 	older                        []string // versions that are served too
+	cluster                      bool     // belongs to no namespace
 }
 
 func resources() []resource {
 	core, version, older := v1beta2.Group, v1beta2.Version, []string{v1beta1.GroupVersion.Version}
+	group, alpha := eventsv1.GroupVersion.Group, eventsv1.GroupVersion.Version
 	return []resource{
-		{core, version, "functions", "Function", []string{"function", "fn"}, older},
-		{core, version, "builders", "Builder", []string{"builder"}, older},
-		{core, version, "servings", "Serving", []string{"serving", "revisions", "revision"}, older},
-		{networking.GroupVersion.Group, networking.GroupVersion.Version, "gateways", "Gateway", []string{"gateway", "gw"}, nil},
+		{core, version, "functions", "Function", []string{"function", "fn"}, older, false},
+		{core, version, "builders", "Builder", []string{"builder"}, older, false},
+		{core, version, "servings", "Serving", []string{"serving", "revisions", "revision"}, older, false},
+		{networking.GroupVersion.Group, networking.GroupVersion.Version, "gateways", "Gateway", []string{"gateway", "gw"}, nil, false},
+		{group, alpha, "eventsources", "EventSource", []string{"eventsource", "es"}, nil, false},
+		{group, alpha, "eventbuses", "EventBus", []string{"eventbus", "eb"}, nil, false},
+		{group, alpha, "clustereventbuses", "ClusterEventBus", []string{"clustereventbus", "ceb"}, nil, true},
+		{group, alpha, "triggers", "Trigger", []string{"trigger"}, nil, false},
 	}
+}
+
+// kindsInWords are the plurals of the kinds that are known.
+func kindsInWords() string {
+	var names []string
+	for _, r := range resources() {
+		names = append(names, r.plural)
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
 // resourceNamed finds "functions", "functions.core.openfunction.io" and "functions.v1beta1.core.openfunction.io". Others
@@ -70,7 +86,7 @@ func resourceAndNames(args []string) (resource, []string, error) {
 		return r, nil, err
 	}
 	if !ok {
-		return r, nil, fmt.Errorf("%q is not known here: there are functions, builders, servings and gateways; for other kinds use kubectl", kind)
+		return r, nil, fmt.Errorf("%q is not known here: there are %s; for other kinds use kubectl", kind, kindsInWords())
 	}
 	return r, append([]string{name}, args[1:]...), nil
 }
@@ -107,14 +123,14 @@ func noSuchKind(args []string, err error) error {
 		return fmt.Errorf("%w; did you mean the kind %s?", err, near)
 	}
 	if len(args) > 1 {
-		return fmt.Errorf("%w; the kinds known here are functions, builders, servings and gateways", err)
+		return fmt.Errorf("%w; the kinds known here are %s", err, kindsInWords())
 	}
 	return err
 }
 
 func (r resource) path(namespace, name string) string {
 	path := "/apis/" + r.group + "/" + r.version
-	if namespace != "" {
+	if namespace != "" && !r.cluster {
 		path += "/namespaces/" + namespace
 	}
 	path += "/" + r.plural
