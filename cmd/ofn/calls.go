@@ -82,7 +82,7 @@ func (a *asyncCalls) open(ctx context.Context) (*calls.Calls, error) {
 	}
 	opened, err := calls.Open(ctx, calls.Options{
 		JetStream: js, Transport: a.p.toGateway(), HostOf: a.hostOf, Callbacks: a.p.outside(), Topics: callTopics{e},
-		SigningKey: a.signingKey, Room: e.store.Room, Log: a.p.log,
+		SigningKey: a.signingKey, Room: e.store.Room, Mend: e.store.Heal, Log: a.p.log,
 	})
 	if err != nil {
 		return nil, err

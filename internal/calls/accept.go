@@ -53,6 +53,9 @@ func (c *Calls) accept(ctx context.Context, call *Call) (Accepted, error) {
 	defer done()
 	// A caller that goes away must not leave open whether the call is kept.
 	seq, certain, err := c.journal.putRequest(context.WithoutCancel(ctx), r, payload)
+	if err != nil {
+		c.mend(ctx)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
@@ -89,11 +92,19 @@ func (c *Calls) admit(call *Call, now time.Time) error {
 			return invalid("destination %q: this platform sends no word to such", d)
 		}
 	}
+	return c.room()
+}
+
+// room refuses calls while the disk is nearly full, which is logged when it begins.
+func (c *Calls) room() error {
 	if c.o.Room == nil {
 		return nil
 	}
-	if err := c.o.Room(); err != nil {
-		c.o.Log.Error("no calls are accepted", "err", err)
+	err := c.o.Room()
+	if was := c.full.Swap(err != nil); err != nil && !was {
+		c.o.Log.Error("no calls are accepted until there is room on the disk", "err", err)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: the disk is nearly full", ErrUnavailable)
 	}
 	return nil

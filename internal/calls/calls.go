@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type Calls struct {
 	writes     context.Context
 	endWrites  context.CancelCauseFunc
 	work       sync.WaitGroup
+	full       atomic.Bool // the disk, when it was last looked at
 
 	mu        sync.Mutex
 	index     *index
@@ -60,7 +62,7 @@ func Open(ctx context.Context, o Options) (*Calls, error) {
 		return nil, fmt.Errorf("opening the calls: JetStream takes messages of %d bytes, too few", o.JetStream.Conn().MaxPayload())
 	}
 	o.MaxBody, o.MaxResult = min(o.MaxBody, room), min(o.MaxResult, room)
-	c := &Calls{o: o, journal: j, index: newIndex(o.PerFunction, o.Concurrent), use: usage{byFunction: map[Name]int{}},
+	c := &Calls{o: o, journal: j, index: newIndex(o.PerFunction, o.Concurrent, o.InFlight), use: usage{byFunction: map[Name]int{}},
 		pending: map[string]chan struct{}{}, watchers: map[chan Summary]struct{}{}}
 	c.attempts, c.endAttempt = context.WithCancelCause(context.WithoutCancel(ctx))
 	c.writes, c.endWrites = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -237,6 +239,7 @@ func (c *Calls) persist(r *record, payload []byte) (change, error) {
 		if err == nil {
 			return change{record: r, seq: seq, size: len(payload)}, nil
 		}
+		c.mend(c.writes)
 		if n == 1 {
 			c.o.Log.Error("the state of a call cannot be written and is tried again", "call", r.ID, "err", err)
 		}
@@ -244,6 +247,16 @@ func (c *Calls) persist(r *record, payload []byte) (change, error) {
 			return change{}, fmt.Errorf("call %s: %w", r.ID, errors.Join(ErrUnavailable, err))
 		}
 		wait = min(2*wait, 5*time.Second)
+	}
+}
+
+// mend lets the store recover from a write that failed.
+func (c *Calls) mend(ctx context.Context) {
+	if c.o.Mend == nil {
+		return
+	}
+	if err := c.o.Mend(ctx); err != nil {
+		c.o.Log.Debug("the store of calls cannot be mended yet", "err", err)
 	}
 }
 

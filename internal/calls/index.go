@@ -25,6 +25,7 @@ type entry struct {
 
 	requestSeq, recordSeq   uint64 // 0 is none
 	requestSize, resultSize int
+	held                    int64 // of its request, in memory
 
 	lane   *lane
 	at     int                     // in the lane's queue; -1 when it is not in one
@@ -84,8 +85,9 @@ type lane struct {
 
 // index is the state of all calls, without I/O and without a clock. It is not safe for concurrent use.
 type index struct {
-	perLane int // running at once
-	most    int // running at once, in all lanes
+	perLane int   // running at once
+	most    int   // running at once, in all lanes
+	atOnce  int64 // bytes of the requests of those
 
 	calls   map[string]*entry
 	keys    map[string]*entry // by function and idempotency key
@@ -93,10 +95,11 @@ type index struct {
 	ring    []*lane
 	turn    int // in the ring
 	running int
+	bytes   int64
 }
 
-func newIndex(perLane, most int) *index {
-	return &index{perLane: perLane, most: most, calls: map[string]*entry{}, keys: map[string]*entry{}, lanes: map[laneKey]*lane{}}
+func newIndex(perLane, most int, atOnce int64) *index {
+	return &index{perLane: perLane, most: most, atOnce: atOnce, calls: map[string]*entry{}, keys: map[string]*entry{}, lanes: map[laneKey]*lane{}}
 }
 
 // add makes a call known.
@@ -146,21 +149,30 @@ func (x *index) next(now time.Time) *entry {
 	}
 	for i := range x.ring {
 		l := x.ring[(x.turn+i)%len(x.ring)]
-		if l.running >= x.perLane || len(l.waiting) == 0 || l.waiting[0].due.After(now) {
+		if l.running >= x.perLane || len(l.waiting) == 0 || l.waiting[0].due.After(now) || !x.fits(l.waiting[0]) {
 			continue
 		}
 		x.turn = (l.at + 1) % len(x.ring)
 		l.running++
 		x.running++
-		return heap.Pop(&l.waiting).(*entry)
+		e := heap.Pop(&l.waiting).(*entry)
+		e.held = int64(e.requestSize)
+		x.bytes += e.held
+		return e
 	}
 	return nil
+}
+
+// fits tells whether the request of e may be in memory beside those under way. One alone always may.
+func (x *index) fits(e *entry) bool {
+	return x.running == 0 || x.bytes+int64(e.requestSize) <= x.atOnce
 }
 
 // release gives the slot of next back.
 func (x *index) release(e *entry) {
 	e.lane.running--
 	x.running--
+	x.bytes -= e.held
 	x.tidy(e.lane)
 	e.lane = nil
 }
@@ -171,7 +183,7 @@ func (x *index) earliest() (t time.Time) {
 		return t
 	}
 	for _, l := range x.ring {
-		if l.running < x.perLane && len(l.waiting) > 0 && (t.IsZero() || l.waiting[0].due.Before(t)) {
+		if l.running < x.perLane && len(l.waiting) > 0 && x.fits(l.waiting[0]) && (t.IsZero() || l.waiting[0].due.Before(t)) {
 			t = l.waiting[0].due
 		}
 	}

@@ -23,13 +23,16 @@ type Options struct {
 	// SigningKey signs the webhooks of a namespace. It is needed with Callbacks.
 	SigningKey func(ctx context.Context, namespace string) ([]byte, error)
 	// Room is nil as long as the disk of JetStream has room for more calls. Nil does not look.
-	Room    func() error
+	Room func() error
+	// Mend is called after a write that failed, for a store that can be mended. Nil does nothing.
+	Mend    func(context.Context) error
 	Log     *slog.Logger // nil discards
 	Metrics Metrics      // nil counts nothing
 	Clock   Clock        // nil is that of the machine
 
 	PerFunction    int           // calls of one function under way at once: 32
 	Concurrent     int           // of all functions: 256
+	InFlight       int64         // bytes of the requests under way at once: 64 MiB
 	MaxWaiting     int           // calls that have not ended: 50,000
 	MaxPerFunction int           // of one function: 10,000
 	MaxBytes       int64         // of all requests on disk: 1 GiB
@@ -92,6 +95,7 @@ func (o *Options) setDefaults() {
 	}
 	or(&o.PerFunction, 32)
 	or(&o.Concurrent, 256)
+	or(&o.InFlight, 64<<20)
 	or(&o.MaxWaiting, 50_000)
 	or(&o.MaxPerFunction, 10_000)
 	or(&o.MaxBytes, 1<<30)

@@ -2,7 +2,6 @@ package calls
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 )
@@ -35,13 +34,21 @@ func (c *Calls) planSweep() {
 // sweep removes calls whose retention is over, the oldest of too many, and what earlier steps left behind.
 func (c *Calls) sweep() {
 	ctx := c.writes
-	for _, e := range c.overdue() {
-		if err := c.erase(ctx, e); err != nil {
-			if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
-				c.o.Log.Warn("a call cannot be removed and is tried again", "err", err)
-			}
-			return
+	overdue := c.overdue()
+	for i, e := range overdue {
+		err := c.erase(ctx, e)
+		if err == nil {
+			continue
 		}
+		if ctx.Err() == nil {
+			c.o.Log.Warn("calls cannot be removed, which is tried again", "err", err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, later := range overdue[i+1:] {
+			later.leave()
+		}
+		return
 	}
 	c.mu.Lock()
 	left, doubtful := c.leftBehind(), c.doubtful

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -101,6 +102,10 @@ func (e *Embedded) JetStream(ctx context.Context) (jetstream.JetStream, error) {
 // the stream it was writing.
 func (e *Embedded) Room() error {
 	free, err := freeBytes(e.opts.Dir)
+	for dir := e.opts.Dir; errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir); { // it is made when it is needed
+		dir = filepath.Dir(dir)
+		free, err = freeBytes(dir)
+	}
 	if err != nil {
 		return fmt.Errorf("finding the room left for events in %s: %w", e.opts.Dir, err)
 	}
@@ -145,6 +150,9 @@ func (e *Embedded) heal(ctx context.Context) error {
 	e.shutdown()
 	return e.serve(ctx)
 }
+
+// Heal is for those that keep their own streams here, after a write that failed: see heal.
+func (e *Embedded) Heal(ctx context.Context) error { return e.heal(ctx) }
 
 func (e *Embedded) streams() string {
 	return filepath.Join(e.opts.Dir, server.JetStreamStoreDir, "$G", "streams")

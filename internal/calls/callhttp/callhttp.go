@@ -25,6 +25,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/openfunction/ofn/internal/calls"
 )
 
@@ -47,8 +49,14 @@ type Options struct {
 	Now     func() time.Time // nil is time.Now
 }
 
+// inFlight bounds the bytes of requests that are being read or written at once.
+const inFlight = 128 << 20
+
 // Front is what the gateway hands asynchronous requests to.
-type Front struct{ o Options }
+type Front struct {
+	o      Options
+	memory *semaphore.Weighted
+}
 
 // New is a Front over the calls that o opens.
 func New(o Options) *Front {
@@ -61,7 +69,7 @@ func New(o Options) *Front {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Front{o}
+	return &Front{o, semaphore.NewWeighted(max(inFlight, int64(o.MaxBody)))}
 }
 
 // Host is the name under which the gateway knows a function.
@@ -85,6 +93,15 @@ func (f *Front) Accept(w http.ResponseWriter, r *http.Request, namespace, functi
 		f.fail(w, err)
 		return
 	}
+	size := r.ContentLength
+	if size < 0 || size > int64(f.o.MaxBody) {
+		size = int64(f.o.MaxBody)
+	}
+	if !f.memory.TryAcquire(size) {
+		f.fail(w, fmt.Errorf("%w: too many are being accepted", calls.ErrFull))
+		return
+	}
+	defer f.memory.Release(size)
 	call, err := calls.FromRequest(r, calls.Name{Namespace: namespace, Name: function}, f.o.Now())
 	if err == nil {
 		call.Body, err = f.body(w, r)
