@@ -154,8 +154,6 @@ type Source struct {
 	Event string // key in its map of that kind
 	Kind  string // "kafka", "cron", "webhook"...
 	Spec  json.RawMessage
-	// Component is the one of kind "dapr", resolved; its topic is in Spec.
-	Component *Component
 	// Topic of Bus gets the events; empty when there is no bus.
 	Bus   Name
 	Topic string

@@ -42,9 +42,6 @@ type EventSourceSpec struct {
 	// Postgresql changes of tables and notifications.
 	// +optional
 	PostgreSQL map[string]*PostgreSQLSpec `json:"postgresql,omitempty"`
-	// Mysql changes of tables.
-	// +optional
-	MySQL map[string]*MySQLSpec `json:"mysql,omitempty"`
 	// File changes.
 	// +optional
 	File map[string]*FileSpec `json:"file,omitempty"`

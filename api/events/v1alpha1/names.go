@@ -18,7 +18,6 @@ const (
 	KindNATS        = "nats"
 	KindS3          = "s3"
 	KindPostgreSQL  = "postgresql"
-	KindMySQL       = "mysql"
 	KindFile        = "file"
 	KindKubernetes  = "kubernetes"
 	KindDapr        = "dapr"
@@ -67,7 +66,6 @@ func (s *EventSourceSpec) Sources() iter.Seq[Source] {
 			each(KindNATS, s.NATS, func(x *NATSSpec) *EventOptions { return &x.EventOptions }, yield) &&
 			each(KindS3, s.S3, func(x *S3Spec) *EventOptions { return &x.EventOptions }, yield) &&
 			each(KindPostgreSQL, s.PostgreSQL, func(x *PostgreSQLSpec) *EventOptions { return &x.EventOptions }, yield) &&
-			each(KindMySQL, s.MySQL, func(x *MySQLSpec) *EventOptions { return &x.EventOptions }, yield) &&
 			each(KindFile, s.File, func(x *FileSpec) *EventOptions { return &x.EventOptions }, yield) &&
 			each(KindKubernetes, s.Kubernetes, func(x *KubernetesSpec) *EventOptions { return &x.EventOptions }, yield) &&
 			each(KindDapr, s.Dapr, func(x *DaprSpec) *EventOptions { return &x.EventOptions }, yield)

@@ -219,35 +219,6 @@ type PostgreSQLSpec struct {
 	Channel string `json:"channel,omitempty"`
 }
 
-// MySQLSpec takes the changes of tables from the binary log.
-type MySQLSpec struct {
-	EventOptions `json:",inline"`
-	// Address of the server: host:3306.
-	Address string `json:"address"`
-	// Username of the login.
-	// +optional
-	Username string `json:"username,omitempty"`
-	// Password of the login.
-	// +optional
-	Password string `json:"password,omitempty"`
-	// Flavor is mysql (the default) or mariadb.
-	// +optional
-	// +kubebuilder:validation:Enum=mysql;mariadb
-	Flavor string `json:"flavor,omitempty"`
-	// Tables whose changes are events, "database.table"; all by default.
-	// +optional
-	Tables []string `json:"tables,omitempty"`
-	// Operations: insert, update, delete; all by default.
-	// +optional
-	Operations []string `json:"operations,omitempty"`
-	// ServerID of the replica that the source is; made of the names of the object by default.
-	// +optional
-	ServerID uint32 `json:"serverID,omitempty"`
-	// TLS encrypts the connection.
-	// +optional
-	TLS bool `json:"tls,omitempty"`
-}
-
 // FileSpec takes the changes of files of the machine.
 type FileSpec struct {
 	EventOptions `json:",inline"`
@@ -313,18 +284,4 @@ type DaprSpec struct {
 	// ScaleOption of the handlers of a cluster.
 	// +optional
 	ScaleOption *ScaleOption `json:"scaleOption,omitempty"`
-}
-
-// Component is a component of Dapr that a source of kind dapr is handed, resolved.
-//
-// +kubebuilder:object:generate=false
-type Component struct {
-	// Name of it.
-	Name string `json:"name"`
-	// Type of it.
-	Type string `json:"type"`
-	// Version of the type.
-	Version string `json:"version,omitempty"`
-	// Metadata with its secrets.
-	Metadata map[string]string `json:"metadata,omitempty"`
 }

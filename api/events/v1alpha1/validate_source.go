@@ -49,6 +49,9 @@ func (r *report) source(p *field.Path, namespace string, source Source) {
 	case *RedisSpec:
 		r.need(p.Child("redisHost"), source, "redisHost", x.RedisHost)
 		r.atMostOne(p, "stream", x.Stream, "list", x.List, "channel", x.Channel)
+		r.idle(p, "redeliverInterval", x.RedeliverInterval != nil, "the source takes what was not acknowledged first, at once")
+		r.idle(p, "processingTimeout", x.ProcessingTimeout != nil, "an entry stays until it was handled")
+		r.idle(p, "idleCheckFrequency", x.IdleCheckFrequency != nil, "idle connections are closed by idleTimeout alone")
 	case *KafkaSpec:
 		r.need(p.Child("brokers"), source, "brokers", x.Brokers)
 		if x.AuthRequired {
@@ -57,6 +60,7 @@ func (r *report) source(p *field.Path, namespace string, source Source) {
 	case *MQTTSpec:
 		r.need(p.Child("url"), source, "url", x.URL)
 		r.need(p.Child("topic"), source, "topic", x.Topic)
+		r.idle(p, "retain", x.Retain, "it belongs to messages that are sent")
 	case *WebhookSpec:
 		r.webhook(p, source, x)
 	case *CloudEventsSpec:
@@ -72,14 +76,14 @@ func (r *report) source(p *field.Path, namespace string, source Source) {
 	case *S3Spec:
 		r.need(p.Child("bucket"), source, "bucket", x.Bucket)
 		r.positive(p.Child("pollInterval"), x.PollInterval)
+		if x.Endpoint != "" {
+			r.url(p.Child("endpoint"), x.Endpoint, "http", "https")
+		}
 	case *PostgreSQLSpec:
 		r.need(p.Child("url"), source, "url", x.URL)
 		if x.Channel != "" && (len(x.Tables) > 0 || x.Slot != "" || x.Publication != "") {
 			r.forbidden(p.Child("channel"), "cannot be given together with tables, slot and publication: it is LISTEN, they are replication")
 		}
-		r.oneOf(p.Child("operations"), x.Operations, "insert", "update", "delete")
-	case *MySQLSpec:
-		r.need(p.Child("address"), source, "address", x.Address)
 		r.oneOf(p.Child("operations"), x.Operations, "insert", "update", "delete")
 	case *FileSpec:
 		r.need(p.Child("path"), source, "path", x.Path)
@@ -87,6 +91,9 @@ func (r *report) source(p *field.Path, namespace string, source Source) {
 	case *KubernetesSpec:
 		if x.Namespace != "" && x.Namespace != namespace && namespace != SystemNamespace {
 			r.forbidden(p.Child("namespace"), fmt.Sprintf("an EventSource sees objects of its own namespace; one in the namespace %s sees all", SystemNamespace))
+		}
+		if x.Kind == "Secret" && namespace != SystemNamespace {
+			r.forbidden(p.Child("kind"), fmt.Sprintf("secrets are shown to an EventSource in the namespace %s only", SystemNamespace))
 		}
 		r.oneOf(p.Child("events"), x.Events, "add", "update", "delete")
 	case *DaprSpec:
@@ -142,6 +149,13 @@ func (r *report) path(p *field.Path, path string) {
 func (r *report) need(p *field.Path, source Source, name, value string) {
 	if _, referred := source.Options.SecretRefs[name]; value == "" && !referred {
 		r.required(p, "give it, or take it from a secret with secretRefs."+name)
+	}
+}
+
+// idle warns of a field that was accepted by OpenFunction and has nothing to do here.
+func (r *report) idle(p *field.Path, name string, given bool, why string) {
+	if given {
+		r.warn(p.Child(name), "has no effect: %s", why)
 	}
 }
 

@@ -84,11 +84,19 @@ func (c *Controller) source(ctx context.Context, common event.Source, s events.S
 		if err != nil {
 			return common, err
 		}
-		common.Component = &component
-		for _, name := range []string{"component", "type", "version", "metadata"} {
+		fields["component"] = described{component.Name.Name, component.Type, component.Version, component.Metadata}
+		for _, name := range []string{"type", "version", "metadata"} {
 			delete(fields, name)
 		}
 	}
 	common.Spec, err = json.Marshal(fields)
 	return common, err
+}
+
+// described is how a source of kind dapr is told its component.
+type described struct {
+	Name     string            `json:"name"`
+	Type     string            `json:"type"`
+	Version  string            `json:"version,omitempty"`
+	Metadata map[string]string `json:"metadata"`
 }
