@@ -53,7 +53,7 @@ func start(t testing.TB, d *wasm.Driver, dir, id string, change func(*instance.S
 	if change != nil {
 		change(&s)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patient)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*patient) // the compiler is slow in a race build
 	defer cancel()
 	in, err := d.Start(ctx, s)
 	if err != nil {
