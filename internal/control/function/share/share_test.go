@@ -36,8 +36,8 @@ func app(name string, age time.Duration, change func(*v1beta2.Function)) *v1beta
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name), Generation: 1,
 			CreationTimestamp: metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(-age)), Annotations: map[string]string{v1beta2.AnnotationShare: "shop"}},
 		Spec: v1beta2.FunctionSpec{
-			Image: "registry/" + name,
-			Build: &v1beta2.BuildTemplate{Env: map[string]string{"FUNC_NAME": name}, SrcRepo: &v1beta2.SourceRepo{BundleContainer: &v1beta2.BundleContainer{Image: "registry/src/" + name + "@sha256:1"}}},
+			Image:   "registry/" + name,
+			Build:   &v1beta2.BuildTemplate{Env: map[string]string{"FUNC_NAME": name}, SrcRepo: &v1beta2.SourceRepo{BundleContainer: &v1beta2.BundleContainer{Image: "registry/src/" + name + "@sha256:1"}}},
 			Serving: &v1beta2.FunctionServing{ServingTemplate: v1beta2.ServingTemplate{Triggers: &v1beta2.Triggers{HTTP: &v1beta2.HTTPTrigger{}}}},
 		},
 	}
