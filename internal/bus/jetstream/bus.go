@@ -23,6 +23,8 @@ type Server interface {
 	Room() error
 	// heal is told of writes that failed for the server's own reasons.
 	heal(ctx context.Context) error
+	// failure is that of the server that runs now.
+	failure() *failure
 	// groups tells whether many events may be written with one sync.
 	groups() bool
 	// share is MaxBytes of a bus that says nothing of it; -1 is no limit.

@@ -40,6 +40,7 @@ type Embedded struct {
 	opts EmbeddedOptions
 
 	running atomic.Pointer[server.Server]
+	failed  atomic.Pointer[failure] // of the server that runs
 
 	mu     sync.Mutex
 	conn   *nats.Conn
@@ -134,7 +135,7 @@ func (e *Embedded) InProcessConn() (net.Conn, error) {
 	return srv.InProcessConn()
 }
 
-// heal starts a server anew that gave up writing, once the disk has room again.
+// heal starts a server anew that gave up writing, if the disk has room again.
 func (e *Embedded) heal(ctx context.Context) error {
 	const pause = 2 * time.Second
 	if err := e.Room(); err != nil {
@@ -157,6 +158,8 @@ func (e *Embedded) Heal(ctx context.Context) error { return e.heal(ctx) }
 func (e *Embedded) streams() string {
 	return filepath.Join(e.opts.Dir, server.JetStreamStoreDir, "$G", "streams")
 }
+
+func (e *Embedded) failure() *failure { return e.failed.Load() }
 
 func (e *Embedded) groups() bool { return true }
 

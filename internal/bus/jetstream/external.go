@@ -109,6 +109,11 @@ func (e *External) refused(err error) error {
 // Room implements Server: that server minds its own disk.
 func (e *External) Room() error { return nil }
 
+// never is the failure of servers that tell of theirs in answers.
+var never = &failure{happened: make(chan struct{})}
+
+func (e *External) failure() *failure { return never }
+
 func (e *External) heal(context.Context) error { return nil }
 
 // groups is false: older servers cannot, and how they sync is their owner's choice.

@@ -26,9 +26,11 @@ func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	told := newLedger()
 	for i := range *kills {
-		life := 20 + rand.IntN(180)
 		child := startChild(t, dir, fmt.Sprint(i), told)
-		time.Sleep(time.Duration(life) * time.Millisecond) // the point of the kill, not a wait for something
+		if i%4 != 0 { // the others are killed while they start
+			child.awaitPublish(t)
+		}
+		time.Sleep(time.Duration(rand.IntN(120)) * time.Millisecond) // the point of the kill, not a wait for something
 		child.kill()
 	}
 	startChild(t, dir, "last", told).wait(t)
@@ -59,12 +61,13 @@ func newLedger() *ledger {
 	return &ledger{published: map[string]bool{}, handled: map[string]int{}, newest: map[string]int{}}
 }
 
-func (l *ledger) read(from io.Reader) {
+func (l *ledger) read(from io.Reader, published func()) {
 	for lines := bufio.NewScanner(from); lines.Scan(); {
 		kind, id, ok := strings.Cut(lines.Text(), " ")
 		switch {
 		case ok && kind == "P":
 			l.published[id] = true
+			published()
 		case ok && kind == "H":
 			l.handle(id)
 		}
@@ -88,8 +91,9 @@ func (l *ledger) handle(id string) {
 }
 
 type child struct {
-	cmd  *exec.Cmd
-	read chan struct{}
+	cmd       *exec.Cmd
+	published chan struct{} // closed with the first event
+	read      chan struct{} // closed when all it said was read
 }
 
 func startChild(t *testing.T, dir, life string, told *ledger) *child {
@@ -104,12 +108,23 @@ func startChild(t *testing.T, dir, life string, told *ledger) *child {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := &child{cmd: cmd, read: make(chan struct{})}
+	c := &child{cmd: cmd, published: make(chan struct{}), read: make(chan struct{})}
 	go func() {
 		defer close(c.read)
-		told.read(out)
+		told.read(out, sync.OnceFunc(func() { close(c.published) }))
 	}()
 	return c
+}
+
+func (c *child) awaitPublish(t *testing.T) {
+	t.Helper()
+	select {
+	case <-c.published:
+	case <-c.read:
+		t.Fatal("the process ended by itself")
+	case <-time.After(time.Minute):
+		t.Fatal("the process publishes nothing")
+	}
 }
 
 func (c *child) kill() {

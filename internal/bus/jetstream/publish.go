@@ -140,10 +140,17 @@ func (b *Bus) store(ctx context.Context, group []*request) {
 		}
 		return
 	}
-	if len(group) >= groupFrom && b.server.groups() && b.together(ctx, js, group) {
+	if b.server.failure().why() != nil { // of before: there may be room again
+		if err := b.server.heal(ctx); err != nil {
+			b.opts.Log.Warn("the event store cannot write", "error", err)
+		}
+	}
+	limited, end := b.server.failure().until(ctx)
+	defer end()
+	if len(group) >= groupFrom && b.server.groups() && b.together(limited, js, group) {
 		return
 	}
-	b.oneByOne(ctx, js, group)
+	b.oneByOne(ctx, limited, js, group)
 }
 
 // together writes a group in one atomic batch, which the server syncs once. It answers false when the server wrote none of it
@@ -190,7 +197,8 @@ func (b *Bus) committed(answer *nats.Msg, group []*request) bool {
 	return true
 }
 
-func (b *Bus) oneByOne(ctx context.Context, js jetstream.JetStream, group []*request) {
+// oneByOne waits for the server as long as limited, and tries again as long as ctx.
+func (b *Bus) oneByOne(ctx, limited context.Context, js jetstream.JetStream, group []*request) {
 	futures := make([]jetstream.PubAckFuture, len(group))
 	for i, r := range group {
 		f, err := js.PublishMsgAsync(r.msg)
@@ -204,7 +212,7 @@ func (b *Bus) oneByOne(ctx context.Context, js jetstream.JetStream, group []*req
 		if f == nil {
 			continue
 		}
-		receipt, err := wait(ctx, f)
+		receipt, err := wait(limited, f)
 		if err != nil {
 			receipt, err = b.again(ctx, js, group[i], err)
 		}
@@ -219,7 +227,12 @@ func wait(ctx context.Context, f jetstream.PubAckFuture) (bus.Receipt, error) {
 	case err := <-f.Err():
 		return bus.Receipt{}, err
 	case <-ctx.Done():
-		return bus.Receipt{}, fmt.Errorf("the server did not answer: %w", ctx.Err())
+	}
+	select { // both may have happened
+	case ack := <-f.Ok():
+		return bus.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}, nil
+	default:
+		return bus.Receipt{}, fmt.Errorf("the server did not answer: %w", context.Cause(ctx))
 	}
 }
 
@@ -230,10 +243,10 @@ func (b *Bus) again(ctx context.Context, js jetstream.JetStream, r *request, cau
 		if err := b.makeRoom(ctx, js); err != nil {
 			return bus.Receipt{}, err
 		}
-	case c == codeStoreFailed, c == codeStreamOffline, errors.Is(cause, jetstream.ErrJetStreamNotEnabled):
+	case errors.Is(cause, errWrite), c == codeStoreFailed, c == codeStreamOffline, errors.Is(cause, jetstream.ErrJetStreamNotEnabled):
 		b.reopen()
 		if err := b.server.heal(ctx); err != nil {
-			return bus.Receipt{}, errors.Join(cause, err)
+			return bus.Receipt{}, fmt.Errorf("%w; %w", cause, err)
 		}
 	case errors.Is(cause, nats.ErrNoResponders), errors.Is(cause, jetstream.ErrNoStreamResponse):
 		b.reopen()
@@ -243,8 +256,13 @@ func (b *Bus) again(ctx context.Context, js jetstream.JetStream, r *request, cau
 	default:
 		return bus.Receipt{}, explain(cause)
 	}
-	ack, err := js.PublishMsg(ctx, r.msg)
+	limited, end := b.server.failure().until(ctx)
+	defer end()
+	ack, err := js.PublishMsg(limited, r.msg)
 	if err != nil {
+		if why := b.server.failure().why(); why != nil {
+			err = why
+		}
 		return bus.Receipt{}, explain(err)
 	}
 	return bus.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}, nil

@@ -75,7 +75,8 @@ func (e *Embedded) shutdown() {
 }
 
 func (e *Embedded) serve(ctx context.Context) error {
-	log := &serverLog{log: e.opts.Log}
+	failed := &failure{happened: make(chan struct{})}
+	log := &serverLog{log: e.opts.Log, failed: failed}
 	srv, err := server.NewServer(&server.Options{
 		ServerName:             "ofn",
 		DontListen:             true,
@@ -95,14 +96,17 @@ func (e *Embedded) serve(ctx context.Context) error {
 	}
 	srv.SetLoggerV2(log, false, false, false)
 	e.running.Store(srv)
+	e.failed.Store(failed)
 	srv.Start()
 	wait := startTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline))
 	}
 	if !srv.ReadyForConnections(wait) || !srv.JetStreamEnabled() {
-		return fmt.Errorf("starting the event store in %s: %s; make the directory readable and writable, or move it away to start with no events",
+		err := fmt.Errorf("starting the event store in %s: %s; make the directory readable and writable, or move it away to start with no events",
 			e.opts.Dir, log.why())
+		failed.set(err) // so that heal tries again
+		return err
 	}
 	return nil
 }
@@ -156,7 +160,8 @@ func freeBytes(dir string) (int64, error) {
 
 // serverLog passes on what the server warns of, and remembers it to say why a start failed.
 type serverLog struct {
-	log *slog.Logger
+	log    *slog.Logger
+	failed *failure
 
 	mu   sync.Mutex
 	last []string
@@ -187,6 +192,11 @@ func (l *serverLog) Warnf(format string, v ...any) {
 
 func (l *serverLog) Errorf(format string, v ...any) {
 	l.log.Error("event store: " + l.keep(fmt.Sprintf(format, v...)))
+	for _, arg := range v {
+		if err, ok := arg.(error); ok && isDisk(err) {
+			l.failed.set(err)
+		}
+	}
 }
 
 // Fatalf only tells: ending the process is not the server's to decide.
