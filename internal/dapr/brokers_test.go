@@ -53,7 +53,7 @@ type broker struct {
 
 var brokers = []broker{
 	{"pubsub.redis", servers.Redis, func(s *servers.Server) []string {
-		return []string{"redisHost", s.Addr, "processingTimeout", "2s", "redeliverInterval", "1s"}
+		return []string{"redisHost", s.Addr, "processingTimeout", "2000", "redeliverInterval", "1000"}
 	}, nil, true},
 	{"pubsub.mqtt3", servers.Mosquitto, func(s *servers.Server) []string { return []string{"url", s.URL, "qos", "1"} }, nil, false},
 	{"pubsub.jetstream", servers.NATS, func(s *servers.Server) []string { return []string{"natsURL", s.URL, "streamName", "S"} },
@@ -352,4 +352,53 @@ func TestBrokerDownAtStart(t *testing.T) {
 	p.ready(event.KindApp, "fn")
 	p.serve(name("fn")).must("POST", "/v1.0/publish/bus/orders", data(1), "Content-Type", "application/json")
 	receive(t, calls, "the event")
+}
+
+// Another platform goes on where the one before it ended: what that had not finished comes again, what it had does not.
+func TestPlatformStartsAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real brokers")
+	}
+	for _, b := range brokers {
+		if b.typ != "pubsub.jetstream" && b.typ != "pubsub.redis" {
+			continue
+		}
+		t.Run(b.typ, func(t *testing.T) {
+			server := pool.Get(t, b.start)
+			if b.prepare != nil {
+				b.prepare(t, server, "again")
+			}
+			hang := make(chan struct{})
+			platform := func() (*platform, chan got) {
+				p := newPlatform(t)
+				p.component(component("bus", b.typ, b.metadata(server)...))
+				calls := p.httpApp("fn-v1", func(g got) (int, string) {
+					if strings.Contains(string(g.body), data(1)) {
+						<-hang
+					}
+					return 200, ""
+				})
+				p.app(event.App{Name: name("fn"), Timeout: 100 * time.Millisecond, Retry: event.Policy{Attempts: 1000, Initial: time.Millisecond, Max: 10 * time.Millisecond},
+					Inputs: []event.Input{{Name: "in", Component: "bus", Type: b.typ, Topic: "again"}}})
+				p.ready(event.KindApp, "fn")
+				return p, calls
+			}
+			first, calls := platform()
+			api := first.serve(name("fn"))
+			api.must("POST", "/v1.0/publish/bus/again", data(0), "Content-Type", "application/json")
+			receive(t, calls, "the first event")
+			first.until(event.KindApp, "fn", func(s event.Status) bool { return s.Handled == 1 })
+			api.must("POST", "/v1.0/publish/bus/again", data(1), "Content-Type", "application/json")
+			receive(t, calls, "the event that hangs")
+			if err := first.Close(); err != nil {
+				t.Fatal(err)
+			}
+			close(hang)
+			second, calls := platform()
+			if g := receive(t, calls, "the event that was not finished"); !strings.Contains(string(g.body), data(1)) {
+				t.Errorf("first came %s", g.body)
+			}
+			second.until(event.KindApp, "fn", func(s event.Status) bool { return s.Handled == 1 })
+		})
+	}
 }

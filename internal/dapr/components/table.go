@@ -20,7 +20,6 @@ import (
 	"github.com/dapr/components-contrib/pubsub/kafka"
 	mqttpubsub "github.com/dapr/components-contrib/pubsub/mqtt3"
 	"github.com/dapr/components-contrib/pubsub/rabbitmq"
-	"github.com/dapr/components-contrib/pubsub/redis"
 	"github.com/dapr/components-contrib/secretstores/local/file"
 	memorystate "github.com/dapr/components-contrib/state/in-memory"
 	mysqlstate "github.com/dapr/components-contrib/state/mysql"
@@ -43,7 +42,7 @@ func table() map[string]constructor {
 	return map[string]constructor{
 		"pubsub.jetstream/v1": plain(newJetStream),
 		"pubsub.kafka/v1":     plain(kafka.NewKafka),
-		"pubsub.redis/v1":     plain(redis.NewRedisStreams),
+		"pubsub.redis/v1":     plain(newRedisStreams),
 		"pubsub.rabbitmq/v1":  plain(rabbitmq.NewRabbitMQ),
 		"pubsub.mqtt3/v1":     plain(mqttpubsub.NewMQTTPubSub),
 		"pubsub.in-memory/v1": plain(newMemory),

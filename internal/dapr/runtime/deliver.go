@@ -268,6 +268,14 @@ func (a *app) deliverBinding(ctx context.Context, in *inlet, spec event.Componen
 	return answer.data, nil
 }
 
+// skipTick counts a tick that nobody will get.
+func (a *app) skipTick(spec event.Component) {
+	cause := fmt.Errorf("a tick of %s was left out: %d before it are not handled yet", spec.Name, maxTicks)
+	a.count.attempt(refusal(cause, 0))
+	a.rt.delivered(a.name, spec.Name.Name, drop, 0)
+	a.rt.o.Log.Warn("a tick was left out", "function", a.name.String(), "component", spec.Name.Name)
+}
+
 func with(m map[string]string, key, value string) map[string]string {
 	c := make(map[string]string, len(m)+1)
 	for k, v := range m {

@@ -201,7 +201,12 @@ func (in *inlet) open(ctx context.Context, s *session, spec event.Component, con
 	if o.Input == nil {
 		return &components.Invalid{Component: spec.Name, Reason: "NoInput", Message: fmt.Sprintf("type %s is no input binding: it can only be called by functions", spec.Type)}
 	}
+	timer := components.Canonical(spec.Type) == "bindings.cron"
 	return o.Input.Read(s.fetch, func(_ context.Context, r *bindings.ReadResponse) (answer []byte, err error) {
+		if timer && s.busy() >= maxTicks {
+			in.app.skipTick(spec)
+			return nil, nil
+		}
 		err = s.handle(func(ctx context.Context) error {
 			answer, err = in.app.deliverBinding(ctx, in, spec, r)
 			return err
@@ -209,6 +214,10 @@ func (in *inlet) open(ctx context.Context, s *session, spec event.Component, con
 		return answer, err
 	})
 }
+
+// maxTicks bounds the ticks of a timer that are under way or wait: no broker holds them, and a function that was away for a day
+// is of no use to a day of ticks.
+const maxTicks = 16
 
 func (in *inlet) subscribe(s *session, o *components.Opened, topics []*topicInlet) error {
 	if o.PubSub == nil {

@@ -34,26 +34,46 @@ func newSession() *session {
 	return s
 }
 
-// handle runs one delivery. Once the session is ending it holds what comes until the subscription is over, so that a broker
-// does not send it round and round.
+// handle runs one delivery. An error means that the event is not done with: it is held until the subscription is over, as is
+// what comes while the session is ending, for brokers do what they like with a refusal: some send the event round and round,
+// some drop it.
 func (s *session) handle(deliver func(context.Context) error) error {
-	s.mu.Lock()
-	if s.sealed {
-		s.mu.Unlock()
+	if !s.enter() {
 		<-s.fetch.Done()
 		return errStopping
 	}
+	err := deliver(s.work)
+	s.leave()
+	if err != nil {
+		<-s.fetch.Done()
+	}
+	return err
+}
+
+func (s *session) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sealed {
+		return false
+	}
 	s.running++
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.last = time.Now()
-		if s.running--; s.running == 0 && s.sealed {
-			close(s.idle)
-		}
-	}()
-	return deliver(s.work)
+	return true
+}
+
+func (s *session) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = time.Now()
+	if s.running--; s.running == 0 && s.sealed {
+		close(s.idle)
+	}
+}
+
+// busy is how many deliveries are under way.
+func (s *session) busy() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running
 }
 
 // end waits for deliveries under way, at most grace, then cuts them off, and closes the connection.
