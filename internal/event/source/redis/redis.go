@@ -18,29 +18,26 @@ import (
 
 // spec is api/events/v1alpha1.RedisSpec.
 type spec struct {
-	RedisHost             string `json:"redisHost"`
-	RedisPassword         string `json:"redisPassword"`
-	RedisUsername         string `json:"redisUsername"`
-	EnableTLS             bool   `json:"enableTLS"`
-	Failover              bool   `json:"failover"`
-	SentinelMasterName    string `json:"sentinelMasterName"`
-	RedisType             string `json:"redisType"`
-	RedisDB               int    `json:"redisDB"`
-	RedisMaxRetries       int    `json:"redisMaxRetries"`
-	RedisMinRetryInterval string `json:"redisMinRetryInterval"`
-	RedisMaxRetryInterval string `json:"redisMaxRetryInterval"`
-	DialTimeout           string `json:"dialTimeout"`
-	ReadTimeout           string `json:"readTimeout"`
-	WriteTimeout          string `json:"writeTimeout"`
-	PoolSize              int    `json:"poolSize"`
-	PoolTimeout           string `json:"poolTimeout"`
-	MaxConnAge            string `json:"maxConnAge"`
-	MinIdleConns          int    `json:"minIdleConns"`
-	IdleTimeout           string `json:"idleTimeout"`
-	Stream                string `json:"stream"`
-	Group                 string `json:"group"`
-	List                  string `json:"list"`
-	Channel               string `json:"channel"`
+	RedisHost          string `json:"redisHost"`
+	RedisPassword      string `json:"redisPassword"`
+	RedisUsername      string `json:"redisUsername"`
+	EnableTLS          bool   `json:"enableTLS"`
+	Failover           bool   `json:"failover"`
+	SentinelMasterName string `json:"sentinelMasterName"`
+	RedisType          string `json:"redisType"`
+	RedisDB            int    `json:"redisDB"`
+	DialTimeout        string `json:"dialTimeout"`
+	ReadTimeout        string `json:"readTimeout"`
+	WriteTimeout       string `json:"writeTimeout"`
+	PoolSize           int    `json:"poolSize"`
+	PoolTimeout        string `json:"poolTimeout"`
+	MaxConnAge         string `json:"maxConnAge"`
+	MinIdleConns       int    `json:"minIdleConns"`
+	IdleTimeout        string `json:"idleTimeout"`
+	Stream             string `json:"stream"`
+	Group              string `json:"group"`
+	List               string `json:"list"`
+	Channel            string `json:"channel"`
 }
 
 // New makes a source.
@@ -74,10 +71,12 @@ func New(c source.Config) (source.Source, error) {
 	return &reader{id: c.Identity, spec: s, options: o}, nil
 }
 
+// options are those of the driver. It must not send a command again by itself: a read whose answer was lost has moved entries
+// into this reader's care, and only a new start looks there.
 func (s spec) options() (*redis.UniversalOptions, error) {
 	o := &redis.UniversalOptions{
 		Addrs: strings.Split(s.RedisHost, ","), DB: s.RedisDB, Username: s.RedisUsername, Password: s.RedisPassword, ClientName: "ofn",
-		MaxRetries: s.RedisMaxRetries, PoolSize: s.PoolSize, MinIdleConns: s.MinIdleConns, IsClusterMode: s.RedisType == "cluster",
+		MaxRetries: -1, PoolSize: s.PoolSize, MinIdleConns: s.MinIdleConns, IsClusterMode: s.RedisType == "cluster",
 		DialTimeout: 5 * time.Second,
 	}
 	if s.Failover {
@@ -97,7 +96,6 @@ func (s spec) options() (*redis.UniversalOptions, error) {
 		field, value string
 		into         *time.Duration
 	}{
-		{"redisMinRetryInterval", s.RedisMinRetryInterval, &o.MinRetryBackoff}, {"redisMaxRetryInterval", s.RedisMaxRetryInterval, &o.MaxRetryBackoff},
 		{"dialTimeout", s.DialTimeout, &o.DialTimeout}, {"readTimeout", s.ReadTimeout, &o.ReadTimeout}, {"writeTimeout", s.WriteTimeout, &o.WriteTimeout},
 		{"poolTimeout", s.PoolTimeout, &o.PoolTimeout}, {"maxConnAge", s.MaxConnAge, &o.ConnMaxLifetime}, {"idleTimeout", s.IdleTimeout, &o.ConnMaxIdleTime},
 	} {
@@ -236,6 +234,9 @@ func at(id string) time.Time {
 // list moves each element to a list of its own until its event is safe: a crash leaves it there, and it is read first then.
 func (r *reader) list(ctx context.Context, db redis.UniversalClient, out source.Out) error {
 	from, under := r.spec.List, r.spec.List+":"+r.spec.Group
+	if r.options.IsClusterMode && !strings.Contains(from, "{") {
+		under = "{" + from + "}:" + r.spec.Group // on the same node
+	}
 	left, err := db.LRange(ctx, under, 0, -1).Result()
 	if err != nil {
 		return fmt.Errorf("reading list %s: %w", under, err)
