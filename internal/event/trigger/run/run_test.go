@@ -55,9 +55,22 @@ func newWorld(t *testing.T, tr event.Trigger) *world {
 	return w
 }
 
+// start runs the trigger, and returns when its subscribers get what comes.
 func (w *world) start() {
 	w.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	w.startNow(context.Background())
+	for _, name := range consumers(w.trigger) { // a new subscriber gets what comes after it
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+			if _, err := w.bus.Lag(w.t.Context(), name); err == nil {
+				break
+			}
+		}
+	}
+}
+
+func (w *world) startNow(ctx context.Context) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
 	ended, ready := make(chan error, 1), make(chan struct{})
 	var once sync.Once
 	env := embedded.Env{
@@ -71,13 +84,6 @@ func (w *world) start() {
 	case <-ready:
 	case err := <-ended:
 		w.t.Fatalf("running: %v", err)
-	}
-	for _, name := range consumers(w.trigger) { // a new subscriber gets what comes after it
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-			if _, err := w.bus.Lag(ctx, name); err == nil {
-				break
-			}
-		}
 	}
 	w.stop = func() {
 		cancel()

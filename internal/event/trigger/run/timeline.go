@@ -59,11 +59,11 @@ func (t *timeline) at(ctx context.Context, m bus.Stored, names []string) (func(s
 	defer wake()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.plain {
-		return t.arrived(names), nil
-	}
 	begin := m.Time.Add(-trigger.Latch)
 	for ctx.Err() == nil {
+		if t.plain {
+			return t.arrived(names), nil
+		}
 		if t.stop == nil || begin.Before(t.begin) {
 			t.restart(begin.Add(-time.Second))
 		}
