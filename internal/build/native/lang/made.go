@@ -52,33 +52,31 @@ func (j *Job) Fresh() (string, error) {
 // OpenMade opens a file that code of the user could write while the build ran: the result of a check, a jar, a list of requirements. name is below
 // dir, absolute or from there, and such code cannot replace dir itself. On the way there are no links, and what is there is a file: anything else is a
 // *build.Failure, because it would have this process read a file of the machine, or wait for ever.
-func OpenMade(dir, name string) (*os.File, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening what the build made: %w", err)
-	}
-	defer root.Close()
-	rel, err := inside(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	info, err := direct(root, rel)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, notMade(rel, "no file")
-	}
+func OpenMade(dir, name string) (f *os.File, err error) {
+	err = within(dir, name, func(root *os.Root, rel string) error {
+		info, err := direct(root, rel)
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return notMade(rel, "no file")
+		}
+		if f, err = open(root, rel); err != nil {
+			return err
+		}
+		if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
+			return errors.Join(err, notMade(rel, "being replaced"), f.Close())
+		}
+		return nil
+	})
+	return f, err
+}
+
+// open does not wait for the other end of a pipe.
+func open(root *os.Root, rel string) (*os.File, error) {
 	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening what the build made: %w", err)
-	}
-	now, err := f.Stat()
-	if err == nil && !os.SameFile(info, now) {
-		err = notMade(rel, "being replaced")
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
@@ -105,43 +103,47 @@ func bounded(f *os.File, most int64) ([]byte, error) {
 }
 
 // ReadWithin is like ReadMade where links are usual, as among the packages of pnpm: those that stay below dir are followed.
-func ReadWithin(dir, name string, most int64) ([]byte, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening what the build made: %w", err)
-	}
-	defer root.Close()
-	rel, err := inside(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("opening what the build made: %w", err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, notMade(rel, "no file"))
-	}
-	return bounded(f, most)
+func ReadWithin(dir, name string, most int64) (data []byte, err error) {
+	err = within(dir, name, func(root *os.Root, rel string) error {
+		f, err := open(root, rel)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+			return errors.Join(err, notMade(rel, "no file"))
+		}
+		data, err = bounded(f, most)
+		return err
+	})
+	return data, err
 }
 
 // MadeDir tells whether a directory is there that code of the user could make. One that is reached by a link is a *build.Failure, as for OpenMade.
-func MadeDir(dir, name string) (bool, error) {
+func MadeDir(dir, name string) (is bool, err error) {
+	err = within(dir, name, func(root *os.Root, rel string) error {
+		info, err := direct(root, rel)
+		is = err == nil && info.IsDir()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	return is, err
+}
+
+// within calls do with a directory out of which nothing leads, and the path of name from there.
+func within(dir, name string, do func(root *os.Root, rel string) error) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return false, fmt.Errorf("opening what the build made: %w", err)
+		return fmt.Errorf("opening what the build made: %w", err)
 	}
 	defer root.Close()
 	rel, err := inside(dir, name)
 	if err != nil {
-		return false, err
+		return err
 	}
-	info, err := direct(root, rel)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && info.IsDir(), err
+	return do(root, rel)
 }
 
 // inside is the path of name from dir.

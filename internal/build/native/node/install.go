@@ -214,6 +214,9 @@ func (n *Node) runManager(ctx context.Context, j *job, dir string, production bo
 	if err = errors.Join(err, restore()); err != nil {
 		return err
 	}
+	if is, err := lang.MadeDir(j.Work, filepath.Join(dir, "node_modules")); err != nil || !is {
+		return err
+	}
 	return removeFrameworks(dir)
 }
 

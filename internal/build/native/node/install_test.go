@@ -73,6 +73,15 @@ func TestDependencies(t *testing.T) {
 			t.Errorf("the layer of dependencies has %q", paths)
 		}
 	})
+	t.Run("modules that lead elsewhere", func(t *testing.T) {
+		elsewhere := t.TempDir()
+		langtest.Lay(t, elsewhere, map[string]string{"secret": "of this machine"})
+		_, _, err := langtest.Source{Env: env, Files: map[string]string{
+			"package.json": `{"scripts":{"postinstall":"node lead.js"},"dependencies":{"left":"1"}}`, "index.js": hello,
+			"lead.js": fmt.Sprintf("const fs = require('fs');\nfs.rmSync('node_modules', {recursive: true});\nfs.symlinkSync(%q, 'node_modules');\n", elsewhere),
+		}}.Compile(t, n)
+		langtest.Check(t, err, "BuildOutputInvalid", "node_modules is a link")
+	})
 	for name, c := range map[string]struct{ manifest, lock, reason, says string }{
 		"no such package":   {`{"dependencies":{"nosuch":"1"}}`, "", "DependencyMissing", "nosuch"},
 		"no such version":   {`{"dependencies":{"left":"^7"}}`, "", "DependencyMissing", "left@^7"},

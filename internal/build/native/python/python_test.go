@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -108,6 +109,16 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a function leaves in place of the result of its check is not read where it leads elsewhere.
+func TestResultLeadsElsewhere(t *testing.T) {
+	p := newPython(t)
+	elsewhere := filepath.Join(t.TempDir(), "found.json")
+	source := "-- main.py --\nimport os\ndef hello(request): pass\n" +
+		"os.symlink('" + elsewhere + "', os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + '/found.json')\n"
+	_, _, err := compile(t, p, source, nil)
+	langtest.Check(t, err, "BuildOutputInvalid", "found.json is a link")
 }
 
 // The layers of a program hold what it runs with, and equal sources make equal ones.
