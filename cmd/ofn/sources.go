@@ -21,6 +21,7 @@ import (
 	"github.com/openfunction/ofn/internal/event/source/kubernetes"
 	"github.com/openfunction/ofn/internal/event/source/mqtt"
 	"github.com/openfunction/ofn/internal/event/source/nats"
+	"github.com/openfunction/ofn/internal/event/source/postgresql"
 	"github.com/openfunction/ofn/internal/event/source/rabbitmq"
 	"github.com/openfunction/ofn/internal/event/source/redis"
 	"github.com/openfunction/ofn/internal/event/source/s3"
@@ -41,6 +42,7 @@ func (p *platform) sources(e *eventing, state source.State) map[string]source.Ne
 		"kubernetes":  kubernetes.New(objectsOf{p}, state),
 		"mqtt":        mqtt.New,
 		"nats":        nats.New,
+		"postgresql":  postgresql.New,
 		"rabbitmq":    rabbitmq.New,
 		"redis":       redis.New,
 		"s3":          s3.New(state),

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/openfunction/ofn/internal/event/cloudevent"
@@ -101,6 +102,22 @@ func (i Identity) URI() string {
 
 // Consumer is the name that brokers know it by, where its author gave none.
 func (i Identity) Consumer() string { return i.Namespace + "-" + i.Name + "-" + i.Event }
+
+// platform is the namespace of the platform's owner.
+const platform = "openfunction"
+
+// HTTPPath is where an HTTP source listens that asks for a path, or for none. Only the platform's owner may take paths outside of
+// /events/NAMESPACE/: they may be those of somebody's function.
+func (i Identity) HTTPPath(asked string) (string, error) {
+	if asked == "" {
+		return i.Path(), nil
+	}
+	own := "/events/" + i.Namespace + "/"
+	if i.Namespace != platform && !strings.HasPrefix(asked, own) {
+		return "", Invalid{"path", "it must begin with " + own}
+	}
+	return asked, nil
+}
 
 // Path is where an HTTP source listens, where its author gave no other.
 func (i Identity) Path() string { return "/events/" + i.Namespace + "/" + i.Name + "/" + i.Event }

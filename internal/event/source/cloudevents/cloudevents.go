@@ -29,9 +29,11 @@ func New(mux *source.Mux) source.New {
 		if err := c.Decode(&s); err != nil {
 			return nil, err
 		}
-		if s.Path == "" {
-			s.Path = c.Path()
+		path, err := c.HTTPPath(s.Path)
+		if err != nil {
+			return nil, err
 		}
+		s.Path = path
 		return &receiver{id: c.Identity, spec: s, mux: mux}, nil
 	}
 }

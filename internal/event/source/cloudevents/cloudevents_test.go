@@ -57,9 +57,9 @@ func TestModes(t *testing.T) {
 func TestHandshake(t *testing.T) {
 	for origin, allowed := range map[string]string{"eventemitter.example.com": "eventemitter.example.com", "evil.example.com": ""} {
 		var mux source.Mux
-		s := sourcetest.Start(t, cloudevents.New(&mux), sourcetest.Config(t, "cloudevents", map[string]any{"path": "/in", "allowedOrigins": []string{"eventemitter.example.com"}}))
+		s := sourcetest.Start(t, cloudevents.New(&mux), sourcetest.Config(t, "cloudevents", map[string]any{"path": "/events/ns/in", "allowedOrigins": []string{"eventemitter.example.com"}}))
 		s.Connected()
-		r := httptest.NewRequest("OPTIONS", "/in", nil)
+		r := httptest.NewRequest("OPTIONS", "/events/ns/in", nil)
 		r.Header.Set("WebHook-Request-Origin", origin)
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, r)

@@ -38,8 +38,8 @@ func New(mux *source.Mux) source.New {
 			return nil, err
 		}
 		h := &hook{id: c.Identity, spec: s, check: check, mux: mux}
-		if h.spec.Path == "" {
-			h.spec.Path = c.Path()
+		if h.spec.Path, err = c.HTTPPath(s.Path); err != nil {
+			return nil, err
 		}
 		for i, m := range h.spec.Methods {
 			h.spec.Methods[i] = strings.ToUpper(m)

@@ -144,11 +144,11 @@ func TestVerification(t *testing.T) {
 
 func TestSlackChallenge(t *testing.T) {
 	var mux source.Mux
-	s := sourcetest.Start(t, webhook.New(&mux), sourcetest.Config(t, "webhook", map[string]any{"verify": "slack", "secret": secret, "path": "/hooks/slack"}))
+	s := sourcetest.Start(t, webhook.New(&mux), sourcetest.Config(t, "webhook", map[string]any{"verify": "slack", "secret": secret, "path": "/events/ns/slack"}))
 	s.Connected()
 	ask := `{"type":"url_verification","challenge":"3eZ"}`
 	at := time.Now().Unix()
-	w := post(&mux, "/hooks/slack", ask, map[string]string{"X-Slack-Request-Timestamp": fmt.Sprint(at), "X-Slack-Signature": "v0=" + hexMAC(fmt.Sprintf("v0:%d:%s", at, ask))})
+	w := post(&mux, "/events/ns/slack", ask, map[string]string{"X-Slack-Request-Timestamp": fmt.Sprint(at), "X-Slack-Signature": "v0=" + hexMAC(fmt.Sprintf("v0:%d:%s", at, ask))})
 	if w.Code != 200 || strings.TrimSpace(w.Body.String()) != "3eZ" || !s.None() {
 		t.Fatalf("%d %q", w.Code, w.Body)
 	}
@@ -207,6 +207,7 @@ func TestInvalid(t *testing.T) {
 		"verify":    {"verify": "x", "secret": "s"},
 		"algorithm": {"verify": "hmac", "secret": "s", "algorithm": "md5"},
 		"encoding":  {"verify": "hmac", "secret": "s", "encoding": "rot13"},
+		"path":      {"path": "/default/somebodys-function"},
 		"tolerance": {"verify": "slack", "secret": "s", "tolerance": "soon"},
 	} {
 		var invalid source.Invalid
