@@ -169,13 +169,16 @@ func guests(ctx context.Context, dir string) ([]guest, error) {
 		}
 		return exec.CommandContext(ctx, "rustc", "--target", "wasm32-wasip1", "-O", "-o", path, source).Run()
 	}
-	golang := func(path string) error {
-		c := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-buildmode=c-shared", "-o", path, "github.com/openfunction/ofn/internal/instance/drivers/wasm/testdata/handler")
-		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-		c.Stderr = os.Stderr
-		return c.Run()
+	golang := func(pkg string) func(string) error {
+		return func(path string) error {
+			c := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-buildmode=c-shared", "-o", path, "github.com/openfunction/ofn/"+pkg)
+			c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+			c.Stderr = os.Stderr
+			return c.Run()
+		}
 	}
-	if err := errors.Join(add("command, by hand", false, write(commandModule())), add("handler, by hand", true, write(handlerModule())), add("handler, Go", true, golang)); err != nil {
+	if err := errors.Join(add("command, by hand", false, write(commandModule())), add("handler, by hand", true, write(handlerModule())),
+		add("handler, Go without net/http", true, golang("internal/instance/drivers/wasm/testdata/handler")), add("handler, Go with the framework", true, golang("bench/wasm/hello"))); err != nil {
 		return nil, err
 	}
 	if err := add("command, Rust", false, rust); err != nil {

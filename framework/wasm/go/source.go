@@ -5,6 +5,7 @@ package wasmfn
 import (
 	"embed"
 	"io/fs"
+	"strings"
 )
 
 // ModulePath is the path of this module.
@@ -18,7 +19,7 @@ func Source() map[string][]byte {
 	files := map[string][]byte{}
 	// The file system is compiled in, so reading it cannot fail.
 	_ = fs.WalkDir(source, ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && !strings.HasSuffix(name, "_test.go") {
 			files[name], err = source.ReadFile(name)
 		}
 		return err

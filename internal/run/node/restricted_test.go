@@ -24,7 +24,7 @@ func TestRestricted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close(context.Background()) //nolint:errcheck // it has nothing to end
+	defer n.Close(context.Background())
 	for name, c := range map[string]struct {
 		class     string
 		container run.Container

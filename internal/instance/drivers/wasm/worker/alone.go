@@ -27,7 +27,7 @@ func ServeAlone(ctx context.Context, l net.Listener, o Options, a Alone) error {
 	if err != nil {
 		return err
 	}
-	defer w.close() //nolint:errcheck // nothing of it is needed any more
+	defer w.close()
 	p, err := w.runtime.Compile(ctx, a.Module)
 	if err != nil {
 		return err
