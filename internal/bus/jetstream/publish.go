@@ -89,7 +89,7 @@ func (b *Bus) write() {
 	var left *request // taken from the queue for the next group
 	for {
 		first := left
-		if left = nil; first == nil {
+		if first == nil {
 			select {
 			case first = <-b.publisher.queue:
 			case <-b.publisher.quit:

@@ -155,7 +155,7 @@ func freeBytes(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err
 	}
-	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize is an int32 on some systems
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:gosec,unconvert // sizes of disks; the types differ between systems
 }
 
 // serverLog passes on what the server warns of, and remembers it to say why a start failed.
