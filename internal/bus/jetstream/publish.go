@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -156,7 +157,11 @@ func (b *Bus) store(ctx context.Context, group []*request) {
 // together writes a group in one atomic batch, which the server syncs once. It answers false when the server wrote none of it
 // because of one among them: each is then to have its own answer.
 func (b *Bus) together(ctx context.Context, js jetstream.JetStream, group []*request) bool {
+	const more = 256 // of header, for the batch
 	nc, id := js.Conn(), nuid.Next()
+	if slices.ContainsFunc(group, func(r *request) bool { return int64(r.msg.Size()+more) > nc.MaxPayload() }) {
+		return false
+	}
 	for i, r := range group {
 		msg := &nats.Msg{Subject: r.msg.Subject, Data: r.msg.Data, Header: make(nats.Header, len(r.msg.Header)+3)}
 		for k, v := range r.msg.Header {
