@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/dapr/components-contrib/secretstores"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -21,13 +23,33 @@ import (
 	eventsourcerun "github.com/openfunction/ofn/internal/control/eventsource/run"
 	"github.com/openfunction/ofn/internal/control/function/subscribe"
 	triggerrun "github.com/openfunction/ofn/internal/control/trigger/run"
+	"github.com/openfunction/ofn/internal/dapr"
 	"github.com/openfunction/ofn/internal/dapr/components"
 	"github.com/openfunction/ofn/internal/event"
 )
 
 // resolver finds what manifests of events name.
 func (p *platform) resolver(c client.Client) *control.Resolver {
-	return &control.Resolver{Client: c, Engine: p.events.engine, ClusterDomain: p.settings.clusterDomain}
+	return &control.Resolver{Client: c, Engine: p.events.engine, ClusterDomain: p.settings.clusterDomain, Stores: secretStores{p.events.dapr}}
+}
+
+// secretStores reads the secrets that components have in a store of their namespace.
+type secretStores struct{ runtime *dapr.Runtime }
+
+// Secret implements eventing.Stores.
+func (s secretStores) Secret(ctx context.Context, namespace, store, name string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookup)
+	defer cancel()
+	l, err := s.runtime.Acquire(ctx, event.Name{Namespace: namespace}, store)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Release()
+	if l.Secrets == nil {
+		return nil, fmt.Errorf("component %q is of type %s, which keeps no secrets", store, l.Spec.Type)
+	}
+	got, err := l.Secrets.GetSecret(ctx, secretstores.GetSecretRequest{Name: name, Metadata: map[string]string{"namespace": namespace}})
+	return got.Data, err
 }
 
 // subscribe is the phase of Functions that lets events call them.
@@ -53,7 +75,8 @@ func (p *platform) admission() admission.Options {
 	return admission.Options{Components: componentTypes{log: p.log}, Defined: p.componentDefined}
 }
 
-// lookup bounds how long an admission waits for the controllers' cache, which may still be filling.
+// lookup bounds how long an admission waits for the controllers' cache, which may still be filling, and a component for the
+// store of its secrets.
 const lookup = time.Second
 
 // componentDefined says whether a Component is there, once the controllers can tell.

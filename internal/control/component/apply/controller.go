@@ -25,7 +25,7 @@ import (
 )
 
 // again is how soon a Component is tried again whose secrets are in a store that nobody watches.
-const again = 4 * eventing.Rarely
+const again = eventing.Rarely
 
 // Options of the controller.
 type Options struct {
