@@ -30,6 +30,7 @@ var rules = []rule{
 	{under: "./framework", never: []string{"./internal/", "./api/", "k8s.io/"}},
 	{under: "./internal/image", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/image"}},
 	{under: "./internal/run", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/run", "./internal/instance", "./internal/activator", "./internal/scale"}},
+	{under: "./internal/lag", never: []string{"./internal/", "github.com/kedacore/"}, except: []string{"./internal/lag", "./internal/run", "./internal/scale"}},
 	{under: "./internal/kubeapi", never: []string{"./internal/"}, except: []string{"./internal/kubeapi"}},
 	{under: "./internal/control", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/"},
 		except: []string{"./internal/control", "./internal/run", "./internal/build", "./internal/route", "./internal/event"}},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type Options struct {
 	Dir  string   // where the program is built to and its socket is; made when missing
 	Find []string // where a built program may be
 	Go   string   // the go command; empty when there is none
-	Env  []string // of the go command: "KEY=value"
+	Env  []string // of the go command, "KEY=value"; the program itself is given what of it concerns proxies and certificates
 	Log  *slog.Logger
 }
 
@@ -246,7 +247,7 @@ func (h *Helper) run(ctx context.Context, program, socket string) error {
 	attend(cmd)
 	said := &lastWords{}
 	cmd.Stderr, cmd.WaitDelay = said, 5*time.Second
-	cmd.Env = []string{"HOME=" + h.opt.Dir, "PATH=/usr/bin:/bin", "GOMAXPROCS=2", "GOMEMLIMIT=256MiB"}
+	cmd.Env = h.environment()
 	stdin, err := cmd.StdinPipe() // it ends when this does
 	if err != nil {
 		return err
@@ -259,6 +260,18 @@ func (h *Helper) run(ctx context.Context, program, socket string) error {
 		return fmt.Errorf("%w: %s", err, said)
 	}
 	return errors.New("it ended by itself")
+}
+
+// environment is that of the program. It is given no more of the platform's than how to reach what it asks.
+func (h *Helper) environment() []string {
+	out := []string{"HOME=" + h.opt.Dir, "PATH=/usr/bin:/bin", "GOMAXPROCS=2", "GOMEMLIMIT=256MiB"}
+	for _, kv := range h.opt.Env {
+		switch key, _, _ := strings.Cut(kv, "="); strings.ToUpper(key) {
+		case "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":
+			out = append(out, kv)
+		}
+	}
+	return out
 }
 
 // lastWords keeps the end of what was written.

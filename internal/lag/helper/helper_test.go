@@ -86,6 +86,30 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// TestEnvironment: the program gets no secret of the platform's.
+func TestEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	said := filepath.Join(dir, "env")
+	h := helper.New(helper.Options{Dir: dir, Env: []string{"https_proxy=http://proxy", "PASSWORD=x"},
+		Find: []string{script(t, dir, "ofn-scalers", "env > "+said+".new; mv "+said+".new "+said+"; exec sleep 600")}})
+	defer h.Close()
+	defer h.Use()()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		data, err := os.ReadFile(said)
+		if err == nil {
+			if text := string(data); !strings.Contains(text, "https_proxy=http://proxy") || strings.Contains(text, "PASSWORD") {
+				t.Errorf("got %s", text)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the program was not started")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // TestLastUser: the program ends with its last user, and comes back with the next.
 func TestLastUser(t *testing.T) {
 	dir := t.TempDir()
