@@ -44,6 +44,9 @@ func cut(lines string) (line, rest string, ok bool) {
 
 // address is the target of a request: a path, or what an OPTIONS or CONNECT names.
 func address(method, target string) (*url.URL, error) {
+	if path, query, asked := strings.Cut(target, "?"); plain(path) && (!asked || query != "" && visible(query)) {
+		return &url.URL{Path: path, RawQuery: query}, nil
+	}
 	if method == http.MethodConnect && !strings.HasPrefix(target, "/") {
 		u, err := url.ParseRequestURI("http://" + target)
 		if err == nil {
@@ -52,6 +55,31 @@ func address(method, target string) (*url.URL, error) {
 		return u, err
 	}
 	return url.ParseRequestURI(target)
+}
+
+// plain is whether a path means what it says: there is nothing in it that would have to be decoded.
+func plain(path string) bool {
+	if path == "" || path[0] != '/' {
+		return false
+	}
+	for i := range len(path) {
+		c := path[i]
+		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '-' && c <= '9' || c == '_' || c == '~' { // - . / and digits
+			continue
+		}
+		return false
+	}
+	return true
+}
+
+// visible is whether a query can be taken as it is.
+func visible(query string) bool {
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c >= 0x7f || c == '#' {
+			return false
+		}
+	}
+	return true
 }
 
 // fields takes the header lines in. Values that are alone under their name lie in one array.

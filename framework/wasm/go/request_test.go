@@ -17,7 +17,9 @@ func TestParse(t *testing.T) {
 		many += "X-" + string(rune('A'+i%26)) + strings.Repeat("x", i/26) + ": " + strings.Repeat("v", i) + "\r\n"
 	}
 	for name, head := range map[string]string{
-		"post": someHead, "get": "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "options": "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+		"post": someHead, "get": "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "query": "GET /a-b/c.d_e~F9?x=%20&y HTTP/1.1\r\nHost: h\r\n\r\n",
+		"empty query": "GET /a? HTTP/1.1\r\nHost: h\r\n\r\n", "two slashes": "GET //a//b HTTP/1.1\r\nHost: h\r\n\r\n", "number sign": "GET /a?b#c HTTP/1.1\r\nHost: h\r\n\r\n",
+		"two queries": "GET /a?b?c HTTP/1.1\r\nHost: h\r\n\r\n", "unicode": "GET /ä?ö HTTP/1.1\r\nHost: h\r\n\r\n", "options": "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
 		"connect": "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "proxy": "GET http://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
 		"unknown length": "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", "many": many + "\r\n",
 	} {

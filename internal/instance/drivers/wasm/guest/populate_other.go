@@ -2,5 +2,5 @@
 
 package guest
 
-// populate does nothing: the kernel provides memory when it is written to.
-func populate([]byte) {}
+// populate does nothing: the kernel provides memory when it is used.
+func populate([]byte, bool) {}

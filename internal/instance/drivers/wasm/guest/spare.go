@@ -66,6 +66,7 @@ func (m *Maker) Prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("preparing an instance: %w", err)
 	}
+	i.memory.see()
 	i.memory.own(sp.hot)
 	sp.ready = i
 	return nil
@@ -88,7 +89,9 @@ func (m *Maker) spare(ctx context.Context, s *snapshot) (*Instance, error) {
 // adopt gives the spare to this copy; nil when there is none that fits.
 func (m *Maker) adopt() *Instance {
 	sp := &m.shared.spares
-	sp.mu.Lock()
+	if !sp.mu.TryLock() { // one is being made: another is made sooner than that is waited for
+		return nil
+	}
 	defer sp.mu.Unlock()
 	i := sp.ready
 	if i == nil || m.s.Root != "" || i.memory.budget.limit != m.s.Budget.limit || !m.s.Budget.take(i.memory.size) {
@@ -141,11 +144,18 @@ func (i *Image) changed(m *memory) ([]span, error) {
 	return hot, nil
 }
 
+// see makes what the memory shares with its image visible to it, as reading it would.
+func (m *memory) see() {
+	if n := min(m.image.kept, m.size); n > 0 {
+		populate(unsafe.Slice((*byte)(m.base), n), false)
+	}
+}
+
 // own makes parts of a memory its own, as writing to them would. It changes nothing that can be seen.
 func (m *memory) own(parts []span) {
 	for _, p := range parts {
 		if p.to <= m.size {
-			populate(unsafe.Slice((*byte)(unsafe.Add(m.base, p.from)), p.to-p.from))
+			populate(unsafe.Slice((*byte)(unsafe.Add(m.base, p.from)), p.to-p.from), true)
 		}
 	}
 }
