@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -32,6 +33,7 @@ type world struct {
 	mu      sync.Mutex
 	calls   []call
 	letters []deliver.Letter
+	refuse  int // letters that are not taken at first
 	failed  []string
 	answer  func(call) int // nil: 200
 	changed chan struct{}
@@ -122,6 +124,13 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (w *world) Put(_ context.Context, l deliver.Letter) error {
+	w.mu.Lock()
+	w.refuse--
+	refuse := w.refuse >= 0
+	w.mu.Unlock()
+	if refuse {
+		return errors.New("the letter box is full")
+	}
 	w.note(func() { w.letters = append(w.letters, l) })
 	return nil
 }
