@@ -78,7 +78,13 @@ func (a *app) askOnce(revision string) {
 		if a.look().Revision != revision {
 			return
 		}
+		select {
+		case a.rt.asking <- struct{}{}:
+		case <-a.ctx.Done():
+			return
+		}
 		v := a.call(a.ctx, func(context.Context, channel, *contact) verdict { return verdict{} })
+		<-a.rt.asking
 		if v.outcome == success {
 			return
 		}

@@ -19,6 +19,7 @@ type Runtime struct {
 	ctx     context.Context //nolint:containedctx // the life of everything within
 	cancel  context.CancelFunc
 	world   broadcast
+	asking  chan struct{} // held by who starts a copy only to ask it something
 	wg      sync.WaitGroup
 
 	mu       sync.Mutex
@@ -34,7 +35,7 @@ func New(o Options) *Runtime {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
-	r := &Runtime{o: o, named: map[event.Name]*slot{}, apps: map[event.Name]*app{}, watchers: map[*func(event.Ref)]bool{}}
+	r := &Runtime{o: o, named: map[event.Name]*slot{}, apps: map[event.Name]*app{}, watchers: map[*func(event.Ref)]bool{}, asking: make(chan struct{}, asksAtOnce)}
 	r.factory = &components.Factory{Log: o.Log, Files: o.Files, Environ: o.Environ, Secrets: o.Secrets}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if o.Secrets != nil {
@@ -48,6 +49,9 @@ func New(o Options) *Runtime {
 
 // DefaultSecretStore is the name of the secret store that every app has: the secrets of its namespace.
 const DefaultSecretStore = "kubernetes"
+
+// asksAtOnce bounds the copies that are started only to be asked for their subscriptions, as when a platform starts again.
+const asksAtOnce = 2
 
 // ErrClosed says that the runtime was closed.
 var ErrClosed = errors.New("the Dapr runtime is closed")
