@@ -101,7 +101,10 @@ func (e *Embedded) JetStream(ctx context.Context) (jetstream.JetStream, error) {
 
 // Room is nil as long as the disk has room for more. Whoever publishes asks before: a server that meets a full disk gives up
 // the stream it was writing.
-func (e *Embedded) Room() error {
+func (e *Embedded) Room() error { return e.roomOf(e.opts.Reserve) }
+
+// roomOf is nil as long as so many bytes of the disk are left.
+func (e *Embedded) roomOf(reserve int64) error {
 	free, err := freeBytes(e.opts.Dir)
 	for dir := e.opts.Dir; errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir); { // it is made when it is needed
 		dir = filepath.Dir(dir)
@@ -110,9 +113,9 @@ func (e *Embedded) Room() error {
 	if err != nil {
 		return fmt.Errorf("finding the room left for events in %s: %w", e.opts.Dir, err)
 	}
-	if free < e.opts.Reserve {
+	if free < reserve {
 		return fmt.Errorf("%w: the disk of %s has %d MiB left, %d MiB are kept free; make room there",
-			bus.ErrFull, e.opts.Dir, free>>20, e.opts.Reserve>>20)
+			bus.ErrFull, e.opts.Dir, free>>20, reserve>>20)
 	}
 	return nil
 }
@@ -138,7 +141,8 @@ func (e *Embedded) InProcessConn() (net.Conn, error) {
 // heal starts a server anew that gave up writing, if the disk has room again.
 func (e *Embedded) heal(ctx context.Context) error {
 	const pause = 2 * time.Second
-	if err := e.Room(); err != nil {
+	// Half of what Room asks for is enough: what is kept may have taken the disk up to its reserve, and goes only once it is handled.
+	if err := e.roomOf(e.opts.Reserve / 2); err != nil {
 		return err
 	}
 	e.mu.Lock()
