@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -66,12 +65,13 @@ func New(o Options) (*Driver, error) {
 			return nil, fmt.Errorf("making the state directory of the wasm driver: %w", err)
 		}
 	}
-	if err := install(o.Program, filepath.Join(layer, programName)); err != nil {
-		return nil, fmt.Errorf("preparing the worker process: %w", err)
+	program, err := openProgram(o.Program)
+	if err != nil {
+		return nil, fmt.Errorf("opening the program of workers: %w", err)
 	}
 	d := &Driver{
 		opt: o, modules: &modules{most: o.ModuleBytes}, cache: cache{dir: cached, tag: compilerTag(), most: o.CacheBytes},
-		workers: &workers{opt: o, layer: layer, live: map[string]*birth{}}, live: map[string]*Instance{},
+		workers: &workers{opt: o, layer: layer, program: program, live: map[string]*birth{}}, live: map[string]*Instance{},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d, nil
@@ -88,46 +88,6 @@ func compilerTag() string {
 		}
 	}
 	return format + "-" + version + "-" + runtime.GOARCH
-}
-
-// install makes the program appear at path: as another name of the same file where that can be, else as a copy.
-func install(program, path string) error {
-	program, err := filepath.EvalSymlinks(program)
-	if err != nil {
-		return err
-	}
-	have, err1 := os.Stat(program)
-	there, err2 := os.Stat(path)
-	if err1 != nil {
-		return err1
-	}
-	if err2 == nil && os.SameFile(have, there) {
-		return nil
-	}
-	fresh := path + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if have.Mode()&0o005 != 0o005 || os.Link(program, fresh) != nil {
-		if err := copyFile(program, fresh); err != nil {
-			return err
-		}
-	}
-	return os.Rename(fresh, path)
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }
 
 // Start implements instance.Driver. Errors about the module are an *Error.
@@ -352,5 +312,5 @@ func (d *Driver) Close() error {
 	d.cancel()
 	d.workers.close()
 	d.running.Wait()
-	return nil
+	return d.workers.program.Close()
 }

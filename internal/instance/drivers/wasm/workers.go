@@ -23,8 +23,9 @@ const (
 
 // workers are the worker processes that run copies.
 type workers struct {
-	opt   Options
-	layer string // directory with the program
+	opt     Options
+	layer   string // directory with the program
+	program *program
 
 	mu      sync.Mutex
 	closed  bool
@@ -136,6 +137,9 @@ func (w *workers) bear(key string, l instance.Limits, b *birth) {
 
 // start starts one worker process.
 func (w *workers) start(ctx context.Context, name string, l instance.Limits) (instance.Instance, error) {
+	if err := w.program.install(w.layer); err != nil {
+		return nil, fmt.Errorf("preparing the worker process: %w", err)
+	}
 	if w.opt.UnlimitedWorkers {
 		l = instance.Limits{}
 	}
