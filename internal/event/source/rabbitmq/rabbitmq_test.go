@@ -62,7 +62,7 @@ func start(t *testing.T, s *servers.Server, queue string, more map[string]any) *
 
 func TestEvents(t *testing.T) {
 	s := pool.Get(t, servers.RabbitMQ)
-	r, send := start(t, s, "events", map[string]any{"exchange": "things", "routingKey": "a.*"}), publisher(t, s)
+	r, send := start(t, s, "events", map[string]any{"exchange": "things", "routingKey": "a.*", "queueType": "quorum"}), publisher(t, s)
 	r.Connected()
 	send("things", "a.b", amqp.Publishing{Body: []byte("x"), ContentType: "text/plain", MessageId: "m1"})
 	send("things", "b.a", amqp.Publishing{Body: []byte("not for this queue")})
@@ -83,13 +83,13 @@ func TestEvents(t *testing.T) {
 // TestFaults: nothing is lost while the source is away, when it ends before an event is safe, and when the broker dies.
 func TestFaults(t *testing.T) {
 	s := pool.Get(t, servers.RabbitMQ)
-	r, send := start(t, s, "faults", map[string]any{"queueType": "quorum"}), publisher(t, s)
+	r, send := start(t, s, "faults", nil), publisher(t, s)
 	r.Connected()
 	r.Hold()
 	send("", "faults", amqp.Publishing{Body: []byte("unsafe")})
 	r.Stop()
 	send("", "faults", amqp.Publishing{Body: []byte("meanwhile")})
-	r = start(t, s, "faults", nil) // of another type now: the queue is used as it is
+	r = start(t, s, "faults", map[string]any{"queueType": "quorum"}) // of another type now: the queue is used as it is
 	r.Until(map[string]bool{"unsafe": true, "meanwhile": true})
 	want := map[string]bool{}
 	r.Hold()

@@ -41,6 +41,7 @@ type Run struct {
 
 	mu   sync.Mutex
 	open chan struct{} // closed while events are let in
+	last error         // trouble
 }
 
 // Start runs what make makes, anew after a short pause when it fails, until the test or Stop ends it.
@@ -111,6 +112,9 @@ func (r *Run) isConnected() {
 }
 
 func (r *Run) troubled(err error) {
+	r.mu.Lock()
+	r.last = err
+	r.mu.Unlock()
 	select {
 	case r.trouble <- err:
 	default:
@@ -132,14 +136,10 @@ func (r *Run) Connected() {
 	}
 }
 
-func (r *Run) lastTrouble() (err error) {
-	for {
-		select {
-		case err = <-r.trouble:
-		default:
-			return err
-		}
-	}
+func (r *Run) lastTrouble() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
 }
 
 // Trouble waits for the source to say what is wrong.
