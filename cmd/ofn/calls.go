@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/openfunction/ofn/internal/bus"
 	"github.com/openfunction/ofn/internal/calls"
@@ -18,12 +19,14 @@ import (
 	"github.com/openfunction/ofn/internal/event"
 	"github.com/openfunction/ofn/internal/event/deliver"
 	"github.com/openfunction/ofn/internal/nodeapi"
+	"github.com/openfunction/ofn/internal/telemetry"
 )
 
 // asyncCalls are the asynchronous calls of the platform, opened by the first that needs them.
 type asyncCalls struct {
-	p     *platform
-	front *callhttp.Front
+	p       *platform
+	front   *callhttp.Front
+	metrics calls.Metrics
 
 	mu     sync.Mutex
 	events *eventing // nil before the platform has them
@@ -35,6 +38,7 @@ type asyncCalls struct {
 
 func newCalls(p *platform) *asyncCalls {
 	a := &asyncCalls{p: p}
+	a.metrics = callMetrics{p.metrics.Calls(a.waiting)}
 	a.front = callhttp.New(callhttp.Options{Open: a.open, HostOf: a.hostOf, Log: p.log})
 	return a
 }
@@ -82,7 +86,7 @@ func (a *asyncCalls) open(ctx context.Context) (*calls.Calls, error) {
 	}
 	opened, err := calls.Open(ctx, calls.Options{
 		JetStream: js, Transport: a.p.toGateway(), HostOf: a.hostOf, Callbacks: a.p.outside(), Topics: callTopics{e},
-		SigningKey: a.signingKey, Room: e.store.Room, Mend: e.store.Heal, Log: a.p.log,
+		SigningKey: a.signingKey, Room: e.store.Room, Mend: e.store.Heal, Log: a.p.log, Metrics: a.metrics,
 	})
 	if err != nil {
 		return nil, err
@@ -109,6 +113,29 @@ func (a *asyncCalls) close(ctx context.Context) {
 	if opened != nil {
 		opened.Close(ctx)
 	}
+}
+
+// waiting is how many calls have not ended.
+func (a *asyncCalls) waiting() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.opened == nil {
+		return 0
+	}
+	return a.opened.Lag(calls.Name{})
+}
+
+// callMetrics is a calls.Metrics.
+type callMetrics struct{ *telemetry.Calls }
+
+func (m callMetrics) Accepted(f calls.Name) { m.Calls.Accepted(f.Namespace, f.Name) }
+
+func (m callMetrics) Attempt(f calls.Name, code int, took time.Duration) {
+	m.Calls.Attempt(f.Namespace, f.Name, code, took)
+}
+
+func (m callMetrics) Ended(f calls.Name, state calls.State, _ time.Duration) {
+	m.Calls.Ended(f.Namespace, f.Name, string(state))
 }
 
 // callTopics publishes word of the end of calls.
