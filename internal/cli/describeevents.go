@@ -245,7 +245,9 @@ func (s *session) feeds(ctx context.Context, function, namespace string) ([]feed
 	}
 	for i := range triggers.Items {
 		o := &triggers.Items[i]
-		if slices.ContainsFunc(o.Spec.Subscribers, func(sub *eventsv1.Subscriber) bool { return sub != nil && leadsTo(sub.Sink, o.Namespace, function, namespace) }) {
+		if slices.ContainsFunc(o.Spec.Subscribers, func(sub *eventsv1.Subscriber) bool {
+			return sub != nil && leadsTo(sub.Sink, o.Namespace, function, namespace)
+		}) {
 			out = append(out, feed{name: "trigger/" + o.Name, flow: o.Status.Flow})
 		}
 	}
