@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,7 +60,8 @@ func (p *platform) openEvents(ctx context.Context) (err error) {
 	state := source.State{Dir: filepath.Join(dir, "sources")}
 	e.engine, err = embedded.New(embedded.Options{
 		Dapr: e.dapr, Sources: p.sources(e, state), State: state, Buses: busKinds(e, p.log), Triggers: triggerrun.New(nil), Log: p.log, Drain: p.settings.drain,
-		Deliver: deliver.Options{Functions: p.toGateway(), HostOf: p.hostOf, URIs: p.outside(), Letters: e.letters, Timeout: p.settings.requestTimeout},
+		Deliver: deliver.Options{Functions: p.toGateway(), HostOf: p.hostOf, URIs: p.outside(), Letters: e.letters, Timeout: p.settings.requestTimeout,
+			SigningKey: p.calls.signingKey, Redrive: e.again},
 	})
 	if err != nil {
 		return err
@@ -174,18 +176,23 @@ const (
 	letterTopic     = "topic"
 	letterPath      = "path"
 	letterRevision  = "revision"
+	letterWrapped   = "wrapped"   // "true": the event was made around what came, which was none
 	letterMetadata  = "metadata." // and the key
 )
 
 // Put implements runtime.DeadLetters.
 func (d deadInputs) Put(ctx context.Context, l daprruntime.DeadLetter) error {
 	letter := deliver.Letter{
-		From: event.Ref{Kind: event.KindApp, Name: l.App}, Part: l.Input, Event: eventOf(l), Cause: l.Cause, Code: l.Code, Attempts: l.Attempts,
+		From: event.Ref{Kind: event.KindApp, Name: l.App}, Part: l.Input, Cause: l.Cause, Code: l.Code, Attempts: l.Attempts,
 		Accepted: l.First, Last: l.Last,
 		Context: map[string]string{letterComponent: l.Component, letterType: l.Type, letterTopic: l.Topic, letterPath: l.Path, letterRevision: l.Revision},
 	}
 	for k, v := range l.Metadata {
 		letter.Context[letterMetadata+k] = v
+	}
+	var whole bool
+	if letter.Event, whole = eventOf(l); !whole {
+		letter.Context[letterWrapped] = "true"
 	}
 	if l.Sink == nil {
 		return d.e.letters.Put(ctx, letter)
@@ -195,13 +202,35 @@ func (d deadInputs) Put(ctx context.Context, l daprruntime.DeadLetter) error {
 	return err
 }
 
-// eventOf is the event as it came: the CloudEvent that a topic carries, or one around what a binding gave.
-func eventOf(l daprruntime.DeadLetter) cloudevent.Event {
+// eventOf is the event as it came: the CloudEvent that a topic carries, or, and then whole is false, one around what came.
+func eventOf(l daprruntime.DeadLetter) (e cloudevent.Event, whole bool) {
 	if l.Topic != "" {
 		if e, err := cloudevent.FromJSON(l.Data); err == nil {
-			return e
+			return e, true
 		}
 	}
 	id := source.Identity{Namespace: l.App.Namespace, Name: l.App.Name, Event: l.Component, Kind: l.Type}
-	return id.Make(l.ID, l.ContentType, l.Data, l.First)
+	return id.Make(l.ID, l.ContentType, l.Data, l.First), false
+}
+
+// again gives a dead letter of a function's input to the function again.
+func (e *eventing) again(ctx context.Context, l deliver.Letter) error {
+	if l.From.Kind != event.KindApp {
+		return fmt.Errorf("dead letter %s names nothing that it could go to", l.ID)
+	}
+	back := daprruntime.DeadLetter{App: l.From.Name, Input: l.Part, Component: l.Context[letterComponent], Type: l.Context[letterType], Topic: l.Context[letterTopic],
+		Path: l.Context[letterPath], Data: l.Event.Data, ContentType: l.Event.DataContentType, Metadata: map[string]string{}}
+	for k, v := range l.Context {
+		if name, ok := strings.CutPrefix(k, letterMetadata); ok {
+			back.Metadata[name] = v
+		}
+	}
+	if l.Context[letterWrapped] == "" {
+		data, err := l.Event.JSON()
+		if err != nil {
+			return fmt.Errorf("encoding the event of dead letter %s: %w", l.ID, err)
+		}
+		back.Data, back.ContentType = data, "application/cloudevents+json"
+	}
+	return e.dapr.Redrive(ctx, back)
 }
