@@ -72,7 +72,7 @@ func (p *platform) eventControllers(c client.Client) []registrable {
 
 // admission says what webhooks can ask beyond the object they are shown.
 func (p *platform) admission() admission.Options {
-	return admission.Options{Components: componentTypes{log: p.log}, Defined: p.componentDefined}
+	return admission.Options{Components: componentTypes{log: p.log}, Defined: p.componentDefined, InProcess: true}
 }
 
 // lookup bounds how long an admission waits for the controllers' cache, which may still be filling, and a component for the

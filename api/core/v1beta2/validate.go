@@ -78,8 +78,6 @@ func (s *Serving) ValidateUpdate(old *Serving) (warnings []string, errs field.Er
 	return nil, errs
 }
 
-// name refuses names that are too long for the labels and names made from them, and warns of names that cannot be a label
-// of a host name.
 // image refuses what no registry takes, such as the placeholders of examples, before a build has run for it.
 func (r *report) image(p *field.Path, image string) {
 	_, err := name.ParseReference(image)
@@ -93,6 +91,8 @@ func (r *report) image(p *field.Path, image string) {
 	}
 }
 
+// name refuses names that are too long for the labels and names made from them, and warns of names that cannot be a label
+// of a host name.
 func (r *report) name(name string) {
 	if name == "" {
 		return // generateName

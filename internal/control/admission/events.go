@@ -71,7 +71,7 @@ func (o Options) events() map[string]http.Handler {
 }
 
 func onlyASidecar(kind, name string) string {
-	return fmt.Sprintf("%s %q is kept, and read by real sidecars only (openfunction.io/dapr-service-mode: sidecar)", kind, name)
+	return fmt.Sprintf("%s %q is kept, and read by real sidecars only (on a cluster)", kind, name)
 }
 
 func (o Options) eventSource(ctx context.Context, s, _ *events.EventSource) ([]string, field.ErrorList) {
@@ -146,6 +146,10 @@ func (o Options) function(ctx context.Context, f, _ *v1beta2.Function) ([]string
 	}
 	for _, name := range s.ForeignComponents() {
 		warnings = append(warnings, o.undefined(ctx, serving, f.Namespace, name)...)
+	}
+	if o.InProcess && s.Annotations[v1beta2.AnnotationDaprServiceMode] == v1beta2.DaprServiceModeSidecar {
+		warnings = append(warnings, serving.Child("annotations").Key(v1beta2.AnnotationDaprServiceMode).String()+
+			": no daprd is started beside functions here; the platform's own Dapr runtime serves this one (no actors, workflows and jobs)")
 	}
 	return warnings, errs
 }

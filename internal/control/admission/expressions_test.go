@@ -53,7 +53,7 @@ func (components) Check(kind, version string, metadata map[string]string) []stri
 // What is known of components beyond the manifest becomes a warning, and never more.
 func TestWarningsOfComponents(t *testing.T) {
 	s := newServer(t)
-	handler := admission.Options{Components: components{}, Defined: func(_ context.Context, namespace, name string) (bool, bool) {
+	handler := admission.Options{Components: components{}, InProcess: true, Defined: func(_ context.Context, namespace, name string) (bool, bool) {
 		return namespace == "ns" && name == "there", name != "unknown"
 	}}
 	s.serve(t, handler)
@@ -65,6 +65,7 @@ func TestWarningsOfComponents(t *testing.T) {
 		want   []string
 	}{
 		{fn(`"outputs":[{"dapr":{"name":"there"}}]`), nil},
+		{fn(`"annotations":{"openfunction.io/dapr-service-mode":"sidecar"}`), []string{"no daprd is started beside functions here"}},
 		{fn(`"outputs":[{"dapr":{"name":"away"}}],"states":{"unknown":{}}`), []string{`component "away" is nowhere defined`, `component "unknown" must exist in namespace "ns"`}},
 		{fn(`"pubsub":{"p":{"type":"pubsub.redis","version":"v1","metadata":[{"name":"redisHots","value":1}]}},"states":{"q":{"spec":{"type":"state.x","version":"v2","metadata":[]}}}`),
 			[]string{"spec.serving.pubsub[p]: metadata redisHots is not known", "spec.serving.states[q]: type state.x/v2 is not known"}},
