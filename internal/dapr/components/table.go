@@ -18,7 +18,6 @@ import (
 	postgresconfiguration "github.com/dapr/components-contrib/configuration/postgres"
 	redisconfiguration "github.com/dapr/components-contrib/configuration/redis"
 	"github.com/dapr/components-contrib/pubsub/kafka"
-	mqttpubsub "github.com/dapr/components-contrib/pubsub/mqtt3"
 	"github.com/dapr/components-contrib/pubsub/rabbitmq"
 	"github.com/dapr/components-contrib/secretstores/local/file"
 	memorystate "github.com/dapr/components-contrib/state/in-memory"
@@ -44,7 +43,7 @@ func table() map[string]constructor {
 		"pubsub.kafka/v1":     plain(kafka.NewKafka),
 		"pubsub.redis/v1":     plain(newRedisStreams),
 		"pubsub.rabbitmq/v1":  plain(rabbitmq.NewRabbitMQ),
-		"pubsub.mqtt3/v1":     plain(mqttpubsub.NewMQTTPubSub),
+		"pubsub.mqtt3/v1":     plain(newMQTTTopics),
 		"pubsub.in-memory/v1": plain(newMemory),
 
 		"bindings.cron/v1":           plain(cron.NewCron),

@@ -1,0 +1,5 @@
+//go:build !race
+
+package dapr_test
+
+const raceDetector = false
