@@ -71,7 +71,7 @@ func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*etcdServer, 
 	}
 	// The API server's client pings every 30 s; without a policy that allows it gRPC would close its connections for that.
 	pings := grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true})
-	s.rpc = v3rpc.Server(started.Server, nil, nil, pings, grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
+	s.rpc = v3rpc.Server(started.Server, nil, nil, pings, grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10))
 	go func() { s.done <- s.rpc.Serve(s.ln) }()
 	return s, nil
 }

@@ -120,7 +120,7 @@ func TestString(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	for _, c := range []struct{ written, want string }{
-		{"functoin", "function"}, {"Function", "function"}, {"fucntion", "function"}, {"fn", ""}, {"gatewy", "gateway"}, {"zebra", ""}, {"", ""},
+		{"functoin", "function"}, {"Function", "function"}, {"fn", ""}, {"gatewy", "gateway"}, {"zebra", ""}, {"", ""},
 	} {
 		if got := Nearest(c.written, []string{"function", "builder", "serving", "gateway"}); got != c.want {
 			t.Errorf("%q: %q; want %q", c.written, got, c.want)
