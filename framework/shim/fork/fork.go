@@ -112,6 +112,7 @@ func (p *Program) run(ctx context.Context, cmd *exec.Cmd, rc *http.ResponseContr
 	waited := cmd.Wait()
 	unkill()
 	host.Kill(cmd, syscall.SIGKILL) // what it left behind
+	ended := outcome(ctx, cmd, waited, copied) // before the caller is cut off below, which looks as if it had gone
 	select {
 	case <-fed:
 	default: // the caller still sends what nobody reads
@@ -121,7 +122,7 @@ func (p *Program) run(ctx context.Context, cmd *exec.Cmd, rc *http.ResponseContr
 	if p.Debug {
 		p.Log.Info("call ended", "program", cmd.Path, "pid", cmd.Process.Pid, "took", time.Since(began).String(), "how", host.Ending(cmd.ProcessState))
 	}
-	return outcome(ctx, cmd, waited, copied)
+	return ended
 }
 
 // outcome says why a run failed, the first cause first.
