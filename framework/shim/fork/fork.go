@@ -111,7 +111,7 @@ func (p *Program) run(ctx context.Context, cmd *exec.Cmd, rc *http.ResponseContr
 	}
 	waited := cmd.Wait()
 	unkill()
-	host.Kill(cmd, syscall.SIGKILL) // what it left behind
+	host.Kill(cmd, syscall.SIGKILL)            // what it left behind
 	ended := outcome(ctx, cmd, waited, copied) // before the caller is cut off below, which looks as if it had gone
 	select {
 	case <-fed:
