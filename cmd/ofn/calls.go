@@ -62,7 +62,7 @@ func (a *asyncCalls) eventing() (*eventing, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.events == nil {
-		return nil, errors.New("the platform is starting")
+		return nil, errStarting
 	}
 	return a.events, nil
 }
@@ -85,7 +85,7 @@ func (a *asyncCalls) open(ctx context.Context) (*calls.Calls, error) {
 		return nil, fmt.Errorf("opening the asynchronous calls: %w", err)
 	}
 	opened, err := calls.Open(ctx, calls.Options{
-		JetStream: js, Transport: a.p.toGateway(), HostOf: a.hostOf, Callbacks: a.p.outside(), Topics: callTopics{e},
+		JetStream: js, Transport: a.p.toGateway(), HostOf: a.hostOf, Callbacks: a.p.outside(), Topics: callTopics{a.p},
 		SigningKey: a.signingKey, Room: e.store.Room, Mend: e.store.Heal, Log: a.p.log, Metrics: a.metrics,
 	})
 	if err != nil {
@@ -139,11 +139,15 @@ func (m callMetrics) Ended(f calls.Name, state calls.State, _ time.Duration) {
 }
 
 // callTopics publishes word of the end of calls.
-type callTopics struct{ e *eventing }
+type callTopics struct{ p *platform }
 
 // Publish implements calls.Topics.
 func (t callTopics) Publish(ctx context.Context, on calls.Name, topic, id string, header map[string]string, data []byte) error {
-	return t.e.engine.Publish(ctx, event.Name(on), bus.Message{Topic: topic, ID: id, Header: header, Data: data})
+	meant, err := t.p.busMeant(ctx, on.Namespace, on.Name)
+	if err != nil {
+		return err
+	}
+	return t.p.events.engine.Publish(ctx, meant, bus.Message{Topic: topic, ID: id, Header: header, Data: data})
 }
 
 // signingKey is what the webhooks of a namespace are signed with: made of a secret that this machine keeps with its events.
@@ -182,12 +186,16 @@ func writeSecret(path string, content []byte) error {
 type shownBuses struct{ *asyncCalls }
 
 // Bus implements nodeapi.Buses.
-func (s shownBuses) Bus(namespace, name string) (bus.Bus, func(), error) {
+func (s shownBuses) Bus(ctx context.Context, namespace, name string) (bus.Bus, func(), error) {
 	e, err := s.eventing()
 	if err != nil {
 		return nil, nil, err
 	}
-	b, release, err := e.engine.Bus(event.Name{Namespace: namespace, Name: name})
+	meant, err := s.p.busMeant(ctx, namespace, name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", nodeapi.ErrNoBus, err)
+	}
+	b, release, err := e.engine.Bus(meant)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", nodeapi.ErrNoBus, err)
 	}

@@ -33,6 +33,19 @@ func (p *platform) resolver(c client.Client) *control.Resolver {
 	return &control.Resolver{Client: c, Engine: p.events.engine, ClusterDomain: p.settings.clusterDomain, Stores: secretStores{p.events.dapr}}
 }
 
+// busMeant is the bus that a name means in a namespace, once the controllers can tell.
+func (p *platform) busMeant(ctx context.Context, namespace, name string) (event.Name, error) {
+	c := p.objects.Load()
+	if c == nil || p.events == nil {
+		return event.Name{}, errStarting
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookup)
+	defer cancel()
+	return p.resolver(*c).Bus(ctx, namespace, name)
+}
+
+var errStarting = errors.New("the platform is starting")
+
 // secretStores reads the secrets that components have in a store of their namespace.
 type secretStores struct{ runtime *dapr.Runtime }
 

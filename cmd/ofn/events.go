@@ -155,10 +155,11 @@ type busLag struct{ p *platform }
 
 // Lag implements lag.Bus.
 func (b busLag) Lag(ctx context.Context, namespace, name, consumer string) (int64, error) {
-	if b.p.events == nil {
-		return 0, errors.New("the platform is starting")
+	meant, err := b.p.busMeant(ctx, namespace, name)
+	if err != nil {
+		return 0, err
 	}
-	on, release, err := b.p.events.engine.Bus(event.Name{Namespace: namespace, Name: name})
+	on, release, err := b.p.events.engine.Bus(meant)
 	if err != nil {
 		return 0, err
 	}

@@ -18,7 +18,7 @@ import (
 // Buses lends the buses that a namespace sees: its own, and those of the cluster.
 type Buses interface {
 	// Bus is a bus by name; ErrNoBus when there is none. release must be called.
-	Bus(namespace, name string) (b bus.Bus, release func(), err error)
+	Bus(ctx context.Context, namespace, name string) (b bus.Bus, release func(), err error)
 }
 
 // ErrNoBus says that there is no bus of a name.
@@ -70,7 +70,7 @@ func (h *handler) withBus(do func(http.ResponseWriter, *http.Request, bus.Bus)) 
 			http.Error(w, "this control plane has no event buses", http.StatusNotFound)
 			return
 		}
-		b, release, err := h.o.Buses.Bus(r.PathValue("namespace"), r.PathValue("bus"))
+		b, release, err := h.o.Buses.Bus(r.Context(), r.PathValue("namespace"), r.PathValue("bus"))
 		if err != nil {
 			h.failed(w, r, err)
 			return

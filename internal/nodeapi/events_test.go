@@ -31,7 +31,7 @@ type memory struct {
 	full     bool
 }
 
-func (m *memory) Bus(namespace, name string) (bus.Bus, func(), error) {
+func (m *memory) Bus(_ context.Context, namespace, name string) (bus.Bus, func(), error) {
 	if namespace != "ns" || name != "b" {
 		return nil, nil, fmt.Errorf("%w: %s/%s", nodeapi.ErrNoBus, namespace, name)
 	}

@@ -59,6 +59,8 @@ func (e *Engine) ApplyBus(_ context.Context, b event.Bus) error {
 		e.retire(b.Name, old)
 	}
 	e.buses[b.Name] = s
+	close(e.came)
+	e.came = make(chan struct{})
 	e.watch.notify(event.Ref{Kind: event.KindBus, Name: b.Name})
 	return nil
 }
@@ -132,7 +134,8 @@ func (e *Engine) busStatus(name event.Name) (event.Status, bool) {
 	return s.count.status(time.Now()), true
 }
 
-// hold is the bus of that name: of the namespace, else of the cluster. release must be called.
+// hold is the bus of exactly that name: which bus the name of a manifest means was found out before, and while the platform
+// starts another one may be there first. release must be called.
 func (e *Engine) hold(name event.Name) (s *slot, release func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -140,10 +143,7 @@ func (e *Engine) hold(name event.Name) (s *slot, release func(), err error) {
 		return nil, nil, ErrClosed
 	}
 	s = e.buses[name]
-	if s == nil {
-		s = e.buses[event.Name{Name: name.Name}]
-	}
-	if s == nil && name.Name == fallback.Name.Name {
+	if s == nil && name == fallback.Name {
 		print, err := fingerprint(fallback)
 		if err != nil {
 			return nil, nil, err
@@ -154,15 +154,40 @@ func (e *Engine) hold(name event.Name) (s *slot, release func(), err error) {
 		e.buses[fallback.Name] = s
 	}
 	if s == nil {
-		return nil, nil, fmt.Errorf("%w: %s, nor a cluster event bus of that name", errNoBus, name)
+		return nil, nil, fmt.Errorf("%w: %s", errNoBus, name)
 	}
 	s.users.Add(1)
 	return s, s.users.Done, nil
 }
 
+// busPatience is how long what needs a bus waits for it before it says so: while the platform starts, buses come in any order.
+const busPatience = 3 * time.Second
+
+// await is hold for what can wait for its bus.
+func (e *Engine) await(ctx context.Context, name event.Name) (*slot, func(), error) {
+	late := time.NewTimer(busPatience)
+	defer late.Stop()
+	for {
+		e.mu.Lock()
+		came := e.came
+		e.mu.Unlock()
+		s, release, err := e.hold(name)
+		if !errors.Is(err, errNoBus) {
+			return s, release, err
+		}
+		select {
+		case <-came:
+		case <-late.C:
+			return nil, nil, err
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
 // Publish publishes to a bus of this engine; it is a deliver.Topics.
 func (e *Engine) Publish(ctx context.Context, on event.Name, m bus.Message) error {
-	s, release, err := e.hold(on)
+	s, release, err := e.await(ctx, on)
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,7 @@ type Engine struct {
 	tasks  map[event.Ref]*task
 	tails  map[event.Ref]chan struct{} // closed when the last task of a ref has ended
 	buses  map[event.Name]*slot
+	came   chan struct{} // closed and replaced when a bus comes
 	closed bool // nothing new is taken
 	shut   bool // the buses are closed
 }
@@ -99,7 +100,7 @@ func New(o Options) (*Engine, error) {
 	if o.Drain <= 0 {
 		o.Drain = 10 * time.Second
 	}
-	e := &Engine{o: o, tasks: map[event.Ref]*task{}, tails: map[event.Ref]chan struct{}{}, buses: map[event.Name]*slot{}}
+	e := &Engine{o: o, tasks: map[event.Ref]*task{}, tails: map[event.Ref]chan struct{}{}, buses: map[event.Name]*slot{}, came: make(chan struct{})}
 	e.ctx, e.end = context.WithCancel(context.Background())
 	o.Deliver.Topics = e
 	if o.Deliver.Log == nil {

@@ -172,7 +172,7 @@ var (
 	name   = event.Name{Namespace: "ns", Name: "es"}
 	ref    = event.Ref{Kind: event.KindSource, Name: name, Event: "ev"}
 	plain  = cloudevent.Event{ID: "1", Source: "/s", Type: "t", Data: []byte("x")}
-	onBus  = event.Source{Name: name, Event: "ev", Kind: "feed", Spec: json.RawMessage(`{}`), Topic: "ns-es-ev", Bus: event.Name{Namespace: "ns", Name: "default"}}
+	onBus  = event.Source{Name: name, Event: "ev", Kind: "feed", Spec: json.RawMessage(`{}`), Topic: "ns-es-ev", Bus: event.Name{Name: "default"}}
 	status = func(w *world) event.Status { s, _ := w.Status(ref); return s }
 )
 
@@ -427,6 +427,42 @@ func (g *triggers) Forget(_ context.Context, t event.Trigger, _ bus.Bus) error {
 }
 func (g *triggers) Lag(context.Context, event.Trigger, bus.Bus) int64 { return 7 }
 
+// TestBusComesLate: while the platform starts, a bus of the same name but another namespace may be there first. What was
+// accepted then must not be put on it, and what is on the right bus must be taken from there.
+func TestBusComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, wrong := &triggers{}, &memory{}
+		w := start(t, func(o *embedded.Options) {
+			o.Triggers = g
+			o.Buses["other"] = func(event.Bus) (bus.Bus, error) { return wrong, nil }
+		})
+		defer w.close(t)
+		meant := event.Name{Namespace: "ns", Name: "default"}
+		if err := w.ApplyBus(t.Context(), event.Bus{Name: event.Name{Name: "default"}, Kind: "other"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.ApplyTrigger(t.Context(), event.Trigger{Name: event.Name{Namespace: "ns", Name: "t"}, Bus: meant}); err != nil {
+			t.Fatal(err)
+		}
+		published := make(chan error, 1)
+		go func() { published <- w.Publish(context.Background(), meant, bus.Message{Topic: "a"}) }()
+		synctest.Wait()
+		if s, _ := w.Status(event.Ref{Kind: event.KindTrigger, Name: event.Name{Namespace: "ns", Name: "t"}}); s.LastError != "" || len(published) != 0 {
+			t.Fatalf("%+v, %d published: not even the patience of a start", s, len(published))
+		}
+		if err := w.ApplyBus(t.Context(), event.Bus{Name: meant, Kind: "embedded"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // at once, without a pause
+		if err := <-published; err != nil || len(w.bus.messages()) != 1 || len(wrong.messages()) != 0 {
+			t.Fatalf("%v, %d on the right bus, %d on the wrong one", err, len(w.bus.messages()), len(wrong.messages()))
+		}
+		if g.runs != 1 || g.on[0] != bus.Bus(w.bus) {
+			t.Fatalf("%d runs on %v", g.runs, g.on)
+		}
+	})
+}
+
 func TestTriggers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, second := &triggers{draining: time.Second}, &memory{}
@@ -440,11 +476,12 @@ func TestTriggers(t *testing.T) {
 		if err := w.ApplyTrigger(t.Context(), tr); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if s, _ := w.Status(r); s.Ready || s.Reason != "NoBus" {
 			t.Fatalf("%+v", s)
 		}
-		clusters := event.Bus{Name: event.Name{Name: "b"}, Kind: "embedded"}
+		clusters := event.Bus{Name: event.Name{Namespace: "ns", Name: "b"}, Kind: "embedded"}
 		if err := w.ApplyBus(t.Context(), clusters); err != nil {
 			t.Fatal(err)
 		}

@@ -63,7 +63,7 @@ func platform(dir, addr string) error {
 	if err != nil {
 		return err
 	}
-	err = e.ApplySource(context.Background(), event.Source{Name: name, Event: "ev", Kind: "redis", Spec: spec, Topic: "t", Bus: event.Name{Namespace: "ns", Name: "default"}})
+	err = e.ApplySource(context.Background(), event.Source{Name: name, Event: "ev", Kind: "redis", Spec: spec, Topic: "t", Bus: event.Name{Name: "default"}})
 	if err != nil {
 		return err
 	}

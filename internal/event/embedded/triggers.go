@@ -40,7 +40,7 @@ func (e *Engine) ApplyTrigger(_ context.Context, tr event.Trigger) error {
 var errReplaced = errors.New("its event bus was changed")
 
 func (e *Engine) trigger(ctx, work context.Context, t *task, tr event.Trigger) error {
-	s, release, err := e.hold(tr.Bus)
+	s, release, err := e.await(ctx, tr.Bus)
 	if err != nil {
 		return err
 	}
