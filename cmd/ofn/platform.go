@@ -21,6 +21,7 @@ import (
 
 	"github.com/openfunction/ofn/config/crd"
 	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/compile"
 	"github.com/openfunction/ofn/internal/control/admission"
 	"github.com/openfunction/ofn/internal/gateway"
 	"github.com/openfunction/ofn/internal/image"
@@ -58,6 +59,7 @@ type platform struct {
 	api      *kubeapi.Server
 	events   *eventing
 	calls    *asyncCalls
+	compiles *compile.Compiler // see compiler
 	objects  atomic.Pointer[client.Client] // of the controllers; nil until they are made
 
 	gatewayListener  net.Listener

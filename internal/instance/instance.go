@@ -146,6 +146,14 @@ type PortDialer interface {
 	DialPort(ctx context.Context, port int) (net.Conn, error)
 }
 
+// Sharer is implemented by drivers that can start one copy in the network of another, as containers of a pod are: the two have
+// one loopback, and nothing else in common.
+type Sharer interface {
+	// StartBeside is Start in the network of another of the driver's instances, which lives. The limits are those of the new one
+	// alone. It offers no services, and ends by itself or by Stop, not with the other.
+	StartBeside(ctx context.Context, s Spec, other Instance) (Instance, error)
+}
+
 // Executor is implemented by instances in which another command can be run.
 type Executor interface {
 	// Exec runs a command with the environment, directory, user, rights and limits of the instance's own process, and returns

@@ -110,6 +110,7 @@ func (s *suite) isolation(t *testing.T) {
 	t.Run("processes", s.processes)
 	t.Run("network", s.networks)
 	t.Run("services", s.services)
+	t.Run("beside", s.beside)
 	t.Run("privileges", s.privileges)
 }
 

@@ -17,6 +17,7 @@ import (
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/openfunction/ofn/internal/compile"
 	"github.com/openfunction/ofn/internal/lag/externalscaler"
 )
 
@@ -30,11 +31,12 @@ const (
 
 // Options of a helper. Dir is required.
 type Options struct {
-	Dir  string   // where the program is built to and its socket is; made when missing
+	Dir  string   // where the program's socket is; made when missing
 	Find []string // where a built program may be
-	Go   string   // the go command; empty when there is none
-	Env  []string // of the go command, "KEY=value"; the program itself is given what of it concerns proxies and certificates
-	Log  *slog.Logger
+	// Compiler builds the program, in Dir, when it is nowhere; nil: nothing does.
+	Compiler *compile.Compiler
+	Env      []string // "KEY=value"; the program is given what of it concerns proxies and certificates
+	Log      *slog.Logger
 }
 
 // Helper is the program. Make it with New and end it with Close.
@@ -141,23 +143,18 @@ func (h *Helper) say(reason, message string) {
 	h.state = NotReady{reason, message}
 }
 
-// What is made in Dir for a time. A platform that was killed leaves it there.
-const (
-	socketName = "socket-"
-	sourceName = "source-"
-)
+// socketName begins the name of what is made in Dir for a time. A platform that was killed leaves it there.
+const socketName = "socket-"
 
 // tidy removes what a life of the platform that was killed left behind. Dir is this platform's alone.
 func (h *Helper) tidy() {
-	for _, name := range []string{socketName, sourceName} {
-		left, err := filepath.Glob(filepath.Join(h.opt.Dir, name+"*"))
-		if err != nil {
-			return
-		}
-		for _, dir := range left {
-			if err := os.RemoveAll(dir); err != nil {
-				h.log.Warn("removing what an earlier life left", "path", dir, "err", err)
-			}
+	left, err := filepath.Glob(filepath.Join(h.opt.Dir, socketName+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			h.log.Warn("removing what an earlier life left", "path", dir, "err", err)
 		}
 	}
 }
@@ -244,7 +241,7 @@ func connect(socket string) (*grpc.ClientConn, error) {
 // run is one life of the program.
 func (h *Helper) run(ctx context.Context, program, socket string) error {
 	cmd := exec.CommandContext(ctx, program, "--socket", socket)
-	attend(cmd)
+	compile.Attend(cmd)
 	said := &lastWords{}
 	cmd.Stderr, cmd.WaitDelay = said, 5*time.Second
 	cmd.Env = h.environment()

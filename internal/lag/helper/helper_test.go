@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"github.com/openfunction/ofn/internal/compile"
 	"github.com/openfunction/ofn/internal/lag/helper"
 )
 
@@ -45,7 +46,7 @@ func reason(t *testing.T, h *helper.Helper, says string) *helper.NotReady {
 }
 
 func TestNothingToBuildWith(t *testing.T) {
-	h := helper.New(helper.Options{Dir: t.TempDir()})
+	h := helper.New(helper.Options{Dir: t.TempDir(), Compiler: compile.New(compile.Options{Dir: t.TempDir()})})
 	defer h.Close()
 	defer h.Use()()
 	if n := reason(t, h, "install Go"); n.Reason != "NotBuilt" {
@@ -60,7 +61,7 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := script(t, bin, "go", "echo github.com/some/package >&2; test -f go.mod -a -f go.sum -a -f main.go && echo 'main.go:3:1: no such host' >&2; exit 1")
-	h := helper.New(helper.Options{Dir: dir, Go: bad})
+	h := helper.New(helper.Options{Dir: dir, Compiler: compile.New(compile.Options{Dir: dir, Go: bad})})
 	done := h.Use()
 	if n := reason(t, h, "main.go:3:1: no such host"); n.Reason != "NotBuilt" {
 		t.Errorf("got %+v", n)
@@ -71,7 +72,7 @@ func TestBuild(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	good := script(t, bin, "go", `while [ "$1" != -o ]; do shift; done; printf '#!/bin/sh\nexec sleep 60\n' > "$2"; chmod +x "$2"`)
-	h = helper.New(helper.Options{Dir: dir, Go: good})
+	h = helper.New(helper.Options{Dir: dir, Compiler: compile.New(compile.Options{Dir: dir, Go: good})})
 	defer h.Close()
 	defer h.Use()()
 	deadline := time.Now().Add(time.Minute)

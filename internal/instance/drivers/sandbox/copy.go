@@ -28,6 +28,7 @@ type Instance struct {
 	socket    string           // activation socket, or empty
 	process   *process
 	out       *stream
+	beside    *Instance // whose network it is in; nil: its own
 	requested atomic.Bool
 	stopping  atomic.Bool
 	done      chan struct{}
@@ -115,6 +116,9 @@ func (i *Instance) DialPort(ctx context.Context, port int) (net.Conn, error) {
 	if err := i.over(); err != nil {
 		return nil, err
 	}
+	if i.beside != nil {
+		return i.beside.DialPort(ctx, port)
+	}
 	dial := i.dialInside
 	if i.process.berth.netns == nil {
 		dial = i.dialRootless
@@ -168,4 +172,5 @@ var (
 	_ instance.PortDialer = (*Instance)(nil)
 	_ instance.Executor   = (*Instance)(nil)
 	_ instance.Driver     = (*Driver)(nil)
+	_ instance.Sharer     = (*Driver)(nil)
 )

@@ -110,6 +110,11 @@ func lockDir(dir string) (*os.File, error) {
 
 // Start implements instance.Driver.
 func (d *Driver) Start(ctx context.Context, s instance.Spec) (instance.Instance, error) {
+	return d.admitted(ctx, s, nil)
+}
+
+// admitted starts a copy, in the network of another one unless that is nil.
+func (d *Driver) admitted(ctx context.Context, s instance.Spec, beside *Instance) (instance.Instance, error) {
 	began := time.Now()
 	if err := d.check(s); err != nil {
 		return nil, fmt.Errorf("instance %s: %w", s.ID, err)
@@ -117,7 +122,7 @@ func (d *Driver) Start(ctx context.Context, s instance.Spec) (instance.Instance,
 	if err := d.admit(s.ID); err != nil {
 		return nil, fmt.Errorf("instance %s: %w", s.ID, err)
 	}
-	c, err := d.start(ctx, s, began)
+	c, err := d.start(ctx, s, beside, began)
 	if err != nil {
 		d.release(s.ID)
 		return nil, fmt.Errorf("starting instance %s: %w", s.ID, err)
@@ -215,12 +220,12 @@ func (d *Driver) started(id string, p *process) {
 	}
 }
 
-func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*Instance, error) {
+func (d *Driver) start(ctx context.Context, s instance.Spec, beside *Instance, began time.Time) (*Instance, error) {
 	out, err := newStream(d.host, s.Process.UID, s.Process.GID)
 	if err != nil {
 		return nil, err
 	}
-	in := &Instance{driver: d, id: s.ID, port: s.Listen.Port, command: s.Process, out: out, done: make(chan struct{})}
+	in := &Instance{driver: d, id: s.ID, port: s.Listen.Port, command: s.Process, out: out, beside: beside, done: make(chan struct{})}
 	listen := -1
 	if s.Listen.Activation {
 		in.socket = filepath.Join(d.host.dir, socketDir, s.ID)
@@ -234,7 +239,14 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 		host: d.host, hostname: s.ID, layers: s.Layers, process: s.Process, courtesies: d.network.files(s.ID), files: s.Files,
 		writable: d.opts.WritableBytes, stdin: d.host.null, stdout: out.w, stderr: out.w, listen: listen,
 	}
-	in.process, err = d.bear(ctx, pl, s.Limits, s.Services, began)
+	leave := func() {}
+	if beside != nil {
+		leave, err = beside.admitTo(pl)
+	}
+	if err == nil {
+		in.process, err = d.bear(ctx, pl, s.Limits, s.Services, began)
+		leave()
+	}
 	out.closeWriter()
 	if err != nil {
 		out.abandon()
