@@ -73,6 +73,12 @@ type Context interface {
 
 	// Send sends data to the named output and returns the answer of a binding, nil for a topic. It is bounded by the native context.
 	Send(outputName string, data []byte) ([]byte, error)
+	// GetState returns the value of a key in the named state of the function, nil when it has none.
+	GetState(state, key string) ([]byte, error)
+	// SaveState sets the value of a key in the named state.
+	SaveState(state, key string, value []byte) error
+	// DeleteState removes a key from the named state, where it need not be.
+	DeleteState(state, key string) error
 	// ReturnOnSuccess returns the result with code 200.
 	ReturnOnSuccess() Out
 	// ReturnOnInternalError returns the result with code 500.

@@ -17,6 +17,7 @@ type FunctionContext struct {
 	Ctx            context.Context    `json:"-"`
 	Inputs         map[string]*Input  `json:"inputs,omitempty"`
 	Outputs        map[string]*Output `json:"outputs,omitempty"`
+	States         map[string]*State  `json:"states,omitempty"`
 	Runtime        Runtime            `json:"runtime"`
 	Port           string             `json:"port,omitempty"`
 	State          interface{}        `json:"state,omitempty"`

@@ -87,6 +87,9 @@ func (ctx *FunctionContext) complete() error {
 			return err
 		}
 	}
+	if err := ctx.checkStates(); err != nil {
+		return err
+	}
 	return ctx.checkTracing()
 }
 

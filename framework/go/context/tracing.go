@@ -20,8 +20,25 @@ type PluginsTracing struct {
 
 // TracingProvider names the tracing system.
 type TracingProvider struct {
-	Name      string `json:"name" yaml:"name"`
-	OapServer string `json:"oapServer" yaml:"oapServer"`
+	Name      string           `json:"name" yaml:"name"`
+	OapServer string           `json:"oapServer" yaml:"oapServer"`
+	Exporter  *TracingExporter `json:"exporter,omitempty" yaml:"exporter,omitempty"`
+}
+
+// TracingExporter is how OpenTelemetry sends spans. What it leaves out, the OTEL_EXPORTER_OTLP_ variables of the environment say.
+type TracingExporter struct {
+	// Name is otlp; another is a start-up error.
+	Name string `json:"name" yaml:"name"`
+	// Endpoint is host:port, or a URL: https:// for TLS.
+	Endpoint string `json:"endpoint" yaml:"endpoint"`
+	// Headers of each request: "name=value,name=value".
+	Headers string `json:"headers,omitempty" yaml:"headers,omitempty"`
+	// Compression is gzip or none.
+	Compression string `json:"compression,omitempty" yaml:"compression,omitempty"`
+	// Timeout of each request: a duration such as 5s, or a number of milliseconds.
+	Timeout string `json:"timeout,omitempty" yaml:"timeout,omitempty"`
+	// Protocol is grpc, which is also meant when it is empty, or http/protobuf.
+	Protocol string `json:"protocol,omitempty" yaml:"protocol,omitempty"`
 }
 
 // IsEnabled tells whether calls are to be traced.

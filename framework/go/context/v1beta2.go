@@ -22,6 +22,7 @@ type documentV1Beta2 struct {
 	} `json:"triggers"`
 	Inputs  map[string]componentV1Beta2 `json:"inputs"`
 	Outputs map[string]componentV1Beta2 `json:"outputs"`
+	States  map[string]*State           `json:"states"`
 	Pre     []string                    `json:"preHooks"`
 	Post    []string                    `json:"postHooks"`
 	Tracing *PluginsTracing             `json:"tracing"`
@@ -60,6 +61,9 @@ func (d *documentV1Beta2) mergeInto(ctx *FunctionContext) {
 	}
 	d.mergeInputs(ctx)
 	d.mergeOutputs(ctx)
+	if len(d.States) > 0 {
+		ctx.States = d.States
+	}
 	if len(d.Pre) > 0 {
 		ctx.PrePlugins = d.Pre
 	}

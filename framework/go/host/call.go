@@ -147,5 +147,5 @@ func ContextLogger(ctx context.Context) *slog.Logger {
 	if !ok {
 		log = slog.Default()
 	}
-	return log.With("function", functionOf(ctx))
+	return traced(ctx, log.With("function", functionOf(ctx)))
 }

@@ -1,4 +1,4 @@
-// Package dapr sends to the outputs of a function through a Dapr runtime, over gRPC.
+// Package dapr sends to the outputs of a function, and keeps its states, through a Dapr runtime, over gRPC.
 package dapr
 
 import (
@@ -8,10 +8,13 @@ import (
 	"sync"
 	"time"
 
+	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/OpenFunction/functions-framework-go/host"
 )
 
 // The environment variables that say where the runtime is, and where it is when they are empty.
@@ -101,6 +104,53 @@ func (c *Client) Publish(ctx context.Context, pubsub, topic string, data []byte,
 	return nil
 }
 
+// GetState implements ofctx.StateStore.
+func (c *Client) GetState(ctx context.Context, store, key string) ([]byte, error) {
+	api, err := c.api()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	answer, err := api.GetState(ctx, &runtimev1.GetStateRequest{StoreName: store, Key: key})
+	if err != nil {
+		return nil, fmt.Errorf("asking store %s through Dapr at %s: %w", store, c.target, err)
+	}
+	if len(answer.GetData()) == 0 {
+		return nil, nil
+	}
+	return answer.GetData(), nil
+}
+
+// SaveState implements ofctx.StateStore.
+func (c *Client) SaveState(ctx context.Context, store, key string, value []byte) error {
+	api, err := c.api()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	_, err = api.SaveState(ctx, &runtimev1.SaveStateRequest{StoreName: store, States: []*commonv1.StateItem{{Key: key, Value: value}}})
+	if err != nil {
+		return fmt.Errorf("writing to store %s through Dapr at %s: %w", store, c.target, err)
+	}
+	return nil
+}
+
+// DeleteState implements ofctx.StateStore.
+func (c *Client) DeleteState(ctx context.Context, store, key string) error {
+	api, err := c.api()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	if _, err = api.DeleteState(ctx, &runtimev1.DeleteStateRequest{StoreName: store, Key: key}); err != nil {
+		return fmt.Errorf("deleting from store %s through Dapr at %s: %w", store, c.target, err)
+	}
+	return nil
+}
+
 func (c *Client) api() (runtimev1.DaprClient, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,8 +166,9 @@ func (c *Client) api() (runtimev1.DaprClient, error) {
 	return runtimev1.NewDaprClient(c.conn), nil
 }
 
-// bound gives ctx a deadline when it has none, and the token of the runtime.
+// bound gives ctx a deadline when it has none, the token of the runtime, and the trace of the call.
 func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	host.TraceOf(ctx).Each(func(name, value string) { ctx = metadata.AppendToOutgoingContext(ctx, name, value) })
 	if c.token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, tokenHeader, c.token)
 	}

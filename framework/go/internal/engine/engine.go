@@ -166,7 +166,19 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	serve := e.config.Server
 	serve.Function = e.functions[0].Name // with several each call names its own
+	defer e.closePlugins()
 	return host.Run(ctx, h, serve)
+}
+
+// closePlugins lets plugins that are io.Closers end, such as one that has spans to send.
+func (e *Engine) closePlugins() {
+	for name, p := range e.plugins {
+		if closer, ok := p.(io.Closer); ok {
+			if err := closer.Close(); err != nil {
+				e.config.Log.Warn("plugin did not end well", "plugin", name, "error", err.Error())
+			}
+		}
+	}
 }
 
 // Handler serves the functions registered so far.
@@ -193,14 +205,29 @@ func (e *Engine) Handler() (http.Handler, error) {
 func (e *Engine) eventful() bool { return e.ctx.Runtime == ofctx.Async && e.ctx.HasInputs() }
 
 func (e *Engine) caller() *caller {
+	pre, post := withTracing(e.ctx)
 	return &caller{
 		base:    e.ctx,
-		pre:     e.named("prePlugins", e.ctx.PrePlugins),
-		post:    e.named("postPlugins", e.ctx.PostPlugins),
+		pre:     e.named("prePlugins", pre),
+		post:    e.named("postPlugins", post),
 		onError: e.config.OnError,
 		maxBody: e.config.Server.MaxBody,
 		log:     e.config.Log,
 	}
+}
+
+// withTracing are the names of the plugins with that of the tracing provider where it belongs: it sees what all others did. Only
+// documents of old operators have it there.
+func withTracing(ctx *ofctx.FunctionContext) (pre, post []string) {
+	pre, post = ctx.PrePlugins, ctx.PostPlugins
+	t := ctx.PluginsTracing
+	if t == nil || !t.Enabled {
+		return pre, post
+	}
+	if name := t.ProviderName(); !slices.Contains(pre, name) && !slices.Contains(post, name) {
+		pre, post = append(slices.Clone(pre), name), append([]string{name}, post...)
+	}
+	return pre, post
 }
 
 // named returns the plugins a list of the context names.

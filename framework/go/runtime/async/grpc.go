@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/OpenFunction/functions-framework-go/host"
 )
 
 // HealthCheck answers as long as the process serves.
@@ -43,7 +45,7 @@ func (s *Server) OnBindingEvent(ctx context.Context, in *runtimev1.BindingEventR
 	if !ok {
 		return nil, status.Errorf(codes.NotFound, "the function has no input binding %q", in.GetName())
 	}
-	out, err := s.call(ctx, input, &common.BindingEvent{Data: in.GetData(), Metadata: in.GetMetadata()})
+	out, err := s.call(traced(ctx, nil), input, &common.BindingEvent{Data: in.GetData(), Metadata: in.GetMetadata()})
 	if judge(out, err) != success {
 		return nil, status.Error(codes.Internal, errRefused.Error())
 	}
@@ -56,7 +58,7 @@ func (s *Server) OnTopicEvent(ctx context.Context, in *runtimev1.TopicEventReque
 		if t.pubsub != in.GetPubsubName() || t.name != in.GetTopic() {
 			continue
 		}
-		out, err := s.call(ctx, t.input, topicEvent(ctx, in))
+		out, err := s.call(traced(ctx, in.GetExtensions().AsMap()), t.input, topicEvent(ctx, in))
 		return &runtimev1.TopicEventResponse{Status: topicStatus[judge(out, err)]}, nil
 	}
 	return nil, status.Errorf(codes.NotFound, "the function does not subscribe to topic %q of %q", in.GetTopic(), in.GetPubsubName())
@@ -115,4 +117,17 @@ func custom(ctx context.Context) map[string]string {
 		}
 	}
 	return out
+}
+
+// traced gives the call the trace that Dapr tells, otherwise that of the event's extensions.
+func traced(ctx context.Context, extensions map[string]any) context.Context {
+	md, _ := metadata.FromIncomingContext(ctx)
+	find := func(name string) string {
+		if values := md.Get(name); len(values) > 0 {
+			return values[0]
+		}
+		text, _ := extensions[name].(string)
+		return text
+	}
+	return host.WithTrace(ctx, host.Trace{Parent: find("traceparent"), State: find("tracestate"), Baggage: find("baggage")})
 }

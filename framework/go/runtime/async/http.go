@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/dapr/go-sdk/service/common"
+
+	"github.com/OpenFunction/functions-framework-go/host"
 )
 
 // metadataPrefix begins the request headers that hold metadata of the broker.
@@ -55,7 +57,7 @@ func (s *Server) bindingEvent(w http.ResponseWriter, r *http.Request, input stri
 		http.Error(w, "reading the event failed", http.StatusBadRequest)
 		return
 	}
-	out, err := s.call(r.Context(), input, &common.BindingEvent{Data: body, Metadata: headers(r.Header)})
+	out, err := s.call(host.WithTrace(r.Context(), host.TraceIn(r.Header)), input, &common.BindingEvent{Data: body, Metadata: headers(r.Header)})
 	if judge(out, err) != success {
 		http.Error(w, errRefused.Error(), http.StatusInternalServerError)
 		return
@@ -64,26 +66,32 @@ func (s *Server) bindingEvent(w http.ResponseWriter, r *http.Request, input stri
 }
 
 func (s *Server) topicEvent(w http.ResponseWriter, r *http.Request, t topic) {
-	event, err := readTopicEvent(r, t)
+	event, trace, err := readTopicEvent(r, t)
 	if err != nil {
 		s.log.Warn("topic event dropped", "topic", t.name, "pubsub", t.pubsub, "error", err.Error())
 		writeJSON(w, map[string]string{"status": "DROP"}) // it will not become readable by coming again
 		return
 	}
-	out, err := s.call(r.Context(), t.input, event)
+	out, err := s.call(host.WithTrace(r.Context(), trace), t.input, event)
 	text := [...]string{success: "SUCCESS", retry: "RETRY", drop: "DROP"}[judge(out, err)]
 	writeJSON(w, map[string]string{"status": text})
 }
 
-// readTopicEvent reads the CloudEvent that Dapr makes of every message.
-func readTopicEvent(r *http.Request, t topic) (*common.TopicEvent, error) {
+// readTopicEvent reads the CloudEvent that Dapr makes of every message. The trace is that of the request, otherwise that of the event.
+func readTopicEvent(r *http.Request, t topic) (*common.TopicEvent, host.Trace, error) {
+	trace := host.TraceIn(r.Header)
 	var in struct {
 		common.TopicEvent
 		Data   json.RawMessage `json:"data"`
 		Base64 string          `json:"data_base64"`
+		Parent string          `json:"traceparent"`
+		State  string          `json:"tracestate"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		return nil, fmt.Errorf("reading the event: %w", err)
+		return nil, trace, fmt.Errorf("reading the event: %w", err)
+	}
+	if trace.Parent == "" {
+		trace.Parent, trace.State = in.Parent, in.State
 	}
 	e := in.TopicEvent
 	e.DataBase64 = in.Base64
@@ -91,7 +99,7 @@ func readTopicEvent(r *http.Request, t topic) (*common.TopicEvent, error) {
 	if in.Base64 != "" {
 		raw, err := base64.StdEncoding.DecodeString(in.Base64)
 		if err != nil {
-			return nil, fmt.Errorf("reading data_base64 of the event: %w", err)
+			return nil, trace, fmt.Errorf("reading data_base64 of the event: %w", err)
 		}
 		e.RawData = raw
 	} else if text := ""; !isJSON(e.DataContentType) && json.Unmarshal(in.Data, &text) == nil {
@@ -102,7 +110,7 @@ func readTopicEvent(r *http.Request, t topic) (*common.TopicEvent, error) {
 		e.Topic, e.PubsubName = t.name, t.pubsub
 	}
 	e.Metadata = headers(r.Header)
-	return &e, nil
+	return &e, trace, nil
 }
 
 // headers returns the metadata of the broker, which Dapr hands on as headers.
