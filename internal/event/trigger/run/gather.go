@@ -26,7 +26,8 @@ type gatherer struct {
 
 	mu      sync.Mutex
 	answers map[uint64]func(bus.Verdict)
-	ending  bool // no call is begun
+	came    uint64 // events of a bus that gives them no place
+	ending  bool   // no call is begun
 }
 
 func newGatherer(s *subscriber) *gatherer {
@@ -92,6 +93,10 @@ func (g *gatherer) take(ctx, work context.Context, m bus.Stored, answer func(bus
 		return
 	}
 	g.mu.Lock()
+	if m.Sequence == 0 { // the order in which they come must do
+		g.came++
+		m.Sequence = g.came
+	}
 	g.answers[m.Sequence] = answer
 	out, err := g.gather.Add(trigger.Member{Sequence: m.Sequence, Time: m.Time, Inputs: names, Event: e})
 	g.mu.Unlock()
@@ -137,8 +142,8 @@ func (g *gatherer) fire(ctx, work context.Context, group *trigger.Group) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		for _, m := range group.Members {
-			if answer := g.answers[m.Sequence]; answer != nil && err == nil {
-				answer(bus.Verdict{})
+			if answer := g.answers[m.Sequence]; answer != nil {
+				answer(bus.Verdict{Retry: err != nil, After: hiccup})
 			}
 			delete(g.answers, m.Sequence)
 		}

@@ -8,8 +8,15 @@ import (
 	"github.com/openfunction/ofn/internal/event"
 )
 
-// plain is a bus that can do only what every bus can.
+// plain is a bus that can do only what every bus can: its events have no place.
 type plain struct{ bus.Bus }
+
+func (p plain) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) error {
+	return p.Bus.Consume(ctx, c, func(ctx context.Context, m bus.Stored) bus.Verdict {
+		m.Sequence = 0
+		return handle(ctx, m)
+	})
+}
 
 func (plain) Lag(context.Context, string) (int64, error) { return 0, bus.ErrUnsupported }
 

@@ -61,6 +61,9 @@ func (t *timeline) at(ctx context.Context, m bus.Stored, names []string) (func(s
 	defer t.mu.Unlock()
 	begin := m.Time.Add(-trigger.Latch)
 	for ctx.Err() == nil {
+		if m.Sequence == 0 { // it has no place that reading could reach
+			t.forgetful()
+		}
 		if t.plain {
 			return t.arrived(names), nil
 		}
@@ -78,9 +81,7 @@ func (t *timeline) at(ctx context.Context, m bus.Stored, names []string) (func(s
 	}
 	switch {
 	case errors.Is(t.err, bus.ErrUnsupported):
-		t.log.Warn("this bus cannot be read again: which inputs are true is forgotten when the platform ends", "bus", t.on.String())
-		t.halt()
-		t.plain, t.history, t.err = true, trigger.NewHistory(), nil
+		t.forgetful()
 		return t.arrived(names), nil
 	case t.err != nil:
 		t.halt() // it is tried anew with the next event
@@ -89,6 +90,16 @@ func (t *timeline) at(ctx context.Context, m bus.Stored, names []string) (func(s
 		return nil, ctx.Err()
 	}
 	return t.history.At(m.Sequence, m.Time), nil
+}
+
+// forgetful gives up reading; t.mu is held.
+func (t *timeline) forgetful() {
+	if t.plain {
+		return
+	}
+	t.log.Warn("this bus cannot be read again: which inputs are true is forgotten when the platform ends", "bus", t.on.String())
+	t.plain, t.history, t.err = true, trigger.NewHistory(), nil
+	t.halt()
 }
 
 func (t *timeline) arrived(names []string) func(string) bool {
