@@ -30,7 +30,7 @@ import (
 
 // resolver finds what manifests of events name.
 func (p *platform) resolver(c client.Client) *control.Resolver {
-	return &control.Resolver{Client: c, Engine: p.events.engine, ClusterDomain: p.settings.clusterDomain, Stores: secretStores{p.events.dapr}}
+	return &control.Resolver{Client: c, Engine: p.events.controlled(), ClusterDomain: p.settings.clusterDomain, Stores: secretStores{p.events.dapr}}
 }
 
 // busMeant is the bus that a name means in a namespace, once the controllers can tell.
@@ -67,12 +67,12 @@ func (s secretStores) Secret(ctx context.Context, namespace, store, name string)
 
 // subscribe is the phase of Functions that lets events call them.
 func (p *platform) subscribe(c client.Client) *subscribe.Phase {
-	return subscribe.New(c, subscribe.Options{Engine: p.events.engine, Resolver: p.resolver(c), Clock: clock.RealClock{}})
+	return subscribe.New(c, subscribe.Options{Engine: p.events.controlled(), Resolver: p.resolver(c), Clock: clock.RealClock{}})
 }
 
 // eventControllers are those of events and of Dapr's components.
 func (p *platform) eventControllers(c client.Client) []registrable {
-	e, r, k := p.events.engine, p.resolver(c), clock.RealClock{}
+	e, r, k := p.events.controlled(), p.resolver(c), clock.RealClock{}
 	buses := eventbusrun.Options{Engine: e, Resolver: r, Clock: k}
 	return []registrable{
 		componentapply.NewController(c, componentapply.Options{Engine: e, Resolver: r, Clock: k}),

@@ -26,6 +26,7 @@ import (
 	"github.com/openfunction/ofn/internal/event/source"
 	triggerrun "github.com/openfunction/ofn/internal/event/trigger/run"
 	"github.com/openfunction/ofn/internal/run"
+	"github.com/openfunction/ofn/internal/telemetry"
 )
 
 // eventing is the event half of the platform: the store of events, Dapr, sources, buses and triggers.
@@ -35,6 +36,7 @@ type eventing struct {
 	hooks   *source.Mux // where sources that are called over HTTP listen
 	dapr    *dapr.Runtime
 	engine  *embedded.Engine
+	metrics *telemetry.Events
 }
 
 // openEvents makes it ready. The store is started by whoever needs it first; what functions left there waits for them, so one
@@ -44,6 +46,7 @@ func (p *platform) openEvents(ctx context.Context) (err error) {
 	e := &eventing{hooks: &source.Mux{}, store: jetstream.NewEmbedded(jetstream.EmbeddedOptions{Dir: filepath.Join(dir, "store"), Log: p.log})}
 	p.onClose(func(context.Context) error { return e.store.Close() })
 	e.letters = letters.New(e.store, letters.Options{})
+	e.metrics = p.metrics.Events(e.observed, e.kept)
 	if e.store.Exists() {
 		if err := e.store.Open(ctx); err != nil {
 			return fmt.Errorf("opening the store of events: %w", err)
@@ -52,6 +55,7 @@ func (p *platform) openEvents(ctx context.Context) (err error) {
 	e.dapr, err = dapr.New(dapr.Options{
 		Log: p.log, Caller: copiesOf{p}, Invoker: p.toGateway(), ClusterDomain: p.settings.clusterDomain, Secrets: secretsOf{p}, Version: version,
 		DeadLetters: deadInputs{e}, Timeout: p.settings.requestTimeout, Files: p.filesDir(),
+		Metrics: inputMetrics{e.metrics},
 	})
 	if err != nil {
 		return fmt.Errorf("preparing Dapr's runtime: %w", err)
@@ -61,7 +65,7 @@ func (p *platform) openEvents(ctx context.Context) (err error) {
 	e.engine, err = embedded.New(embedded.Options{
 		Dapr: e.dapr, Sources: p.sources(e, state), State: state, Buses: busKinds(e, p.log), Triggers: triggerrun.New(nil), Log: p.log, Drain: p.settings.drain,
 		Deliver: deliver.Options{Functions: p.toGateway(), HostOf: p.hostOf, URIs: p.outside(), Letters: e.letters, Timeout: p.settings.requestTimeout,
-			SigningKey: p.calls.signingKey, Redrive: e.again},
+			SigningKey: p.calls.signingKey, Redrive: e.again, Metrics: deliveryMetrics{e.metrics}},
 	})
 	if err != nil {
 		return err

@@ -215,13 +215,15 @@ const (
 	KindBus       Kind = "Bus"
 	KindSource    Kind = "Source" // Ref.Event says which
 	KindTrigger   Kind = "Trigger"
+	KindInput     Kind = "Input"  // of an App: Ref.Event is the component that calls it
+	KindOutput    Kind = "Output" // of an App: Ref.Event is the component that it sends to
 )
 
 // Ref names something that an Engine runs.
 type Ref struct {
 	Kind Kind
 	Name
-	Event string // of sources
+	Event string // of sources; the component of inputs and outputs
 }
 
 // Status is what an engine knows.

@@ -42,6 +42,7 @@ func (c *caller) invokeBinding(ctx context.Context, name string, req *bindings.I
 				return nil, wrong(err)
 			}
 			resp, err := l.Output.Invoke(ctx, req)
+			c.o.Runtime.Published(c.app, name, err)
 			if err != nil {
 				return resp, wrong(err)
 			}

@@ -84,8 +84,11 @@ func (r *Runtime) MayPublish(spec event.Component, app event.Name, topic string)
 	return topicAllowed(spec, topic, r.AppID(app), scopes.PublishingScopes)
 }
 
-// Published counts.
+// Published counts what an app sent to a component that it has: a topic, or an output binding.
 func (r *Runtime) Published(app event.Name, component string, err error) {
+	if a := r.app(app); a != nil {
+		a.count.sent(component, err, time.Now())
+	}
 	if r.o.Metrics == nil {
 		return
 	}

@@ -25,7 +25,7 @@ const (
 type app struct {
 	rt       *Runtime
 	name     event.Name
-	count    counter
+	count    counters
 	channels channels
 	meeting  chan struct{} // held by who asks a copy
 	ctx      context.Context
@@ -244,8 +244,47 @@ func (a *app) status() event.Status {
 	if invalid != "" {
 		s.Ready, s.Reason, s.Message = false, "InvalidSubscription", invalid
 	}
-	a.count.into(&s, time.Now())
+	a.count.all.into(&s, time.Now())
 	return s
+}
+
+// part is what is known of one component that calls the app.
+func (a *app) part(component string) (event.Status, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, in := range a.inlets {
+		if in.component == component {
+			s := in.status()
+			a.count.input(component).into(&s, time.Now())
+			return s, true
+		}
+	}
+	return event.Status{}, false
+}
+
+// sink is what is known of one component that the app sends to.
+func (a *app) sink(component string) (event.Status, bool) {
+	slot, err := a.find(component)
+	if err != nil {
+		return event.Status{}, false
+	}
+	s := slot.status()
+	a.count.output(component).into(&s, time.Now())
+	return s, true
+}
+
+// refs are the app and its parts.
+func (a *app) refs() []event.Ref {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := []event.Ref{{Kind: event.KindApp, Name: a.name}}
+	for _, in := range a.inlets {
+		out = append(out, event.Ref{Kind: event.KindInput, Name: a.name, Event: in.component})
+	}
+	for _, component := range a.count.used() {
+		out = append(out, event.Ref{Kind: event.KindOutput, Name: a.name, Event: component})
+	}
+	return out
 }
 
 // end stops what calls the app, then closes what is its own.

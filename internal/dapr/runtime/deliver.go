@@ -93,7 +93,7 @@ func (a *app) deliverEvent(ctx context.Context, t *topicInlet, ev *topicEvent, l
 		return err
 	}
 	if v.outcome == success {
-		a.count.done(time.Now())
+		a.count.done(letter.Component, time.Now())
 		return nil
 	}
 	letter.Path = ev.path
@@ -117,7 +117,7 @@ func (a *app) try(ctx context.Context, letter DeadLetter, call func(context.Cont
 	for {
 		begun := time.Now()
 		v = call(ctx)
-		a.count.attempt(v)
+		a.count.attempt(letter.Component, v)
 		a.rt.delivered(a.name, letter.Component, v.outcome, time.Since(begun))
 		if v.outcome == success || v.outcome == drop {
 			return v, n + 1, nil
@@ -185,7 +185,7 @@ func (a *app) giveUp(ctx context.Context, sub *subscription, letter DeadLetter, 
 	for {
 		err := a.bury(ctx, sub, letter)
 		if err == nil {
-			a.count.letter(letter.Cause)
+			a.count.letter(letter.Component, letter.Cause)
 			a.rt.deadLettered(a.name, letter.Component)
 			return nil
 		}
@@ -258,7 +258,7 @@ func (a *app) deliverBinding(ctx context.Context, in *inlet, spec event.Componen
 	if v.outcome != success {
 		return nil, a.giveUp(ctx, nil, letter, v, n)
 	}
-	a.count.done(time.Now())
+	a.count.done(spec.Name.Name, time.Now())
 	if answer == nil {
 		return nil, nil
 	}
@@ -271,7 +271,7 @@ func (a *app) deliverBinding(ctx context.Context, in *inlet, spec event.Componen
 // skipTick counts a tick that nobody will get.
 func (a *app) skipTick(spec event.Component) {
 	cause := fmt.Errorf("a tick of %s was left out: %d before it are not handled yet", spec.Name, maxTicks)
-	a.count.attempt(refusal(cause, 0))
+	a.count.attempt(spec.Name.Name, refusal(cause, 0))
 	a.rt.delivered(a.name, spec.Name.Name, drop, 0)
 	a.rt.o.Log.Warn("a tick was left out", "function", a.name.String(), "component", spec.Name.Name)
 }

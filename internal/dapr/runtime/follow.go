@@ -45,6 +45,7 @@ func (a *app) sendTo(ctx context.Context, name string, data []byte) error {
 		return fmt.Errorf("component %s is no output binding", name)
 	}
 	_, err = h.Output.Invoke(ctx, &bindings.InvokeRequest{Data: data, Operation: bindings.CreateOperation})
+	a.rt.Published(a.name, name, err)
 	return err
 }
 

@@ -23,7 +23,7 @@ func (r *Runtime) Redrive(ctx context.Context, l DeadLetter) error {
 	if err != nil {
 		return err
 	}
-	a.count.attempt(v)
+	a.count.attempt(l.Component, v)
 	if v.outcome == success {
 		return nil
 	}

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -162,7 +163,8 @@ func (r *Runtime) DeleteApp(ctx context.Context, n event.Name) error {
 	return r.await(ctx, a.end)
 }
 
-// Status is what is known of a component (event.KindComponent) or an app (event.KindApp).
+// Status is what is known of a component (event.KindComponent), an app (event.KindApp), or one of the components that call it
+// (event.KindInput) or that it sends to (event.KindOutput).
 func (r *Runtime) Status(ref event.Ref) (event.Status, bool) {
 	switch ref.Kind {
 	case event.KindComponent:
@@ -173,8 +175,31 @@ func (r *Runtime) Status(ref event.Ref) (event.Status, bool) {
 		if a := r.app(ref.Name); a != nil {
 			return a.status(), true
 		}
+	case event.KindInput:
+		if a := r.app(ref.Name); a != nil {
+			return a.part(ref.Event)
+		}
+	case event.KindOutput:
+		if a := r.app(ref.Name); a != nil {
+			return a.sink(ref.Event)
+		}
 	}
 	return event.Status{}, false
+}
+
+// Refs are all that Status knows something of: of outputs, those that something was sent to.
+func (r *Runtime) Refs() []event.Ref {
+	r.mu.Lock()
+	var out []event.Ref
+	for name := range r.named {
+		out = append(out, event.Ref{Kind: event.KindComponent, Name: name})
+	}
+	apps := slices.Collect(maps.Values(r.apps))
+	r.mu.Unlock()
+	for _, a := range apps {
+		out = append(out, a.refs()...)
+	}
+	return out
 }
 
 // Watch calls changed, from any goroutine, whenever a status may have changed, until ctx ends.

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +46,8 @@ type Dapr interface {
 	ApplyApp(context.Context, event.App) error
 	DeleteApp(context.Context, event.Name) error
 	Status(event.Ref) (event.Status, bool)
+	// Refs are all that Status knows something of.
+	Refs() []event.Ref
 	Watch(ctx context.Context, changed func(event.Ref))
 }
 
@@ -86,8 +90,8 @@ type Engine struct {
 	tails  map[event.Ref]chan struct{} // closed when the last task of a ref has ended
 	buses  map[event.Name]*slot
 	came   chan struct{} // closed and replaced when a bus comes
-	closed bool // nothing new is taken
-	shut   bool // the buses are closed
+	closed bool          // nothing new is taken
+	shut   bool          // the buses are closed
 }
 
 var _ event.Engine = (*Engine)(nil)
@@ -160,6 +164,8 @@ func (e *Engine) ApplyApp(ctx context.Context, a event.App) error {
 // Delete stops what ref names, and forgets it. It returns without waiting for what is under way.
 func (e *Engine) Delete(ctx context.Context, ref event.Ref) error {
 	switch ref.Kind {
+	case event.KindInput, event.KindOutput:
+		return nil // they go with their App
 	case event.KindComponent, event.KindApp:
 		if e.o.Dapr == nil {
 			return nil
@@ -188,7 +194,7 @@ func (e *Engine) Delete(ctx context.Context, ref event.Ref) error {
 // Status is what is known of ref.
 func (e *Engine) Status(ref event.Ref) (event.Status, bool) {
 	switch ref.Kind {
-	case event.KindComponent, event.KindApp:
+	case event.KindComponent, event.KindApp, event.KindInput, event.KindOutput:
 		if e.o.Dapr == nil {
 			return event.Status{}, false
 		}
@@ -203,6 +209,27 @@ func (e *Engine) Status(ref event.Ref) (event.Status, bool) {
 		return event.Status{}, false
 	}
 	return t.count.status(time.Now()), true
+}
+
+// Refs are all that Status knows something of, each once.
+func (e *Engine) Refs() []event.Ref {
+	e.mu.Lock()
+	out := slices.Collect(maps.Keys(e.tasks))
+	for name := range e.buses {
+		out = append(out, event.Ref{Kind: event.KindBus, Name: name})
+	}
+	e.mu.Unlock()
+	if e.o.Dapr == nil {
+		return out
+	}
+	seen := map[event.Ref]bool{}
+	for _, ref := range e.o.Dapr.Refs() {
+		if !seen[ref] {
+			seen[ref] = true
+			out = append(out, ref)
+		}
+	}
+	return out
 }
 
 // Watch calls changed whenever a status may have changed, until ctx ends.

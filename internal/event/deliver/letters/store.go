@@ -104,6 +104,22 @@ type kept struct {
 	Parts []uint64 `json:"parts,omitempty"` // messages that the data are in, when they are not in this one
 }
 
+// Count is how many letters are kept.
+func (s *Store) Count(ctx context.Context) (n int64, err error) {
+	_, stream, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	if err != nil {
+		return 0, fmt.Errorf("counting the dead letters: %w", err)
+	}
+	for _, messages := range info.State.Subjects {
+		n += int64(messages)
+	}
+	return n, nil
+}
+
 // Put returns when the letter is durable. bus.ErrFull says that there is no room.
 func (s *Store) Put(ctx context.Context, l deliver.Letter) error {
 	if err := s.server.Room(); err != nil {

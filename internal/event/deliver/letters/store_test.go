@@ -49,6 +49,9 @@ func TestStore(t *testing.T) {
 	if err != nil || len(all) != 3 {
 		t.Fatalf("%d letters, %v: one was put twice", len(all), err)
 	}
+	if n, err := s.Count(ctx); err != nil || n != 3 {
+		t.Fatalf("%d letters are counted, %v", n, err)
+	}
 	if got, err := s.List(ctx, deliver.Filter{Namespace: "a", After: all[0].ID}); err != nil || len(got) != 1 || got[0].Event.ID != "3" {
 		t.Fatalf("%+v %v", got, err)
 	}
