@@ -201,6 +201,7 @@ const (
 	codeStorage       jetstream.ErrorCode = 10047
 	codeTooLarge      jetstream.ErrorCode = 10054
 	codeStoreFailed   jetstream.ErrorCode = 10077
+	codeHeaderLarge   jetstream.ErrorCode = 10097
 	codeStreamOffline jetstream.ErrorCode = 10118
 )
 
@@ -215,7 +216,7 @@ func code(err error) jetstream.ErrorCode {
 // explain gives errors of the server the seam's names.
 func explain(err error) error {
 	switch c := code(err); {
-	case errors.Is(err, nats.ErrMaxPayload), c == codeTooLarge:
+	case errors.Is(err, nats.ErrMaxPayload), c == codeTooLarge, c == codeHeaderLarge:
 		return fmt.Errorf("%w: %w", bus.ErrTooLarge, err)
 	case c == codeInsufficient, c == codeStorage:
 		return fmt.Errorf("%w: %w", bus.ErrFull, err)
