@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +120,7 @@ func (s *suite) send(t *testing.T) {
 	to := func(output string) request {
 		return request{method: "POST", body: `{"output":"` + output + `","data":"x"}`, header: []string{"Content-Type", "application/json"}}
 	}
+	t.Run("trace", func(t *testing.T) { s.sentTrace(t, outputs, to) })
 	p := s.ready(t, "ofSend", outputs, "TEST_MODE=on")
 	sent := want{body: "sent\n", header: []string{statusHeader, "success"}}
 	p.all(t, []exchange{{"topic", to("first"), sent}, {"binding", to("second"), sent}})
@@ -131,6 +134,46 @@ func (s *suite) send(t *testing.T) {
 			}
 		}
 	})
+}
+
+// sentTrace: what is sent carries the trace of the call, whichever of Dapr's two protocols the framework speaks.
+func (s *suite) sentTrace(t *testing.T, outputs string, to func(string) request) {
+	got := make(chan http.Header, 1)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") { // an empty message
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Trailer", "Grpc-Status")
+			_, _ = w.Write(make([]byte, 5)) // a framework that has gone is told nothing
+			w.Header().Set("Grpc-Status", "0")
+		}
+	}))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	t.Cleanup(srv.Close)
+	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.ready(t, "ofSend", outputs, "DAPR_HOST=127.0.0.1", "DAPR_HTTP_PORT="+port, "DAPR_GRPC_PORT="+port)
+	for _, output := range []string{"first", "second"} {
+		r := to(output)
+		trace := []string{"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate", "a=b", "Baggage", "k=v"}
+		r.header = append(r.header, trace...)
+		p.do(t, r).check(t, want{body: "sent\n"})
+		select {
+		case h := <-got:
+			for i := 0; i < len(trace); i += 2 {
+				if v := h.Get(trace[i]); v != trace[i+1] {
+					t.Errorf("to %s: %s is %q, want %q", output, trace[i], v, trace[i+1])
+				}
+			}
+		default:
+			t.Errorf("nothing was sent to %s", output)
+		}
+	}
 }
 
 // dapr is the part of section 8 about events from Dapr over HTTP.

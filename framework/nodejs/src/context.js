@@ -161,8 +161,8 @@ class OpenFunctionRuntime {
 
   /** The client of the Dapr runtime. */
   get dapr() {
-    const {Dapr} = require('./dapr');
-    return (this.#dapr ??= new Dapr(process.env));
+    const {Dapr, traceOf} = require('./dapr');
+    return (this.#dapr ??= new Dapr(process.env, traceOf(this.call?.req?.headers, this.event)));
   }
 
   /** A plugin of the function by its name. */

@@ -6,7 +6,9 @@ const agent = new http.Agent({keepAlive: true, maxSockets: 64});
 
 /** A client of the Dapr runtime over HTTP. It connects when it is first used. */
 class Dapr {
-  constructor(env) {
+  /** trace is headers that go with every request: those of a W3C trace context. */
+  constructor(env, trace = {}) {
+    this.trace = trace;
     this.host = (env.DAPR_HOST || '127.0.0.1').replace(/^https?:\/\//, '');
     this.port = env.DAPR_HTTP_PORT || '3500';
     this.token = env.DAPR_API_TOKEN;
@@ -50,7 +52,7 @@ class Dapr {
 
   #call(method, path, value) {
     const [body, type] = encode(value);
-    const headers = {...(this.token && {'dapr-api-token': this.token}), ...(body && {'Content-Type': type, 'Content-Length': body.length})};
+    const headers = {...current(this.trace), ...(this.token && {'dapr-api-token': this.token}), ...(body && {'Content-Type': type, 'Content-Length': body.length})};
     return new Promise((resolve, reject) => {
       const where = `Dapr at ${this.host}:${this.port}`;
       const req = http.request({host: this.host, port: this.port, method, path, headers, agent}, res => {
@@ -68,6 +70,28 @@ class Dapr {
       req.end(body);
     });
   }
+}
+
+const traceHeaders = ['traceparent', 'tracestate', 'baggage'];
+
+/** The trace headers of a call: those of its request, otherwise the extensions of its event. */
+function traceOf(headers, event) {
+  const from = headers?.traceparent ? headers : {...headers, ...event};
+  return Object.fromEntries(traceHeaders.filter(name => typeof from[name] === 'string' && from[name] !== '').map(name => [name, from[name]]));
+}
+
+// The symbol under which the package @opentelemetry/api, whatever its version 1, keeps what the program has registered with it.
+const openTelemetry = Symbol.for('opentelemetry.js.api.1');
+
+// current is the trace where the function's own OpenTelemetry has one, otherwise that of the call.
+function current(trace) {
+  const {propagation, context} = globalThis[openTelemetry] ?? {};
+  if (!propagation || !context) {
+    return trace;
+  }
+  const own = {};
+  propagation.inject(context.active(), own, {set: (carrier, name, value) => (carrier[name] = value)});
+  return own.traceparent ? own : trace;
 }
 
 function encode(value) {
@@ -91,4 +115,4 @@ function decode(text) {
   }
 }
 
-module.exports = {Dapr};
+module.exports = {Dapr, traceOf};

@@ -14,20 +14,49 @@ class DaprError(Exception):
     """Dapr refused what was sent."""
 
 
-def send(component, data):
-    """Sends data to an output and returns the answer as bytes. DaprError and OSError when that failed."""
+TRACE = ("traceparent", "tracestate", "baggage")
+
+
+def trace_of(call, event):
+    """The trace headers of a call: those of its request, otherwise the extensions of its event."""
+    out = {}
+    for name in TRACE if call else ():
+        value = call.exchange.header(name.encode())
+        if value:
+            out[name] = value.decode("latin-1")
+    if "traceparent" not in out and event is not None:
+        out.update((name, str(event[name])) for name in TRACE if name in event)
+    return out
+
+
+def _current(trace):
+    """The trace where the function's own OpenTelemetry has one, otherwise that of the call."""
+    import sys
+
+    if "opentelemetry.trace" not in sys.modules:
+        return trace
+    from opentelemetry import propagate
+
+    own = {}
+    propagate.inject(own)
+    return own if "traceparent" in own else trace
+
+
+def send(component, data, trace=None):
+    """Sends data to an output and returns the answer as bytes. trace is headers that go with it. DaprError and OSError when that failed."""
+    trace = _current(trace or {})
     if component.get_type() == "pubsub":
         content_type = "application/json"
         body = dumps(data) if not isinstance(data, (bytes, bytearray)) else bytes(data)
         if isinstance(data, (bytes, bytearray)) and not _json_or_none(bytes(data)):
             content_type = "application/octet-stream"
         query = "&".join("metadata.%s=%s" % (_quote(k), _quote(v)) for k, v in (component.metadata or {}).items())
-        return _post("/v1.0/publish/%s/%s" % (_quote(component.component_name), _quote(component.topic)), query, body, content_type)
+        return _post("/v1.0/publish/%s/%s" % (_quote(component.component_name), _quote(component.topic)), query, body, {"Content-Type": content_type, **trace})
     raw = raw_data(data, None)
     value = _json_or_none(raw)
     body = {"operation": component.operation or "create", "metadata": component.metadata or {},
             "data": value[0] if value else raw.decode("utf-8", "surrogateescape")}
-    return _post("/v1.0/bindings/" + _quote(component.component_name), "", dumps(body), "application/json")
+    return _post("/v1.0/bindings/" + _quote(component.component_name), "", dumps(body), {"Content-Type": "application/json", **trace})
 
 
 def _json_or_none(raw):
@@ -43,11 +72,10 @@ def _quote(text):
     return quote(str(text), safe="")
 
 
-def _post(path, query, body, content_type):
+def _post(path, query, body, headers):
     import http.client
 
     host, port = os.environ.get("DAPR_HOST") or "127.0.0.1", os.environ.get("DAPR_HTTP_PORT") or "3500"
-    headers = {"Content-Type": content_type}
     token = os.environ.get("DAPR_API_TOKEN")
     if token:
         headers["dapr-api-token"] = token

@@ -79,7 +79,16 @@ impl Context {
         if self.settings.test {
             return Ok(Bytes::new());
         }
-        crate::dapr::send(to, data.into()).await.map_err(|e| format!("sending to the output {output}: {e}").into())
+        crate::dapr::send(to, data.into(), &self.trace()).await.map_err(|e| format!("sending to the output {output}: {e}").into())
+    }
+
+    /// The trace headers of the call: those of its request, otherwise the extensions of its event.
+    fn trace(&self) -> Vec<(String, String)> {
+        let sent = |name: &str| self.request.headers.get(name)?.to_str().ok().map(str::to_owned);
+        let told = |name: &str| Some(self.event.as_ref()?.attribute(name)?.into_owned());
+        let from_request = sent("traceparent").is_some();
+        let find = |name: &str| if from_request { sent(name) } else { told(name) };
+        ["traceparent", "tracestate", "baggage"].iter().filter_map(|n| Some((n.to_string(), find(n)?))).collect()
     }
 
     /// [`Context::send`] for functions that are not async.

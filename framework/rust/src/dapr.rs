@@ -4,7 +4,7 @@ use crate::{Binding, Error};
 use bytes::Bytes;
 
 #[cfg(target_family = "wasm")]
-pub(crate) async fn send(_: &Binding, _: Bytes) -> Result<Bytes, Error> {
+pub(crate) async fn send(_: &Binding, _: Bytes, _: &[(String, String)]) -> Result<Bytes, Error> {
     Err("a WebAssembly module has no network".into())
 }
 
@@ -25,18 +25,18 @@ mod native {
     use std::env;
     use tokio::net::TcpStream;
 
-    /// Publishes to a topic, or invokes a binding and returns its answer.
-    pub(crate) async fn send(to: &Binding, data: Bytes) -> Result<Bytes, Error> {
+    /// Publishes to a topic, or invokes a binding and returns its answer. The headers of a trace go with it.
+    pub(crate) async fn send(to: &Binding, data: Bytes, trace: &[(String, String)]) -> Result<Bytes, Error> {
         let value = serde_json::from_slice::<Value>(&data).ok();
         if to.kind.starts_with("pubsub.") {
             let kind = if value.is_some() { JSON } else { TEXT };
-            return post(&publish_path(to), kind, data).await;
+            return post(&publish_path(to), kind, data, trace).await;
         }
         let value = value.map_or_else(|| String::from_utf8(data.to_vec()).map(Value::from), Ok);
         let value = value.map_err(|_| "a binding takes JSON or text, and these data are neither")?;
         let operation = if to.operation.is_empty() { "create" } else { &to.operation };
         let body = json!({"data": value, "operation": operation, "metadata": to.metadata});
-        post(&format!("/v1.0/bindings/{}", encoded(&to.component)), JSON, body.to_string().into()).await
+        post(&format!("/v1.0/bindings/{}", encoded(&to.component)), JSON, body.to_string().into(), trace).await
     }
 
     fn encoded(s: &str) -> String {
@@ -54,7 +54,7 @@ mod native {
     }
 
     /// Sends one request on a connection of its own.
-    async fn post(path: &str, kind: HeaderValue, body: Bytes) -> Result<Bytes, Error> {
+    async fn post(path: &str, kind: HeaderValue, body: Bytes, trace: &[(String, String)]) -> Result<Bytes, Error> {
         let setting = |name: &str, default: &str| env::var(name).ok().filter(|v| !v.is_empty()).unwrap_or_else(|| default.to_owned());
         let (host, port) = (setting("DAPR_HOST", "127.0.0.1"), setting("DAPR_HTTP_PORT", "3500"));
         let address = format!("{host}:{port}");
@@ -62,6 +62,9 @@ mod native {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let running = tokio::spawn(connection); // ends with the sender, at the end of this function
         let mut request = Request::post(path).header(HOST, address).header(CONTENT_TYPE, kind);
+        for (name, value) in trace {
+            request = request.header(name, value);
+        }
         if let Ok(token) = env::var("DAPR_API_TOKEN") {
             request = request.header("dapr-api-token", token);
         }

@@ -105,4 +105,4 @@ class UserContext:
             return b""
         from functions_framework import _dapr
 
-        return _dapr.send(outputs[output_name], data)
+        return _dapr.send(outputs[output_name], data, _dapr.trace_of(self._call, self._event))

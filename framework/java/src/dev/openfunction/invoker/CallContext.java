@@ -12,6 +12,8 @@ import io.dapr.client.DaprClient;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
@@ -32,6 +34,8 @@ final class CallContext implements Context {
             }
         }
     }
+
+    private static final List<String> TRACE = List.of("traceparent", "tracestate", "baggage");
 
     private final Settings settings;
     private final String function;
@@ -72,7 +76,23 @@ final class CallContext implements Context {
     @Override
     @Deprecated
     public Error send(String outputName, String data) {
-        return Dapr.send(settings, outputName, data);
+        return Dapr.send(settings, outputName, data, trace());
+    }
+
+    /** The trace headers of the call: those of its request, otherwise the extensions of its event. */
+    private Map<String, String> trace() {
+        Map<String, String> trace = new LinkedHashMap<>();
+        for (String name : TRACE) {
+            request.getFirstHeader(name).filter(v -> !v.isEmpty()).ifPresent(v -> trace.put(name, v));
+        }
+        if (!trace.containsKey("traceparent") && event != null) {
+            for (String name : TRACE) {
+                if (event.getExtension(name) != null) {
+                    trace.put(name, String.valueOf(event.getExtension(name)));
+                }
+            }
+        }
+        return trace;
     }
 
     @Override

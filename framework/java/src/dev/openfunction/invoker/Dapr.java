@@ -145,8 +145,8 @@ final class Dapr {
         response.keep(("{\"status\":\"" + text + "\"}\n").getBytes(StandardCharsets.UTF_8));
     }
 
-    /** Sends data to an output; what goes wrong is returned. */
-    static Error send(Settings settings, String output, String data) {
+    /** Sends data to an output with the headers of a trace; what goes wrong is returned. */
+    static Error send(Settings settings, String output, String data, Map<String, String> trace) {
         Component c = settings.context.outputs.get(output);
         if (c == null) {
             return new Error("there is no output " + output + ": there are " + settings.context.outputs.keySet());
@@ -155,14 +155,14 @@ final class Dapr {
             return null;
         }
         try {
-            post(settings, c, data);
+            post(settings, c, data, trace);
             return null;
         } catch (IOException e) {
             return new Error("sending to the output " + output + ": " + e.getMessage(), e);
         }
     }
 
-    private static void post(Settings settings, Component c, String data) throws IOException {
+    private static void post(Settings settings, Component c, String data, Map<String, String> trace) throws IOException {
         String host = settings.get("DAPR_HOST").isEmpty() ? "127.0.0.1" : settings.get("DAPR_HOST");
         String port = settings.get("DAPR_HTTP_PORT").isEmpty() ? "3500" : settings.get("DAPR_HTTP_PORT");
         StringBuilder url = new StringBuilder("http://").append(host).append(':').append(port).append("/v1.0/");
@@ -192,19 +192,21 @@ final class Dapr {
             m.put("data", value);
             body = Json.write(m).getBytes(StandardCharsets.UTF_8);
         }
-        exchange(settings, url.toString(), type, body);
+        Map<String, String> headers = new LinkedHashMap<>(trace);
+        headers.put("Content-Type", type);
+        exchange(settings, url.toString(), headers, body);
     }
 
     private static String part(String s) {
         return URLEncoder.encode(s, StandardCharsets.UTF_8).replace("+", "%20");
     }
 
-    private static void exchange(Settings settings, String url, String type, byte[] body) throws IOException {
+    private static void exchange(Settings settings, String url, Map<String, String> headers, byte[] body) throws IOException {
         HttpURLConnection c = (HttpURLConnection) new URL(url).openConnection(java.net.Proxy.NO_PROXY);
         c.setConnectTimeout(PATIENCE_MILLIS);
         c.setReadTimeout(PATIENCE_MILLIS);
         c.setRequestMethod("POST");
-        c.setRequestProperty("Content-Type", type);
+        headers.forEach(c::setRequestProperty);
         if (!settings.get("DAPR_API_TOKEN").isEmpty()) {
             c.setRequestProperty("dapr-api-token", settings.get("DAPR_API_TOKEN"));
         }
