@@ -24,6 +24,7 @@ import (
 	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
 	daprv2 "github.com/openfunction/ofn/api/dapr/v2alpha1"
 	eventsapi "github.com/openfunction/ofn/api/events/v1alpha1"
+	kedav1 "github.com/openfunction/ofn/api/keda/v1alpha1"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 	buildseam "github.com/openfunction/ofn/internal/build"
 	builderexpire "github.com/openfunction/ofn/internal/control/builder/expire"
@@ -51,7 +52,7 @@ type registrable interface {
 func (p *platform) control(ctx context.Context, restored func()) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme,
-		eventsapi.AddToScheme, daprv1.AddToScheme, daprv2.AddToScheme} {
+		eventsapi.AddToScheme, daprv1.AddToScheme, daprv2.AddToScheme, kedav1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return fmt.Errorf("making the scheme: %w", err)
 		}

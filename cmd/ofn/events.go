@@ -33,7 +33,7 @@ import (
 type eventing struct {
 	store   *jetstream.Embedded
 	letters *letters.Store
-	hooks   *source.Mux // where sources that are called over HTTP listen
+	hooks   *hooks // where sources that are called over HTTP listen
 	dapr    *dapr.Runtime
 	engine  *embedded.Engine
 	metrics *telemetry.Events
@@ -43,7 +43,7 @@ type eventing struct {
 // that is there already is started with the platform.
 func (p *platform) openEvents(ctx context.Context) (err error) {
 	dir := filepath.Join(p.settings.dataDir, "events")
-	e := &eventing{hooks: &source.Mux{}, store: jetstream.NewEmbedded(jetstream.EmbeddedOptions{Dir: filepath.Join(dir, "store"), Log: p.log})}
+	e := &eventing{hooks: newHooks(), store: jetstream.NewEmbedded(jetstream.EmbeddedOptions{Dir: filepath.Join(dir, "store"), Log: p.log})}
 	p.onClose(func(context.Context) error { return e.store.Close() })
 	e.letters = letters.New(e.store, letters.Options{})
 	e.metrics = p.metrics.Events(e.observed, e.kept)
@@ -202,7 +202,7 @@ func (d deadInputs) Put(ctx context.Context, l daprruntime.DeadLetter) error {
 	if l.Sink == nil {
 		return d.e.letters.Put(ctx, letter)
 	}
-	to := deliver.Delivery{Event: letter.Event, Sink: *l.Sink, From: letter.From, Part: letter.Part, Retry: event.Policy{Attempts: 3}}
+	to := deliver.Delivery{Event: letter.Told(), Sink: *l.Sink, From: letter.From, Part: letter.Part, Retry: event.Policy{Attempts: 3}}
 	_, err := d.e.engine.Deliverer().Deliver(ctx, to) // which keeps a letter itself when the sink does not take it
 	return err
 }

@@ -3,6 +3,7 @@ package dapr_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -145,6 +146,48 @@ func TestDeadLetterTopic(t *testing.T) {
 	p.serve(name("publisher")).must("POST", "/v1.0/publish/bus/orders", data(1), "Content-Type", "application/json")
 	if g := receive(t, dead, "the dead letter on its topic"); !strings.Contains(string(g.body), `"topic":"orders"`) {
 		t.Errorf("it is not the event as it was: %s", g.body)
+	}
+}
+
+// An input says for itself how often it is tried, and where what cannot be handled goes: to its topic, else to its sink.
+func TestDeliveryOfInputs(t *testing.T) {
+	p := newPlatform(t)
+	p.component(component("bus", "pubsub.in-memory"))
+	var tried sync.Map
+	p.httpApp("fn-v1", func(g got) (int, string) {
+		if g.path == "/dapr/subscribe" {
+			return 404, ""
+		}
+		n, _ := tried.LoadOrStore(g.path, &atomic.Int32{})
+		n.(*atomic.Int32).Add(1)
+		return 500, ""
+	})
+	dead := p.httpApp("grave-v1", nil)
+	grave := &event.Sink{URI: "http://grave.example/"}
+	a := event.App{Name: name("fn"), Inputs: []event.Input{
+		{Name: "a", Component: "bus", Type: "pubsub.in-memory", Topic: "a", Retry: &event.Policy{Attempts: 1}, DeadLetterTopic: "dead", DeadLetter: grave},
+		{Name: "b", Component: "bus", Type: "pubsub.in-memory", Topic: "b", Retry: &event.Policy{Attempts: 5, Initial: time.Millisecond}, DeadLetter: grave},
+		{Name: "c", Component: "bus", Type: "pubsub.in-memory", Topic: "c"},
+	}}
+	p.app(a)
+	p.app(input("grave", "dead"))
+	p.ready(event.KindApp, "fn")
+	p.ready(event.KindApp, "grave")
+	api := p.serve(name("publisher"))
+	for _, c := range []struct {
+		topic    string
+		attempts int32
+		sink     *event.Sink
+	}{{"a", 1, nil}, {"b", 5, grave}, {"c", 3, nil}} {
+		api.must("POST", "/v1.0/publish/bus/"+c.topic, data(1), "Content-Type", "application/json")
+		if c.topic == "a" {
+			receive(t, dead, "the dead letter on its topic")
+		} else if l := p.letter(); l.Input != c.topic || l.Sink != c.sink || l.Attempts != int(c.attempts) {
+			t.Errorf("%s: dead letter %+v", c.topic, l)
+		}
+		if n, _ := tried.Load("/" + c.topic); n == nil || n.(*atomic.Int32).Load() != c.attempts {
+			t.Errorf("%s: tried %v times, want %d", c.topic, n, c.attempts)
+		}
 	}
 }
 

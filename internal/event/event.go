@@ -41,6 +41,8 @@ type App struct {
 	Port       int         // where its copies listen for the app channel
 	Protocol   string      // "grpc", "http"; empty: found out by asking the first copy
 	Components []Component // its own, seen by it only, beside those of the namespace
+	// Sidecar is whether a daprd beside each copy is its Dapr runtime: nothing of it is connected or called by another.
+	Sidecar bool
 	Inputs     []Input     // what calls it
 	// Subscriptions are Subscription objects of its namespace that it is in the scope of; they call it beside Inputs.
 	Subscriptions []Subscription
@@ -58,6 +60,12 @@ type Input struct {
 	Type      string // "bindings.cron", "pubsub.redis"
 	Topic     string // of pub/sub components
 	Metadata  map[string]string
+	// Retry of its events; nil is that of the App.
+	Retry *Policy
+	// DeadLetterTopic of the same pub/sub component gets what cannot be handled.
+	DeadLetterTopic string
+	// DeadLetter gets it where there is no such topic, or that does not take it; nil is that of the App.
+	DeadLetter *Sink
 }
 
 // Subscription is a declarative subscription of Dapr: a topic whose events call an App at paths of the subscriber's choice.

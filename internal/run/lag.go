@@ -37,6 +37,13 @@ type Lag struct {
 	Fallback        *Fallback
 	Modifiers       *Modifiers
 	Up, Down        *Rules
+	// Pause leaves the number of copies alone, whatever waits; nil does not.
+	Pause *Pause
+}
+
+// Pause is that of scaling by triggers. Requests still bring copies.
+type Pause struct {
+	Copies *int // that there are meanwhile, whatever MinScale and MaxScale say; nil: as many as there were
 }
 
 // Fallback is what a trigger that fails more than Threshold times in a row counts for.

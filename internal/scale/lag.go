@@ -48,7 +48,9 @@ func NewLag(p LagPolicy, created time.Time, copies int) (*Lag, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lag{policy: p, created: created, want: copies, failures: map[string]int{}}, nil
+	l := &Lag{policy: p, created: created, want: copies, failures: map[string]int{}}
+	l.rest()
+	return l, nil
 }
 
 // Update replaces the policy and keeps what happened.
@@ -56,8 +58,24 @@ func (l *Lag) Update(p LagPolicy) error {
 	p, err := p.withDefaults()
 	if err == nil {
 		l.policy = p
+		l.rest()
 	}
 	return err
+}
+
+// rest keeps still during a pause, and says whether there is one. What was going on before it is forgotten: KEDA takes the
+// HorizontalPodAutoscaler away meanwhile, and makes a new one after it.
+func (l *Lag) rest() bool {
+	p := l.policy.Pause
+	if p == nil {
+		return false
+	}
+	if p.Copies != nil {
+		l.want = *p.Copies
+	}
+	l.hpa, l.active, l.failed = hpa{}, false, nil
+	clear(l.failures)
+	return true
 }
 
 // Policy is what the decider goes by, defaults filled in.
@@ -74,6 +92,9 @@ func (l *Lag) Failed() error { return l.failed }
 
 // Poll takes in the answers of all triggers to a poll. ready is how many copies are ready.
 func (l *Lag) Poll(now time.Time, rs []Reading, ready int) int {
+	if l.rest() {
+		return l.want
+	}
 	a := l.answers(rs, ready)
 	l.active = a.active
 	p := l.policy
@@ -135,6 +156,9 @@ func (l *Lag) cool(now time.Time) {
 // Sync takes in the answers of all triggers and follows them, while there are copies. copies is how many there are, ready how
 // many of them are ready.
 func (l *Lag) Sync(now time.Time, rs []Reading, copies, ready int) int {
+	if l.rest() {
+		return l.want
+	}
 	p := l.policy
 	low := max(1, p.Min)
 	switch {

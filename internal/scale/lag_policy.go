@@ -35,6 +35,13 @@ type LagPolicy struct {
 	// Up and Down limit the changes. With both nil they are what an HPA without a behaviour does: at most doubled, or raised to
 	// four; lowered to the largest number of the last five minutes.
 	Up, Down *Rules
+	// Pause leaves the number of copies alone, whatever waits; nil does not.
+	Pause *Pause
+}
+
+// Pause is a time in which triggers change nothing.
+type Pause struct {
+	Copies *int // that there are meanwhile, whatever Min and Max say; nil: as many as there were
 }
 
 // Fallback is what a trigger that cannot be asked counts for.
@@ -102,6 +109,8 @@ func (p LagPolicy) withDefaults() (LagPolicy, error) {
 		return p, fmt.Errorf("idleReplicaCount %d must be less than minReplicas %d and not negative", *p.Idle, p.Min)
 	case p.Polling < 0:
 		return p, fmt.Errorf("pollingInterval %v must not be negative", p.Polling)
+	case p.Pause != nil && p.Pause.Copies != nil && *p.Pause.Copies < 0:
+		return p, fmt.Errorf("paused-replicas %d must not be negative", *p.Pause.Copies)
 	}
 	if f := p.Fallback; f != nil {
 		if f.Threshold < 0 || f.Replicas < 0 {

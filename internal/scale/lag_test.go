@@ -333,3 +333,37 @@ func TestLagPolicyRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestLagPause: nothing that triggers say changes anything, and after it they begin anew.
+func TestLagPause(t *testing.T) {
+	w := newLagWorld(t, scale.LagPolicy{Max: 50})
+	w.poll(3, queue(25))
+	pause := func(p *scale.Pause) {
+		t.Helper()
+		if err := w.lag.Update(scale.LagPolicy{Max: 50, Pause: p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause(&scale.Pause{})
+	w.at(30)
+	w.poll(3, queue(500))
+	w.sync(3, queue(500))
+	w.at(3600)
+	w.poll(3, queue(0))
+	w.poll(3, down())
+	if w.lag.Failed() != nil || w.lag.Active() {
+		t.Error("a pause complains")
+	}
+	pause(&scale.Pause{Copies: ptr(60)}) // at once, and more than Max
+	if w.lag.Want() != 60 {
+		t.Errorf("%d copies", w.lag.Want())
+	}
+	pause(&scale.Pause{Copies: ptr(0)})
+	w.poll(0, queue(500))
+	pause(nil)
+	w.at(3630)
+	w.poll(50, queue(500))
+	if _, err := scale.NewLag(scale.LagPolicy{Pause: &scale.Pause{Copies: ptr(-1)}}, w.start, 0); err == nil {
+		t.Error("fewer than none")
+	}
+}

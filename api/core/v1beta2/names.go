@@ -48,6 +48,14 @@ const (
 	AnnotationRevisionControllerParams = "openfunction.io/revision-controller-params"
 )
 
+// Annotations of KEDA on a Function. They pause what its triggers ask for, at once and without a new revision; requests still bring copies.
+const (
+	// AnnotationPaused is "true" to leave the number of copies as it is.
+	AnnotationPaused = "autoscaling.keda.sh/paused"
+	// AnnotationPausedReplicas is the number of copies to have meanwhile; it pauses by itself.
+	AnnotationPausedReplicas = "autoscaling.keda.sh/paused-replicas"
+)
+
 // Values that the names above take.
 const (
 	// DaprServiceModeStandalone is one Dapr runtime for all instances of a function; the default.
@@ -178,6 +186,15 @@ const (
 const (
 	HookPolicyAppend   = "Append"
 	HookPolicyOverride = "Override"
+)
+
+// What a trigger that cannot be asked counts for, in a fallback's behavior. The empty one is static.
+const (
+	FallbackStatic                  = "static"
+	FallbackCurrentReplicas         = "currentReplicas"
+	FallbackCurrentReplicasIfHigher = "currentReplicasIfHigher"
+	FallbackCurrentReplicasIfLower  = "currentReplicasIfLower"
+	FallbackScalingModifiers        = "scalingModifiers"
 )
 
 // Types of FunctionAddress.

@@ -50,7 +50,7 @@ type KedaTrigger struct {
 	UseCachedMetrics bool `json:"useCachedMetrics,omitempty"`
 	// Metadata configures it.
 	Metadata map[string]string `json:"metadata"`
-	// AuthenticationRef names a TriggerAuthentication.
+	// AuthenticationRef says what it logs in with.
 	// +optional
 	AuthenticationRef *KedaAuthRef `json:"authenticationRef,omitempty"`
 	// MetricType is AverageValue, Value or Utilization.
@@ -58,11 +58,13 @@ type KedaTrigger struct {
 	MetricType string `json:"metricType,omitempty"`
 }
 
-// KedaAuthRef names a TriggerAuthentication or ClusterTriggerAuthentication.
+// KedaAuthRef names a TriggerAuthentication of keda.sh, a Secret whose keys are the parameters, or, on a cluster, a
+// ClusterTriggerAuthentication.
 type KedaAuthRef struct {
 	// Name of it.
 	Name string `json:"name"`
-	// Kind of it; TriggerAuthentication by default.
+	// Kind of it: TriggerAuthentication, Secret or ClusterTriggerAuthentication. By default it is the TriggerAuthentication of that name, or
+	// the Secret when there is none.
 	// +optional
 	Kind string `json:"kind,omitempty"`
 }
@@ -85,6 +87,13 @@ type KedaScaledObject struct {
 	// CooldownPeriod in seconds.
 	// +optional
 	CooldownPeriod *int32 `json:"cooldownPeriod,omitempty"`
+	// InitialCooldownPeriod is how many seconds a new revision for which nothing was waiting yet keeps its copies; 0 by default.
+	// +optional
+	InitialCooldownPeriod *int32 `json:"initialCooldownPeriod,omitempty"`
+	// IdleReplicaCount is how many copies there are while nothing waits. It is less than minReplicas, to which the first work
+	// brings them; without it there are minReplicas.
+	// +optional
+	IdleReplicaCount *int32 `json:"idleReplicaCount,omitempty"`
 	// Advanced is KEDA's section of that name. Read it with AdvancedConfig.
 	// +optional
 	Advanced *opaque.Object `json:"advanced,omitempty"`
@@ -99,6 +108,11 @@ type KedaFallback struct {
 	FailureThreshold int32 `json:"failureThreshold"`
 	// Replicas then wanted.
 	Replicas int32 `json:"replicas"`
+	// Behavior is static (the default: replicas), currentReplicas (as many as there are), currentReplicasIfHigher or
+	// currentReplicasIfLower (as many as there are when that is more, or less, than replicas; otherwise replicas), or
+	// scalingModifiers (the formula sees nil for the trigger that failed).
+	// +optional
+	Behavior string `json:"behavior,omitempty"`
 }
 
 // KedaScaledJob steers jobs.
@@ -122,7 +136,7 @@ type KedaScaledJob struct {
 
 // KedaScalingStrategy says how the number of jobs follows the queue.
 type KedaScalingStrategy struct {
-	// Strategy is default, custom or accurate.
+	// Strategy is default, custom, accurate or eager.
 	// +optional
 	Strategy string `json:"strategy,omitempty"`
 	// CustomScalingQueueLengthDeduction is for the strategy custom.

@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	events "github.com/openfunction/ofn/api/events/v1alpha1"
 	"github.com/openfunction/ofn/api/opaque"
 )
 
@@ -129,6 +130,15 @@ type DaprTrigger struct {
 	// InputName is what old frameworks call the input. Deprecated: use the component's name.
 	// +optional
 	InputName string `json:"inputName,omitempty"`
+	// Retry says how often and for how long the function is tried with an event, before that becomes a dead letter.
+	// +optional
+	Retry *events.RetryPolicy `json:"retry,omitempty"`
+	// DeadLetterTopic of the same pub/sub component gets the events that the function could not handle.
+	// +optional
+	DeadLetterTopic string `json:"deadLetterTopic,omitempty"`
+	// DeadLetterSink gets the events that the function could not handle; the platform keeps them without it.
+	// +optional
+	DeadLetterSink *events.SinkSpec `json:"deadLetterSink,omitempty"`
 }
 
 // Input is something the function can read.

@@ -46,6 +46,7 @@ func (r *report) warn(p *field.Path, format string, args ...any) {
 func (f *Function) Validate() (warnings []string, errs field.ErrorList) {
 	r, spec := &report{}, field.NewPath("spec")
 	r.name(f.Name)
+	r.pause(field.NewPath("metadata", "annotations"), f.Annotations)
 	r.image(spec.Child("image"), f.Spec.Image)
 	if c := f.Spec.ImageCredentials; c != nil && f.Spec.Build != nil && c.Name == "" {
 		r.required(spec.Child("imageCredentials", "name"), "name the secret that pushes the image")

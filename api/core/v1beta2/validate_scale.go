@@ -3,6 +3,7 @@ package v1beta2
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -25,11 +26,11 @@ func (r *report) scaleOptions(p *field.Path, s *ScaleOptions) {
 		r.invalid(p.Child("containerConcurrency"), *c, "must be at least 0")
 	}
 	if s.Keda != nil {
-		r.keda(p.Child("keda"), s.Keda)
+		r.keda(p.Child("keda"), s.Keda, least)
 	}
 }
 
-func (r *report) keda(p *field.Path, k *KedaScaleOptions) {
+func (r *report) keda(p *field.Path, k *KedaScaleOptions, minimum int32) {
 	given := 0
 	for _, is := range []bool{k.HTTPScaledObject != nil, k.ScaledObject != nil, k.ScaledJob != nil} {
 		if is {
@@ -45,24 +46,36 @@ func (r *report) keda(p *field.Path, k *KedaScaleOptions) {
 		r.least(p.Child("cooldownPeriod"), h.CooldownPeriod, 0)
 	}
 	if k.ScaledObject != nil {
-		r.scaledObject(p.Child("scaledObject"), k.ScaledObject)
+		r.scaledObject(p.Child("scaledObject"), k.ScaledObject, minimum)
 	}
 	if k.ScaledJob != nil {
 		r.scaledJob(p.Child("scaledJob"), k.ScaledJob)
 	}
 }
 
-func (r *report) scaledObject(p *field.Path, s *KedaScaledObject) {
+func (r *report) scaledObject(p *field.Path, s *KedaScaledObject, minimum int32) {
 	r.least(p.Child("pollingInterval"), s.PollingInterval, 0)
 	r.least(p.Child("cooldownPeriod"), s.CooldownPeriod, 0)
+	r.least(p.Child("initialCooldownPeriod"), s.InitialCooldownPeriod, 0)
+	r.least(p.Child("idleReplicaCount"), s.IdleReplicaCount, 0)
+	if idle := s.IdleReplicaCount; idle != nil && *idle >= minimum {
+		r.invalid(p.Child("idleReplicaCount"), *idle, fmt.Sprintf("must be less than minReplicas, which is %d", minimum))
+	}
 	if f := s.Fallback; f != nil {
-		r.least(p.Child("fallback", "failureThreshold"), &f.FailureThreshold, 1)
-		r.least(p.Child("fallback", "replicas"), &f.Replicas, 0)
+		p := p.Child("fallback")
+		r.least(p.Child("failureThreshold"), &f.FailureThreshold, 1)
+		r.least(p.Child("replicas"), &f.Replicas, 0)
+		if f.Behavior != "" {
+			r.oneOf(p.Child("behavior"), f.Behavior, FallbackStatic, FallbackCurrentReplicas, FallbackCurrentReplicasIfHigher,
+				FallbackCurrentReplicasIfLower, FallbackScalingModifiers)
+		}
 	}
-	if s.Advanced == nil {
-		return
+	if s.Advanced != nil {
+		r.advanced(p.Child("advanced"), s)
 	}
-	p = p.Child("advanced")
+}
+
+func (r *report) advanced(p *field.Path, s *KedaScaledObject) {
 	advanced := ScaledObjectAdvanced{}
 	unknown, err := s.Advanced.Decode(&advanced)
 	if err != nil {
@@ -106,7 +119,7 @@ func (r *report) scaledJob(p *field.Path, s *KedaScaledJob) {
 	p = p.Child("scalingStrategy")
 	st := &s.ScalingStrategy
 	if st.Strategy != "" {
-		r.oneOf(p.Child("strategy"), st.Strategy, "default", "custom", "accurate")
+		r.oneOf(p.Child("strategy"), st.Strategy, "default", "custom", "accurate", "eager")
 	}
 	r.least(p.Child("customScalingQueueLengthDeduction"), st.CustomScalingQueueLengthDeduction, 0)
 	if st.Strategy != "custom" {
@@ -117,6 +130,18 @@ func (r *report) scaledJob(p *field.Path, s *KedaScaledJob) {
 	}
 	if ok, err := regexp.MatchString(percentage, st.CustomScalingRunningJobPercentage); err != nil || !ok {
 		r.invalid(p.Child("customScalingRunningJobPercentage"), st.CustomScalingRunningJobPercentage, `must be a percentage such as "50%"`)
+	}
+}
+
+// pause checks the annotations that pause the scaling by triggers.
+func (r *report) pause(p *field.Path, annotations map[string]string) {
+	if v, ok := annotations[AnnotationPaused]; ok && v != "true" && v != "false" {
+		r.invalid(p.Key(AnnotationPaused), v, `must be "true" or "false"`)
+	}
+	if v, ok := annotations[AnnotationPausedReplicas]; ok {
+		if n, err := strconv.ParseInt(v, 10, 32); err != nil || n < 0 {
+			r.invalid(p.Key(AnnotationPausedReplicas), v, "must be a number of 0 or more")
+		}
 	}
 }
 

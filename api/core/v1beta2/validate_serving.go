@@ -3,6 +3,7 @@ package v1beta2
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	events "github.com/openfunction/ofn/api/events/v1alpha1"
 )
 
 func (r *report) serving(p *field.Path, s *ServingTemplate) {
@@ -89,6 +92,7 @@ func (r *report) triggers(p *field.Path, s *ServingTemplate) {
 	for i, d := range s.Triggers.Dapr {
 		if d != nil {
 			r.component(p.Child("dapr").Index(i), &d.DaprComponentRef, s)
+			r.delivery(p.Child("dapr").Index(i), d, s)
 		}
 	}
 	for i, in := range s.Triggers.Inputs {
@@ -107,6 +111,18 @@ func (r *report) component(p *field.Path, c *DaprComponentRef, s *ServingTemplat
 	kind := s.ComponentType(c)
 	if strings.HasPrefix(kind, "pubsub.") && c.Topic == "" {
 		r.warn(p.Child("topic"), "is missing: component %q is a publish/subscribe component", c.Name)
+	}
+}
+
+// delivery checks what becomes of events that the function does not handle.
+func (r *report) delivery(p *field.Path, d *DaprTrigger, s *ServingTemplate) {
+	warnings, errs := events.ValidateDelivery(p, d.Retry, d.DeadLetterSink)
+	r.warnings, r.errs = append(r.warnings, warnings...), append(r.errs, errs...)
+	if kind := s.ComponentType(&d.DaprComponentRef); d.DeadLetterTopic != "" && strings.HasPrefix(kind, "bindings.") {
+		r.invalid(p.Child("deadLetterTopic"), d.DeadLetterTopic, fmt.Sprintf("is for publish/subscribe components, and %q is a binding: give deadLetterSink", d.Name))
+	}
+	if d.DeadLetterTopic != "" && d.DeadLetterTopic == d.Topic {
+		r.invalid(p.Child("deadLetterTopic"), d.DeadLetterTopic, "must not be the topic itself: its events would come again for ever")
 	}
 }
 

@@ -62,6 +62,12 @@ func TestValidate(t *testing.T) {
 		{keda(`scaledObject: {pollingInterval: -1, cooldownPeriod: -1}`), `KEDA.scaledObject.pollingInterval KEDA.scaledObject.cooldownPeriod`},
 		{keda(`scaledObject: {fallback: {failureThreshold: 0, replicas: -1}}`), `KEDA.scaledObject.fallback.failureThreshold KEDA.scaledObject.fallback.replicas`},
 		{keda(`scaledObject: {fallback: {failureThreshold: 1, replicas: 0}}`), ``},
+		{keda(`scaledObject: {fallback: {failureThreshold: 1, replicas: 0, behavior: currentReplicasIfHigher}}`), ``},
+		{keda(`scaledObject: {fallback: {failureThreshold: 1, replicas: 0, behavior: Static}}`), `KEDA.scaledObject.fallback.behavior`},
+		{keda(`scaledObject: {initialCooldownPeriod: -1, idleReplicaCount: -1}`), `KEDA.scaledObject.initialCooldownPeriod KEDA.scaledObject.idleReplicaCount`},
+		{keda(`scaledObject: {idleReplicaCount: 0}`), `KEDA.scaledObject.idleReplicaCount`},
+		{serving(`scaleOptions: {minReplicas: 2, keda: {scaledObject: {initialCooldownPeriod: 0, idleReplicaCount: 1}}}`), ``},
+		{serving(`scaleOptions: {minReplicas: 2, keda: {scaledObject: {idleReplicaCount: 2}}}`), `KEDA.scaledObject.idleReplicaCount`},
 		{advanced(`scaleUp: {stabilizationWindowSeconds: 3601}`), `KEDA.scaledObject.advanced.horizontalPodAutoscalerConfig.behavior.scaleUp.stabilizationWindowSeconds`},
 		{advanced(`scaleDown: {stabilizationWindowSeconds: -1}`), `KEDA.scaledObject.advanced.horizontalPodAutoscalerConfig.behavior.scaleDown.stabilizationWindowSeconds`},
 		{advanced(`scaleDown: {stabilizationWindowSeconds: 3600, selectPolicy: Max, policies: [{type: Pods, value: 1, periodSeconds: 0}]}`), ``},
@@ -71,7 +77,8 @@ func TestValidate(t *testing.T) {
 		{keda(`scaledObject: {advanced: {unheardOf: 1}}`), `KEDA.scaledObject.advanced?`},
 		{keda(`scaledJob: {restartPolicy: Sometimes}`), `KEDA.scaledJob.restartPolicy`},
 		{keda(`scaledJob: {pollingInterval: -1, successfulJobsHistoryLimit: -1, failedJobsHistoryLimit: -1}`), `KEDA.scaledJob.pollingInterval KEDA.scaledJob.successfulJobsHistoryLimit KEDA.scaledJob.failedJobsHistoryLimit`},
-		{keda(`scaledJob: {scalingStrategy: {strategy: eager}}`), `KEDA.scaledJob.scalingStrategy.strategy`},
+		{keda(`scaledJob: {scalingStrategy: {strategy: eager}}`), ``},
+		{keda(`scaledJob: {scalingStrategy: {strategy: lazy}}`), `KEDA.scaledJob.scalingStrategy.strategy`},
 		{keda(`scaledJob: {scalingStrategy: {strategy: custom}}`), `KEDA.scaledJob.scalingStrategy.customScalingQueueLengthDeduction KEDA.scaledJob.scalingStrategy.customScalingRunningJobPercentage`},
 		{keda(`scaledJob: {scalingStrategy: {strategy: custom, customScalingQueueLengthDeduction: 1, customScalingRunningJobPercentage: "0.5 %"}}`), ``},
 		{keda(`scaledJob: {scalingStrategy: {strategy: custom, customScalingQueueLengthDeduction: -1, customScalingRunningJobPercentage: half}}`), `KEDA.scaledJob.scalingStrategy.customScalingQueueLengthDeduction KEDA.scaledJob.scalingStrategy.customScalingRunningJobPercentage`},
@@ -85,6 +92,9 @@ func TestValidate(t *testing.T) {
 		{serving(`triggers: {dapr: [{name: a}]}`), ``},
 		{serving(`triggers: {dapr: [{name: ""}]}`), `spec.serving.triggers.dapr[0].name`},
 		{serving(`triggers: {dapr: [{name: a}]}, pubsub: {a: {type: pubsub.kafka, version: v1, metadata: []}}`), `spec.serving.triggers.dapr[0].topic?`},
+		{serving(`triggers: {dapr: [{name: a, topic: t, type: pubsub.kafka, retry: {attempts: 3, initialInterval: 1s, maxAge: 1h}, deadLetterTopic: dead, deadLetterSink: {uri: "http://x"}}]}`), ``},
+		{serving(`triggers: {dapr: [{name: a, topic: t, type: pubsub.kafka, retry: {initialInterval: 2m, maxInterval: 1m}, deadLetterTopic: t}]}`), `spec.serving.triggers.dapr[0].retry.initialInterval spec.serving.triggers.dapr[0].deadLetterTopic`},
+		{serving(`triggers: {dapr: [{name: a, type: bindings.kafka, deadLetterTopic: dead, deadLetterSink: {}}]}`), `spec.serving.triggers.dapr[0].deadLetterSink spec.serving.triggers.dapr[0].deadLetterTopic`},
 		{serving(`triggers: {http: {}, inputs: [{dapr: {name: a}}]}, outputs: [{dapr: {name: b}}]`), ``},
 		{serving(`bindings: {a: {type: bindings.http, version: v1, metadata: [{name: x, value: 1}, {name: x, value: true}]}}`), `spec.serving.bindings[a].metadata[1].name?`},
 		{serving(`states: {a: {}, b: {spec: {type: state.redis, version: v1, metadata: [{name: x, secretKeyRef: {}}]}}}`), ``},
@@ -159,6 +169,21 @@ func TestNames(t *testing.T) {
 		warnings, errs := f.Validate()
 		if len(errs) != want.errors || len(warnings) != want.warnings {
 			t.Errorf("%q: errors %v, warnings %q, want %+v", name, errs, warnings, want)
+		}
+	}
+}
+
+// KEDA's annotations pause by being there: a typing error must not go unseen.
+func TestPauses(t *testing.T) {
+	for annotations, want := range map[[2]string]int{
+		{"autoscaling.keda.sh/paused", "true"}: 0, {"autoscaling.keda.sh/paused", "false"}: 0, {"autoscaling.keda.sh/paused", "yes"}: 1,
+		{"autoscaling.keda.sh/paused-replicas", "0"}: 0, {"autoscaling.keda.sh/paused-replicas", "-1"}: 1, {"autoscaling.keda.sh/paused-replicas", ""}: 1,
+	} {
+		f := read(t, `{metadata: {name: f}, spec: {image: i, serving: {}}}`)
+		f.Annotations = map[string]string{annotations[0]: annotations[1]}
+		f.Default()
+		if _, errs := f.Validate(); len(errs) != want {
+			t.Errorf("%v: %v, want %d errors", annotations, errs, want)
 		}
 	}
 }

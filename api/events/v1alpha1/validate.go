@@ -122,6 +122,15 @@ func (r *Reference) Target() Target {
 	}
 }
 
+// ValidateDelivery says what is wrong with how events are tried and where dead letters go. Both may be nil; p is the object that has them as
+// retry and deadLetterSink.
+func ValidateDelivery(p *field.Path, retry *RetryPolicy, deadLetterSink *SinkSpec) (warnings []string, errs field.ErrorList) {
+	r := &report{}
+	r.retry(p.Child("retry"), retry)
+	r.sink(p.Child("deadLetterSink"), deadLetterSink)
+	return r.warnings, r.errs
+}
+
 func (r *report) retry(p *field.Path, policy *RetryPolicy) {
 	if policy == nil {
 		return

@@ -136,7 +136,7 @@ func TestConfigurations(t *testing.T) {
 			}
 		}
 		if got := strings.Join(names, " "); got != "mfunctions.of.io mgateway.of.io vfunctions.of.io vservings.of.io vgateway.of.io "+
-			"veventsources.of.io veventbuses.of.io vclustereventbuses.of.io vtriggers.of.io vcomponents.of.io vsubscriptions.of.io vconfigurations.of.io vresiliencies.of.io" {
+			"veventsources.of.io veventbuses.of.io vclustereventbuses.of.io vtriggers.of.io vcomponents.of.io vsubscriptions.of.io vconfigurations.of.io vresiliencies.of.io vtriggerauthentications.of.io" {
 			t.Errorf("webhooks %s", got)
 		}
 	}

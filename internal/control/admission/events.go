@@ -15,9 +15,10 @@ import (
 	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
 	daprv2 "github.com/openfunction/ofn/api/dapr/v2alpha1"
 	events "github.com/openfunction/ofn/api/events/v1alpha1"
+	kedav1 "github.com/openfunction/ofn/api/keda/v1alpha1"
 )
 
-// Paths of the webhooks of events and of Dapr's kinds. They only validate: nothing is filled in.
+// Paths of the webhooks of events and of Dapr's and KEDA's kinds. They only validate: nothing is filled in.
 const (
 	PathValidateEventSource     = "/validate-events-openfunction-io-v1alpha1-eventsource"
 	PathValidateEventBus        = "/validate-events-openfunction-io-v1alpha1-eventbus"
@@ -27,6 +28,7 @@ const (
 	PathValidateSubscription    = "/validate-dapr-io-v2alpha1-subscription"
 	PathValidateConfiguration   = "/validate-dapr-io-v1alpha1-configuration"
 	PathValidateResiliency      = "/validate-dapr-io-v1alpha1-resiliency"
+	PathValidateTriggerAuth     = "/validate-keda-sh-v1alpha1-triggerauthentication"
 )
 
 // registration is one validating webhook.
@@ -37,7 +39,7 @@ type registration struct {
 }
 
 func hooks() []registration {
-	own, dapr := events.GroupVersion, daprv1.GroupVersion
+	own, dapr, keda := events.GroupVersion, daprv1.GroupVersion, kedav1.GroupVersion
 	return []registration{
 		{"veventsources.of.io", PathValidateEventSource, own.Group, own.Version, "eventsources", admissionregv1.NamespacedScope},
 		{"veventbuses.of.io", PathValidateEventBus, own.Group, own.Version, "eventbuses", admissionregv1.NamespacedScope},
@@ -47,6 +49,7 @@ func hooks() []registration {
 		{"vsubscriptions.of.io", PathValidateSubscription, dapr.Group, daprv2.GroupVersion.Version, "subscriptions", admissionregv1.NamespacedScope},
 		{"vconfigurations.of.io", PathValidateConfiguration, dapr.Group, dapr.Version, "configurations", admissionregv1.NamespacedScope},
 		{"vresiliencies.of.io", PathValidateResiliency, dapr.Group, dapr.Version, "resiliencies", admissionregv1.NamespacedScope},
+		{"vtriggerauthentications.of.io", PathValidateTriggerAuth, keda.Group, keda.Version, "triggerauthentications", admissionregv1.NamespacedScope},
 	}
 }
 
@@ -60,6 +63,9 @@ func (o Options) events() map[string]http.Handler {
 		PathValidateComponent:       hook(validate(o.component)),
 		PathValidateSubscription: hook(validate(func(_ context.Context, s, _ *daprv2.Subscription) ([]string, field.ErrorList) {
 			return s.Validate()
+		})),
+		PathValidateTriggerAuth: hook(validate(func(_ context.Context, a, _ *kedav1.TriggerAuthentication) ([]string, field.ErrorList) {
+			return a.Validate()
 		})),
 		PathValidateConfiguration: hook(validate(func(_ context.Context, c, _ *daprv1.Configuration) ([]string, field.ErrorList) {
 			return []string{onlyASidecar("Configuration", c.Name)}, nil

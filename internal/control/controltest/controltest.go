@@ -17,6 +17,7 @@ import (
 	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
 	daprv2 "github.com/openfunction/ofn/api/dapr/v2alpha1"
 	events "github.com/openfunction/ofn/api/events/v1alpha1"
+	kedav1 "github.com/openfunction/ofn/api/keda/v1alpha1"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 )
 
@@ -38,7 +39,7 @@ func Scheme(t testing.TB) *runtime.Scheme {
 	t.Helper()
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme,
-		events.AddToScheme, daprv1.AddToScheme, daprv2.AddToScheme} {
+		events.AddToScheme, daprv1.AddToScheme, daprv2.AddToScheme, kedav1.AddToScheme} {
 		if err := add(s); err != nil {
 			t.Fatal(err)
 		}

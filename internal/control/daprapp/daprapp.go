@@ -4,6 +4,8 @@ package daprapp
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	daprv2 "github.com/openfunction/ofn/api/dapr/v2alpha1"
 	"github.com/openfunction/ofn/internal/control/eventing"
+	"github.com/openfunction/ofn/internal/control/secret"
 	"github.com/openfunction/ofn/internal/event"
 )
 
@@ -120,6 +123,11 @@ func App(s *v1beta2.Serving, components []event.Component, subscriptions []daprv
 			if in.Name == "" {
 				in.Name = d.Name
 			}
+			in.DeadLetterTopic = d.DeadLetterTopic
+			if d.Retry != nil {
+				policy := eventing.Policy(d.Retry)
+				in.Retry = &policy
+			}
 			app.Inputs = append(app.Inputs, in)
 		}
 	}
@@ -130,6 +138,32 @@ func App(s *v1beta2.Serving, components []event.Component, subscriptions []daprv
 	}
 	slices.SortFunc(app.Subscriptions, func(a, b event.Subscription) int { return strings.Compare(a.Name, b.Name) })
 	return app
+}
+
+// Sinks finds where the dead letters of the inputs of an App of the revision go. With a *secret.Missing the application is whole all the
+// same: what a sink names may come.
+func Sinks(ctx context.Context, r *eventing.Resolver, s *v1beta2.Serving, app *event.App) error {
+	if s.Spec.Triggers == nil {
+		return nil
+	}
+	var absent error
+	i := 0
+	for _, d := range s.Spec.Triggers.Dapr {
+		if d == nil {
+			continue
+		}
+		sink, err := r.Sink(ctx, s.Namespace, d.DeadLetterSink)
+		if err != nil {
+			err = fmt.Errorf("dapr trigger %q: deadLetterSink: %w", d.Name, err)
+			if wrong := (*secret.Missing)(nil); !errors.As(err, &wrong) {
+				return err
+			}
+			absent = errors.Join(absent, err)
+		}
+		app.Inputs[i].DeadLetter = sink
+		i++
+	}
+	return absent
 }
 
 // Port is where the function listens for everything: its http trigger's, else that of an annotation.

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,7 +204,7 @@ func newChannel(protocol, token string, dial dialer) (channel, error) {
 func fromInput(in event.Input) subscription {
 	return subscription{
 		Source: "input", Name: in.Name, Component: in.Component, Type: in.Type, Topic: in.Topic, Metadata: in.Metadata,
-		DeadTopic: in.Metadata["deadLetterTopic"],
+		DeadTopic: cmp.Or(in.DeadLetterTopic, in.Metadata["deadLetterTopic"]), Retry: in.Retry, Sink: in.DeadLetter,
 	}
 }
 

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (a *app) deliverTopic(ctx context.Context, in *inlet, spec event.Component,
 		meta = with(meta, "content-type", *m.ContentType)
 	}
 	ev, err := newTopicEvent(t.sub, m.Data, meta)
-	letter := a.letter(spec, m.Data, meta)
+	letter := a.letter(spec, t.sub.Sink, m.Data, meta)
 	letter.Topic, letter.First = t.sub.Topic, ev.accepted
 	if t.sub.Source == "input" {
 		letter.Input = t.sub.Name
@@ -88,7 +89,7 @@ func (a *app) deliverEvent(ctx context.Context, t *topicInlet, ev *topicEvent, l
 		}
 		ev.path = path
 	}
-	v, n, err := a.try(ctx, letter, func(ctx context.Context) verdict { return t.attempt(ctx, ev) })
+	v, n, err := a.try(ctx, a.policy(t.sub.Retry), letter, func(ctx context.Context) verdict { return t.attempt(ctx, ev) })
 	if err != nil {
 		return err
 	}
@@ -111,8 +112,7 @@ func (a *app) expire(ctx context.Context, sub *subscription, letter DeadLetter) 
 
 // try calls until the app took the event, refused it, or the policy is over. What does not reach a copy is no attempt: the
 // event waits with its broker, as long as it may grow old. An error is the end of ctx.
-func (a *app) try(ctx context.Context, letter DeadLetter, call func(context.Context) verdict) (v verdict, n int, err error) {
-	policy := a.look().Retry
+func (a *app) try(ctx context.Context, policy event.Policy, letter DeadLetter, call func(context.Context) verdict) (v verdict, n int, err error) {
 	failed, unreached := waits(policy), waits(policy)
 	for {
 		begun := time.Now()
@@ -145,6 +145,14 @@ func (a *app) try(ctx context.Context, letter DeadLetter, call func(context.Cont
 	}
 }
 
+// policy is how events are tried: as what they come by says, else as the app does.
+func (a *app) policy(own *event.Policy) event.Policy {
+	if own != nil {
+		return *own
+	}
+	return a.look().Retry
+}
+
 func attempts(p event.Policy) int {
 	if p.Attempts <= 0 {
 		return defaultAttempts
@@ -166,11 +174,11 @@ func waits(p event.Policy) *backoff.ExponentialBackOff {
 	return b
 }
 
-// letter is the dead letter of an event, should it become one.
-func (a *app) letter(spec event.Component, data []byte, meta map[string]string) DeadLetter {
+// letter is the dead letter of an event, should it become one. sink is that of what it came by; nil is the app's.
+func (a *app) letter(spec event.Component, sink *event.Sink, data []byte, meta map[string]string) DeadLetter {
 	s := a.look()
 	return DeadLetter{
-		App: a.name, Revision: s.Revision, Sink: s.DeadLetter, Component: spec.Name.Name, Type: spec.Type,
+		App: a.name, Revision: s.Revision, Sink: cmp.Or(sink, s.DeadLetter), Component: spec.Name.Name, Type: spec.Type,
 		ContentType: meta["content-type"], Data: data, Metadata: meta, First: time.Now(),
 	}
 }
@@ -242,13 +250,13 @@ func (a *app) publish(ctx context.Context, sub *subscription, letter DeadLetter)
 
 // deliverBinding handles one event of an input binding.
 func (a *app) deliverBinding(ctx context.Context, in *inlet, spec event.Component, r *bindings.ReadResponse) ([]byte, error) {
-	letter := a.letter(spec, r.Data, r.Metadata)
+	letter := a.letter(spec, in.input.DeadLetter, r.Data, r.Metadata)
 	letter.Input = in.input.Name
 	if r.ContentType != nil {
 		letter.ContentType = *r.ContentType
 	}
 	var answer *bindingAnswer
-	v, n, err := a.try(ctx, letter, func(ctx context.Context) (v verdict) {
+	v, n, err := a.try(ctx, a.policy(in.input.Retry), letter, func(ctx context.Context) (v verdict) {
 		answer, v = a.attemptBinding(ctx, in.input, spec, r)
 		return v
 	})

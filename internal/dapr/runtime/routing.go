@@ -26,6 +26,8 @@ type subscription struct {
 	Rules     []event.Route
 	Default   string
 	DeadTopic string
+	Sink      *event.Sink   // of dead letters; nil is the app's
+	Retry     *event.Policy // nil is the app's
 	Metadata  map[string]string
 	Bulk      bool
 	BulkMax   int

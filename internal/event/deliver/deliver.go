@@ -177,7 +177,7 @@ func (d *Deliverer) giveUp(ctx context.Context, v Delivery, r Result) error {
 	l := letterOf(v, r)
 	var refused error
 	if v.DeadLetter != nil {
-		dead := Delivery{Event: l.told(), Sink: *v.DeadLetter, From: v.From, Part: v.Part}
+		dead := Delivery{Event: l.Told(), Sink: *v.DeadLetter, From: v.From, Part: v.Part}
 		if refused = d.deadLetterSink(ctx, dead); refused == nil {
 			return nil
 		}

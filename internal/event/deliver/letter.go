@@ -84,8 +84,8 @@ const (
 	attrTime     = "ofnerrortime"
 )
 
-// told is the event with attributes that say where it should have gone and why it did not.
-func (l Letter) told() cloudevent.Event {
+// Told is the event with attributes that say where it should have gone and why it did not.
+func (l Letter) Told() cloudevent.Event {
 	e := l.Event.Clone()
 	if l.Sink != nil {
 		e.SetExtension(attrDest, clean(Describe(*l.Sink)))

@@ -45,6 +45,9 @@ func (n *Node) lagPolicyOf(r run.Revision) (*lagPolicy, error) {
 	if f := r.Lag.Fallback; f != nil {
 		o.Fallback = &scale.Fallback{Threshold: f.Threshold, Replicas: f.Replicas, Behaviour: scale.FallbackBehaviour(f.Behavior)}
 	}
+	if p := r.Lag.Pause; p != nil {
+		o.Pause = &scale.Pause{Copies: p.Copies}
+	}
 	var err error
 	if o.Formula, err = formulaOf(r.Lag); err != nil {
 		return nil, err
@@ -189,6 +192,9 @@ func (l *loop) batch(rs []scale.Reading, starting int) {
 		}
 	}
 	b.failed = errors.Join(errs...)
+	if l.want.lag.Pause != nil {
+		return // no more are started; those that run go on to their end
+	}
 	start, active := l.want.lag.jobs.Jobs(rs, b.jobs, min(starting, b.jobs))
 	switch {
 	case active:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,9 @@ import (
 	"github.com/openfunction/ofn/internal/control/secret"
 	"github.com/openfunction/ofn/internal/event"
 )
+
+// again is how soon a Function is looked at again that names something that is not there: not all of it is watched.
+const again = 10 * time.Second
 
 // Options of the phase.
 type Options struct {
@@ -110,18 +114,20 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	wrong := p.apply(ctx, fn, s)
 	var absent *secret.Missing
 	var no *refused
+	var result reconcile.Result
 	said, known := p.options.Engine.Status(ref)
 	status, reason, message := eventing.Stands(said, known, "Ready")
 	switch {
 	case errors.As(wrong, &absent):
 		status, reason, message = metav1.ConditionFalse, "MissingReference", wrong.Error()
+		result.RequeueAfter = again
 	case errors.As(wrong, &no):
 		status, reason, message = metav1.ConditionFalse, "Refused", wrong.Error()
 	case wrong != nil:
 		return reconcile.Result{}, wrong
 	}
 	condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionEventsReady, status, reason, message)
-	return reconcile.Result{}, nil
+	return result, nil
 }
 
 // refused is what the engine does not take.
@@ -168,10 +174,15 @@ func (p *Phase) apply(ctx context.Context, fn *v1beta2.Function, s *v1beta2.Serv
 	if err := p.client.List(ctx, &all, client.InNamespace(fn.Namespace)); err != nil {
 		return fmt.Errorf("listing subscriptions: %w", err)
 	}
-	if err := p.options.Engine.ApplyApp(ctx, daprapp.App(s, components, all.Items)); err != nil {
+	app := daprapp.App(s, components, all.Items)
+	nowhere := daprapp.Sinks(ctx, p.options.Resolver, s, &app)
+	if wrong := (*secret.Missing)(nil); nowhere != nil && !errors.As(nowhere, &wrong) {
+		return nowhere
+	}
+	if err := p.options.Engine.ApplyApp(ctx, app); err != nil {
 		return &refused{err}
 	}
-	return incomplete
+	return errors.Join(incomplete, nowhere)
 }
 
 // with adds components whose names are not taken.

@@ -164,6 +164,31 @@ func TestMissingSecret(t *testing.T) {
 	w.want("Unknown", "Connecting", "")
 }
 
+// TestDelivery: what an input says of retries and dead letters reaches the engine; a sink that is not there yet is told.
+func TestDelivery(t *testing.T) {
+	w := newWorld(t, revision(t, "fn-00001", `{image: i, triggers: {dapr: [null,
+		{name: a, type: pubsub.redis, topic: t, retry: {attempts: 3, initialInterval: 1s, maxInterval: 2s, maxAge: 1h}, deadLetterTopic: dead},
+		{name: b, type: bindings.redis, deadLetterSink: {ref: {kind: Function, name: grave}}}, {name: c, type: bindings.redis, deadLetterSink: {uri: "http://x"}}]}}`))
+	want := []event.Input{
+		{Name: "a", Component: "a", Type: "pubsub.redis", Topic: "t", DeadLetterTopic: "dead", Retry: &event.Policy{Attempts: 3, Initial: time.Second, Max: 2 * time.Second, MaxAge: time.Hour}},
+		{Name: "b", Component: "b", Type: "bindings.redis", DeadLetter: &event.Sink{Function: &event.Name{Namespace: "ns", Name: "grave"}}},
+		{Name: "c", Component: "c", Type: "bindings.redis", DeadLetter: &event.Sink{URI: "http://x"}},
+	}
+	w.reconcile("fn-00001", "fn-00001")
+	w.want("False", "MissingReference", `dapr trigger "b": deadLetterSink: Function "grave" is not in namespace "ns"`)
+	if got := w.e.Apps[name].Inputs; !reflect.DeepEqual(got, want) {
+		t.Errorf("inputs are\n%+v, want\n%+v", got, want)
+	}
+	if err := w.c.Raw.Create(context.Background(), &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "grave"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.reconcile("fn-00001", "fn-00001")
+	w.want("Unknown", "Connecting", "")
+	if got := w.e.Apps[name].Inputs; !reflect.DeepEqual(got, want) {
+		t.Errorf("inputs are\n%+v, want\n%+v", got, want)
+	}
+}
+
 // Functions without anything of Dapr, with Dapr switched off, of another's revision, only built, deleted: none is an application.
 func TestNoApplication(t *testing.T) {
 	foreign := revision(t, "leader-00001", `{image: i, states: {a: {spec: `+redis+`}}}`)

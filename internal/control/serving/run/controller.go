@@ -26,6 +26,7 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
+	kedav1 "github.com/openfunction/ofn/api/keda/v1alpha1"
 	"github.com/openfunction/ofn/internal/control/condition"
 	"github.com/openfunction/ofn/internal/control/eventing"
 	"github.com/openfunction/ofn/internal/control/secret"
@@ -69,6 +70,8 @@ func (c *Controller) Register(m ctrl.Manager) error {
 		For(&v1beta2.Serving{}).
 		Watches(&v1beta2.Function{}, handler.EnqueueRequestsFromMapFunc(c.servingsOf)).
 		Watches(&daprv1.Component{}, eventing.Users(c.client, allServings, usesComponent)).
+		Watches(&kedav1.TriggerAuthentication{}, eventing.Users(c.client, allServings, usesLogin)).
+		WatchesMetadata(&corev1.Secret{}, eventing.Users(c.client, allServings, usesLogin)).
 		WatchesMetadata(&corev1.ConfigMap{}, eventing.Users(c.client, allServings, usesDefaults)).
 		WatchesRawSource(source.Channel(c.changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"strconv"
 	"time"
@@ -54,16 +55,18 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 		r.Grace = max(time.Duration(*g)*time.Second, time.Millisecond) // 0 is "at once", not the platform's default
 	}
 	scale(&r, s.Spec.ScaleOptions)
-	if r.Reachable, err = c.reachable(ctx, s, fn); err != nil {
+	owner, err := c.function(ctx, s, fn)
+	if err != nil {
 		return r, err
 	}
+	r.Reachable = reachable(s, owner)
 	if r.PullSecret, err = c.pullSecret(ctx, s, pod); err != nil {
 		return r, err
 	}
 	if r.Container, err = c.container(ctx, s, pod, user, r.Port); err != nil {
 		return r, err
 	}
-	return r, c.scaling(ctx, s, &r)
+	return r, c.scaling(ctx, s, owner, &r)
 }
 
 // annotations are those of the revision template; scaleOptions.knative wins over them.
@@ -91,19 +94,24 @@ func scale(r *run.Revision, o *v1beta2.ScaleOptions) {
 	}
 }
 
+// function reads that of a revision; one that is gone is an empty one.
+func (c *Controller) function(ctx context.Context, s *v1beta2.Serving, name string) (*v1beta2.Function, error) {
+	fn := &v1beta2.Function{}
+	if err := c.client.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: name}, fn); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading function %s/%s: %w", s.Namespace, name, err)
+	}
+	return fn, nil
+}
+
 // reachable says whether the function's traffic names this revision. The newest one counts as reachable until it has
 // proven itself, so that its minimum of copies is there when it takes over.
-func (c *Controller) reachable(ctx context.Context, s *v1beta2.Serving, function string) (bool, error) {
-	fn := &v1beta2.Function{}
-	if err := c.client.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: function}, fn); err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
+func reachable(s *v1beta2.Serving, fn *v1beta2.Function) bool {
 	for _, t := range fn.Status.Traffic {
 		if t.RevisionName == s.Name {
-			return true, nil
+			return true
 		}
 	}
-	return fn.Status.LatestCreatedRevision == s.Name && s.Status.State != v1beta2.StateRunning, nil
+	return fn.Status.LatestCreatedRevision == s.Name && s.Status.State != v1beta2.StateRunning
 }
 
 func (c *Controller) pullSecret(ctx context.Context, s *v1beta2.Serving, pod *corev1.PodSpec) (*run.Credentials, error) {

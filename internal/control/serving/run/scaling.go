@@ -12,18 +12,14 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/api/opaque"
-	"github.com/openfunction/ofn/internal/control/secret"
 	"github.com/openfunction/ofn/internal/run"
 )
-
-// kindSecret is what authenticationRef names on one machine: a Secret whose keys are the trigger's authentication parameters.
-const kindSecret = "Secret"
 
 // fromEnv ends the metadata keys whose values name variables of the function's environment.
 const fromEnv = "FromEnv"
 
-// scaling says how the revision is scaled by triggers. The container of r must be resolved.
-func (c *Controller) scaling(ctx context.Context, s *v1beta2.Serving, r *run.Revision) error {
+// scaling says how the revision of a Function is scaled by triggers. The container of r must be resolved.
+func (c *Controller) scaling(ctx context.Context, s *v1beta2.Serving, fn *v1beta2.Function, r *run.Revision) error {
 	http := s.Spec.Triggers != nil && s.Spec.Triggers.HTTP != nil
 	switch w := run.Workload(s.Spec.WorkloadType); {
 	case http: // such a function is a service, whatever it says
@@ -34,7 +30,7 @@ func (c *Controller) scaling(ctx context.Context, s *v1beta2.Serving, r *run.Rev
 		return nil
 	}
 	keda := s.Spec.ScaleOptions.Keda
-	r.Lag = &run.Lag{}
+	r.Lag = &run.Lag{Pause: pause(fn)}
 	for i := range keda.Triggers {
 		t, err := c.trigger(ctx, s.Namespace, &keda.Triggers[i], r.Container.Env)
 		if err != nil {
@@ -50,6 +46,19 @@ func (c *Controller) scaling(ctx context.Context, s *v1beta2.Serving, r *run.Rev
 		if err := scaledObject(r.Lag, o); err != nil {
 			return &invalid{"InvalidScaleOptions", err}
 		}
+	}
+	return nil
+}
+
+// pause is that of the Function's annotations, which admission has checked; nil is none.
+func pause(fn *v1beta2.Function) *run.Pause {
+	if text, ok := fn.Annotations[v1beta2.AnnotationPausedReplicas]; ok {
+		if n, err := strconv.Atoi(text); err == nil {
+			return &run.Pause{Copies: &n}
+		}
+	}
+	if fn.Annotations[v1beta2.AnnotationPaused] == "true" {
+		return &run.Pause{}
 	}
 	return nil
 }
@@ -87,32 +96,11 @@ func (c *Controller) trigger(ctx context.Context, namespace string, t *v1beta2.K
 		}
 		out.Env[name] = value
 	}
-	ref := t.AuthenticationRef
-	if ref == nil {
-		return out, nil
+	var err error
+	if t.AuthenticationRef != nil {
+		out.Auth, err = c.credentials(ctx, namespace, t.AuthenticationRef, env)
 	}
-	if ref.Kind != "" && ref.Kind != kindSecret {
-		return out, unsupported("authenticationRef of kind %s: one machine has no such objects; name a Secret (kind: Secret) whose keys are the parameters that its secretTargetRef would give", ref.Kind)
-	}
-	data, err := secret.Data(ctx, c.client, namespace, "secret", ref.Name)
-	if err != nil {
-		return out, at("authenticationRef", asInvalid(err))
-	}
-	out.Auth = make(map[string]string, len(data))
-	for k, v := range data {
-		out.Auth[k] = string(v)
-	}
-	return out, nil
-}
-
-// variable is the last of that name.
-func variable(env []run.EnvVar, name string) (string, bool) {
-	for i := len(env) - 1; i >= 0; i-- {
-		if env[i].Name == name {
-			return env[i].Value, true
-		}
-	}
-	return "", false
+	return out, err
 }
 
 func batch(j *v1beta2.KedaScaledJob) *run.Batch {
@@ -130,8 +118,13 @@ func scaledObject(l *run.Lag, o *v1beta2.KedaScaledObject) error {
 	if o.CooldownPeriod != nil && *o.CooldownPeriod == 0 {
 		l.Cooldown = -1 // at once, not the default
 	}
+	l.InitialCooldown = period(o.InitialCooldownPeriod)
+	if o.IdleReplicaCount != nil {
+		idle := int(*o.IdleReplicaCount)
+		l.Idle = &idle
+	}
 	if f := o.Fallback; f != nil {
-		l.Fallback = &run.Fallback{Threshold: int(f.FailureThreshold), Replicas: int(f.Replicas)}
+		l.Fallback = &run.Fallback{Threshold: int(f.FailureThreshold), Replicas: int(f.Replicas), Behavior: f.Behavior}
 	}
 	advanced, err := o.AdvancedConfig()
 	if err != nil || advanced == nil {

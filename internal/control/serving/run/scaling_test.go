@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	kedav1 "github.com/openfunction/ofn/api/keda/v1alpha1"
+	"github.com/openfunction/ofn/api/opaque"
 	"github.com/openfunction/ofn/internal/run"
 )
 
@@ -38,7 +40,8 @@ func ptr[T any](v T) *T { return &v }
 
 func TestScaling(t *testing.T) {
 	w := newWorld(t, scaled(t, `{"minReplicas": 1, "maxReplicas": 7, "keda": {
-		"scaledObject": {"pollingInterval": 5, "cooldownPeriod": 0, "fallback": {"failureThreshold": 2, "replicas": 3}, "advanced": {
+		"scaledObject": {"pollingInterval": 5, "cooldownPeriod": 0, "initialCooldownPeriod": 7, "idleReplicaCount": 0,
+			"fallback": {"failureThreshold": 2, "replicas": 3, "behavior": "currentReplicas"}, "advanced": {
 			"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60, "selectPolicy": "Min",
 				"policies": [{"type": "Percent", "value": 50, "periodSeconds": 30}]}}},
 			"scalingModifiers": {"formula": "a + b", "target": "2.5", "activationTarget": "1", "metricType": "Value"}}},
@@ -52,7 +55,7 @@ func TestScaling(t *testing.T) {
 			{Type: "kafka", Name: "a", UseCachedMetrics: true, Metadata: map[string]string{"topic": "orders"}, Auth: map[string]string{"password": "x", "sasl": "plaintext"}},
 			{Type: "rabbitmq", Name: "b", MetricType: "Value", Metadata: map[string]string{"hostFromEnv": "HOST"}, Env: map[string]string{"HOST": "amqp://u:p@h"}},
 		},
-		Polling: 5 * time.Second, Cooldown: -1, Fallback: &run.Fallback{Threshold: 2, Replicas: 3}, Up: &run.Rules{},
+		Polling: 5 * time.Second, Cooldown: -1, InitialCooldown: 7 * time.Second, Idle: ptr(0), Fallback: &run.Fallback{Threshold: 2, Replicas: 3, Behavior: "currentReplicas"}, Up: &run.Rules{},
 		Down:      &run.Rules{Window: ptr(time.Minute), Select: "Min", Rates: []run.Rate{{Percent: true, Value: 50, Period: 30 * time.Second}}},
 		Modifiers: &run.Modifiers{Formula: "a + b", Target: 2.5, Activation: 1, MetricType: "Value"},
 	}
@@ -61,6 +64,68 @@ func TestScaling(t *testing.T) {
 	}
 	if got.MinScale != 1 || got.MaxScale != 7 || got.Workload != run.Deployment || got.Batch != nil {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestPause: the Function's annotations pause, the revision's do not change for it.
+func TestPause(t *testing.T) {
+	s := scaled(t, `{"keda": {"triggers": [{"type": "x", "metadata": {}}]}}`, "", false)
+	fn := &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: s.Labels[v1beta2.LabelFunction]}}
+	w := newWorld(t, s, fn)
+	for _, c := range []struct {
+		annotations map[string]string
+		want        *run.Pause
+	}{
+		{nil, nil},
+		{map[string]string{v1beta2.AnnotationPaused: "true"}, &run.Pause{}},
+		{map[string]string{v1beta2.AnnotationPaused: "false"}, nil},
+		{map[string]string{v1beta2.AnnotationPaused: "true", v1beta2.AnnotationPausedReplicas: "0"}, &run.Pause{Copies: ptr(0)}},
+		{map[string]string{v1beta2.AnnotationPausedReplicas: "4"}, &run.Pause{Copies: ptr(4)}},
+	} {
+		fn.Annotations = c.annotations
+		if err := w.c.Raw.Update(t.Context(), fn); err != nil {
+			t.Fatal(err)
+		}
+		w.reconcile()
+		if got := w.r.applied[key].Lag.Pause; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v: got %+v, want %+v", c.annotations, got, c.want)
+		}
+	}
+}
+
+// TestTriggerAuthentication: parameters come from secrets and from the function's environment, and change with them.
+func TestTriggerAuthentication(t *testing.T) {
+	auth := &kedav1.TriggerAuthentication{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "both"}, Spec: kedav1.TriggerAuthenticationSpec{
+		SecretTargetRef: []kedav1.SecretTarget{{Parameter: "password", Name: "login", Key: "password"}, {Parameter: "sasl", Name: "login", Key: "sasl"}},
+		Env:             []kedav1.Environment{{Parameter: "host", Name: "HOST"}, {Parameter: "sasl", Name: "HOST"}},
+	}}
+	w := newWorld(t, scaled(t, `{"keda": {"triggers": [
+		{"type": "x", "metadata": {}, "authenticationRef": {"name": "both"}}, {"type": "x", "metadata": {}, "authenticationRef": {"name": "login"}},
+		{"type": "x", "metadata": {}, "authenticationRef": {"name": "both", "kind": "TriggerAuthentication"}}]}}`, "", false), login(), auth)
+	w.reconcile()
+	both, secret := map[string]string{"password": "x", "sasl": "plaintext", "host": "amqp://u:p@h"}, map[string]string{"password": "x", "sasl": "plaintext"}
+	for i, want := range []map[string]string{both, secret, both} {
+		if got := w.r.applied[key].Lag.Triggers[i].Auth; !reflect.DeepEqual(got, want) {
+			t.Errorf("trigger %d: got %v, want %v", i, got, want)
+		}
+	}
+	for says, spec := range map[string]kedav1.TriggerAuthenticationSpec{
+		`no key "none"`: {SecretTargetRef: []kedav1.SecretTarget{{Parameter: "a", Name: "login", Key: "none"}}},
+		`"NONE"`:        {Env: []kedav1.Environment{{Parameter: "a", Name: "NONE"}}},
+		"podIdentity":   {PodIdentity: &opaque.Object{}},
+	} {
+		auth.Spec = spec
+		if err := w.c.Raw.Update(t.Context(), auth); err != nil {
+			t.Fatal(err)
+		}
+		w.reconcile()
+		var s v1beta2.Serving
+		if err := w.c.Get(t.Context(), request.NamespacedName, &s); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(s.Status.Message, says) || !strings.Contains(s.Status.Message, "TriggerAuthentication both") {
+			t.Errorf("%s: got %s: %s", says, s.Status.Reason, s.Status.Message)
+		}
 	}
 }
 
@@ -88,6 +153,7 @@ func TestScalingRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ options, reason, says string }{
 		"no such secret":     {`{"keda": {"triggers": [{"type": "x", "metadata": {}, "authenticationRef": {"name": "none"}}]}}`, "MissingReference", "triggers[0]"},
 		"kind of reference":  {`{"keda": {"triggers": [{"type": "x", "metadata": {}, "authenticationRef": {"name": "a", "kind": "ClusterTriggerAuthentication"}}]}}`, "Unsupported", "kind: Secret"},
+		"no such object":     {`{"keda": {"triggers": [{"type": "x", "metadata": {}, "authenticationRef": {"name": "none", "kind": "TriggerAuthentication"}}]}}`, "MissingReference", `TriggerAuthentication "none"`},
 		"no such variable":   {`{"keda": {"triggers": [{"type": "x", "metadata": {"aFromEnv": "NONE"}}]}}`, "InvalidScaleOptions", `"NONE"`},
 		"target of modifier": {`{"keda": {"scaledObject": {"advanced": {"scalingModifiers": {"formula": "a", "target": "x"}}}, "triggers": [{"type": "x", "metadata": {}}]}}`, "InvalidScaleOptions", "target"},
 	} {
