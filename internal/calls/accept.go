@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -46,6 +47,9 @@ func (c *Calls) accept(ctx context.Context, call *Call) (Accepted, error) {
 	}
 	r, payload := c.newRecord(call, now), frame(call.Header, call.Body)
 	size := len(payload)
+	if meta, err := encode(r); err != nil || len(meta) > maxRecord {
+		return Accepted{}, errors.Join(fmt.Errorf("%w: what is kept of the call beside its request has %d bytes, and %d are taken: shorten the path and the destinations", ErrTooLarge, len(meta), maxRecord), err)
+	}
 	known, done, err := c.reserve(ctx, r, size)
 	if known != nil || err != nil {
 		return c.repeated(known), err
@@ -75,6 +79,10 @@ func (c *Calls) accept(ctx context.Context, call *Call) (Accepted, error) {
 	c.dispatch()
 	return Accepted{ID: e.id, State: r.State}, nil
 }
+
+// maxRecord bounds a new record. The store takes 64 KiB, and refuses for ever what is larger: the history of the attempts and the end
+// must fit as well.
+const maxRecord = 24 << 10
 
 // maxDoubtful bounds the ids that sweep looks after.
 const maxDoubtful = 10_000
@@ -111,7 +119,7 @@ func (c *Calls) room() error {
 }
 
 func (c *Calls) newRecord(call *Call, now time.Time) *record {
-	r := &record{MaxAge: Duration(call.MaxAge), Trace: [2]string{call.Header.Get("Traceparent"), call.Header.Get("Tracestate")}, Info: Info{
+	r := &record{MaxAge: Duration(call.MaxAge), Trace: trace(call.Header), Info: Info{
 		ID: strings.ToLower(rand.Text()), Function: call.Function, Host: call.Host, Method: call.Method, Path: call.Path,
 		State: Queued, Accepted: now, NotBefore: call.NotBefore, Due: now, Policy: call.Policy.withDefaults(),
 		Deadline: Duration(call.Deadline), OnSuccess: call.OnSuccess, OnFailure: call.OnFailure,
@@ -124,9 +132,20 @@ func (c *Calls) newRecord(call *Call, now time.Time) *record {
 	}
 	if call.Key != "" {
 		r.KeyHash = hash(call.Function.Namespace, call.Function.Name, call.Key)
-		r.Fingerprint = hash(call.Method, call.Path, call.Header.Get("Content-Type"), string(call.Body))
+		// Who asks is part of it: the answer to one must not be told to another who guesses the key.
+		r.Fingerprint = hash(call.Method, call.Path, call.Header.Get("Content-Type"), strings.Join(call.Header.Values("Authorization"), ","),
+			strings.Join(call.Header.Values("Cookie"), ";"), string(call.Body))
 	}
 	return r
+}
+
+// trace is traceparent and tracestate, unless they are longer than anybody has to pass on.
+func trace(h http.Header) (t [2]string) {
+	const most = 512
+	if t = [2]string{h.Get("Traceparent"), h.Get("Tracestate")}; len(t[0]) > most || len(t[1]) > most {
+		return [2]string{}
+	}
+	return t
 }
 
 // hash is of the parts, none of which can be taken for another.

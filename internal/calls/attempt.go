@@ -144,6 +144,9 @@ func newHTTP(ctx context.Context, method, host, path string, body []byte) (*http
 // maxResultHeader bounds the header that is kept of a result.
 const maxResultHeader = 16 << 10
 
+// maxResultType bounds its Content-Type, which is in the record as well.
+const maxResultType = 512
+
 // exchange sends a request. An answer that breaks off is no answer.
 func (c *Calls) exchange(out *http.Request) (answer, error) {
 	resp, err := c.o.Transport.RoundTrip(out)
@@ -158,6 +161,9 @@ func (c *Calls) exchange(out *http.Request) (answer, error) {
 	a := answer{status: resp.StatusCode, header: kept(resp.Header), body: body, after: retryAfter(resp.Header, c.o.Clock.Now())}
 	if len(body) > c.o.MaxResult {
 		a.body, a.truncated = body[:c.o.MaxResult], true
+	}
+	if len(a.header.Get("Content-Type")) > maxResultType {
+		a.header.Del("Content-Type")
 	}
 	if headerSize(a.header) > maxResultHeader {
 		a.header = http.Header{"Content-Type": a.header["Content-Type"]}

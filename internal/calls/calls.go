@@ -103,6 +103,9 @@ func (c *Calls) Close(ctx context.Context) {
 	c.endWrites(errStopping)
 }
 
+// lookAgain is how soon the clock is looked at again: it may be set, and the machine may sleep, while a call waits for its time.
+const lookAgain = time.Minute
+
 // dispatch begins what can begin, and plans to be called again. The lock is held.
 func (c *Calls) dispatch() {
 	if c.closed {
@@ -125,7 +128,7 @@ func (c *Calls) dispatch() {
 		c.stopAlarm = nil
 	}
 	if t := c.index.earliest(); !t.IsZero() {
-		c.stopAlarm = c.o.Clock.AfterFunc(max(t.Sub(now), 0), func() {
+		c.stopAlarm = c.o.Clock.AfterFunc(min(max(t.Sub(now), 0), lookAgain), func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.dispatch()

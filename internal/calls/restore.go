@@ -68,6 +68,9 @@ func (c *Calls) restoreRecord(r *record, at stored) {
 	if e.notice = r.Notice != nil && !r.Notice.Sent && !r.Notice.GaveUp; e.notice {
 		e.due = r.Notice.Due
 	}
+	if wait := max(r.Policy.withDefaults().Max, maxRetryAfter); r.State != Scheduled && e.due.After(c.o.Clock.Now().Add(wait)) {
+		e.due = c.o.Clock.Now().Add(wait) // it was planned by a clock that was wrong
+	}
 	e.recordSeq, e.resultSize = at.seq, at.size
 	c.use.results += int64(at.size)
 	c.count(e, before)
