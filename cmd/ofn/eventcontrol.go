@@ -78,7 +78,7 @@ func (p *platform) eventControllers(c client.Client) []registrable {
 		componentapply.NewController(c, componentapply.Options{Engine: e, Resolver: r, Clock: k}),
 		eventbusrun.NewController(c, buses),
 		eventbusrun.NewClusterController(c, buses),
-		eventsourcerun.NewController(c, eventsourcerun.Options{Engine: e, Resolver: r, Clock: k}),
+		&listening{eventsourcerun.NewController(c, eventsourcerun.Options{Engine: e, Resolver: r, Clock: k}), c, e, p.events.hooks},
 		triggerrun.NewController(c, triggerrun.Options{Engine: e, Resolver: r, Clock: k}),
 	}
 }

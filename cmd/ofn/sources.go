@@ -34,7 +34,7 @@ const platformNamespace = "openfunction"
 // sources are the kinds of event sources.
 func (p *platform) sources(e *eventing, state source.State) map[string]source.New {
 	return map[string]source.New{
-		"cloudevents": cloudevents.New(e.hooks),
+		"cloudevents": cloudevents.New(e.hooks.Mux),
 		"cron":        cron.New(state),
 		"dapr":        sourcedapr.New(daprSources{e.dapr}),
 		"file":        file.New(p.filesOf),
@@ -46,7 +46,7 @@ func (p *platform) sources(e *eventing, state source.State) map[string]source.Ne
 		"rabbitmq":    rabbitmq.New,
 		"redis":       redis.New,
 		"s3":          s3.New(state),
-		"webhook":     webhook.New(e.hooks),
+		"webhook":     webhook.New(e.hooks.Mux),
 	}
 }
 

@@ -59,6 +59,7 @@ func up(ctx context.Context, s *settings, log *slog.Logger, ready func(*platform
 	debug.SetGCPercent(startGCPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	kubeapi.RouteKlog(log)
+	routeLibraries(log)
 	p, err := open(ctx, s, log)
 	if err != nil {
 		if ctx.Err() != nil {
