@@ -3,12 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -152,45 +148,6 @@ func drain(c js.Consumer, n int) error {
 	return nil
 }
 
-// function does nothing, in this process or behind HTTP.
-type function struct {
-	entered func(id string)
-	client  http.RoundTripper
-	close   func()
-}
-
-func newFunction(overHTTP bool, entered func(id string)) (*function, error) {
-	f := &function{entered: entered, close: func() {}}
-	if !overHTTP {
-		return f, nil
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.entered(r.Header.Get("ce-id"))
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.WriteHeader(http.StatusOK)
-	})}
-	go func() { _ = srv.Serve(l) }()
-	t := &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
-	}}
-	f.client, f.close = t, func() { t.CloseIdleConnections(); _ = srv.Close() }
-	return f, nil
-}
-
-// RoundTrip implements http.RoundTripper.
-func (f *function) RoundTrip(r *http.Request) (*http.Response, error) {
-	if f.client != nil {
-		return f.client.RoundTrip(r)
-	}
-	f.entered(r.Header.Get("ce-id"))
-	_, _ = io.Copy(io.Discard, r.Body)
-	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}}, nil
-}
-
 // platform is a bus with a trigger that calls f, after what before does to the bus.
 func platform(ctx context.Context, o options, f *function, before func(*jetstream.Bus) error) (b *jetstream.Bus, stop func() error, err error) {
 	e, clean, err := store(o)
@@ -241,11 +198,11 @@ func message(id string, size int) bus.Message {
 
 // ours publishes as sources do, each waiting for the receipt before the next, until all events were in the function. With
 // prefilled, only what comes after the bus is measured.
-func ours(ctx context.Context, o options, overHTTP, prefilled bool) (out figures, err error) {
+func ours(ctx context.Context, o options, behindGateway, prefilled bool) (out figures, err error) {
 	var entered atomic.Int64
 	var m meter
 	all := make(chan struct{})
-	f, err := newFunction(overHTTP, func(string) {
+	f, err := newFunction(ctx, behindGateway, func(string) {
 		switch n := entered.Add(1); {
 		case n == 1 && prefilled:
 			m = start()
@@ -297,31 +254,4 @@ func publish(ctx context.Context, b *jetstream.Bus, o options) error {
 	default:
 		return nil
 	}
-}
-
-// latency is from before the publish to the function's first line, of events one after the other; sorted.
-func latency(ctx context.Context, o options) ([]time.Duration, error) {
-	entered := make(chan time.Time, 1)
-	f, err := newFunction(true, func(string) { entered <- time.Now() })
-	if err != nil {
-		return nil, err
-	}
-	defer f.close()
-	b, stop, err := platform(ctx, o, f, nil)
-	if err != nil {
-		return nil, err
-	}
-	var times []time.Duration
-	for i := range o.paced {
-		begin := time.Now()
-		if _, err := b.Publish(ctx, message(strconv.Itoa(i), o.size)); err != nil {
-			return nil, err
-		}
-		if took := (<-entered).Sub(begin); i > o.paced/10 { // the first ones warm up
-			times = append(times, took)
-		}
-		time.Sleep(o.pause)
-	}
-	slices.Sort(times)
-	return times, stop()
 }

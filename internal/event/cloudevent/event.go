@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 	"time"
 	"unicode/utf8"
@@ -96,24 +97,26 @@ func (e *Event) Validate() error {
 	return nil
 }
 
-// attributes are all of them but the data, in canonical form.
-func (e *Event) attributes() map[string]string {
-	all := make(map[string]string, len(e.Extensions)+8)
-	for k, v := range e.Extensions {
-		all[k] = v
-	}
-	for k, v := range map[string]string{
-		"id": e.ID, "source": e.Source, "type": e.Type, "subject": e.Subject, "datacontenttype": e.DataContentType, "dataschema": e.DataSchema,
-	} {
-		if v != "" {
-			all[k] = v
+// attributes are all of them but the data, in canonical form; what an extension calls itself like another attribute comes before it.
+func (e *Event) attributes() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for name, value := range e.Extensions {
+			if !yield(name, value) {
+				return
+			}
+		}
+		for _, a := range [...]struct{ name, value string }{
+			{"id", e.ID}, {"source", e.Source}, {"type", e.Type}, {"subject", e.Subject}, {"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema},
+			{"specversion", SpecVersion},
+		} {
+			if a.value != "" && !yield(a.name, a.value) {
+				return
+			}
+		}
+		if !e.Time.IsZero() {
+			yield("time", e.Time.Format(time.RFC3339Nano))
 		}
 	}
-	if !e.Time.IsZero() {
-		all["time"] = e.Time.Format(time.RFC3339Nano)
-	}
-	all["specversion"] = SpecVersion
-	return all
 }
 
 // set gives the event one attribute in canonical form.

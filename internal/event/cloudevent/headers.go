@@ -109,8 +109,21 @@ func FromProperties(properties map[string]string, data []byte) (e Event, found b
 
 // SetHTTP writes the event in binary mode into the header of a request; its data are the body.
 func (e *Event) SetHTTP(h http.Header) {
-	for name, value := range e.Header() {
-		h.Set(name, value)
+	for name, value := range e.attributes() {
+		switch {
+		case name == "datacontenttype":
+			h["Content-Type"] = []string{value}
+		case !ValidName(name):
+			h.Set("ce-"+name, escape(value))
+		default: // as Set would spell it, which takes longer
+			h["Ce-"+strings.ToUpper(name[:1])+name[1:]] = []string{escape(value)}
+		}
+	}
+	if v := e.Extensions[TraceParent]; v != "" {
+		h["Traceparent"] = []string{v}
+	}
+	if v := e.Extensions[TraceState]; v != "" {
+		h["Tracestate"] = []string{v}
 	}
 }
 

@@ -124,10 +124,11 @@ func (d *Deliverer) uri(ctx context.Context, v Delivery) Result {
 }
 
 func (d *Deliverer) call(ctx context.Context, via http.RoundTripper, u *url.URL, v Delivery, key []byte) Result {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(v.Event.Data))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(v.Event.Data))
 	if err != nil {
 		return final(fmt.Errorf("calling %s: %w", Describe(v.Sink), err))
 	}
+	req.URL, req.Host = u, u.Host // which were read before
 	v.Event.SetHTTP(req.Header)
 	if u.User != nil {
 		password, _ := u.User.Password()

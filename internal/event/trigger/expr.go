@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/ext"
 
@@ -62,22 +64,42 @@ func compile(inputs []string, text string) (*expr, error) {
 			return nil, fmt.Errorf("inputs %s: %w", strings.Join(inputs, ", "), err)
 		}
 	}
-	ast, issues := env.Compile(text)
+	checked, issues := env.Compile(text)
 	if issues.Err() != nil {
 		return nil, problem(inputs, text, issues)
 	}
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if !cheap(checked.NativeRep().Expr()) {
+		options = append(options, cel.CostLimit(maxCost)) // counting takes ten times as long as a condition over inputs
+	}
+	program, err := env.Program(checked, options...)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}
-	e := &expr{text: text, program: program, kind: ast.OutputType()}
-	for _, r := range ast.NativeRep().ReferenceMap() {
+	e := &expr{text: text, program: program, kind: checked.OutputType()}
+	for _, r := range checked.NativeRep().ReferenceMap() {
 		if slices.Contains(inputs, r.Name) && !slices.Contains(e.inputs, r.Name) {
 			e.inputs = append(e.inputs, r.Name)
 		}
 	}
 	slices.Sort(e.inputs)
 	return e, nil
+}
+
+// cheap tells whether an expression only combines inputs and literals: it costs what it is long, which is bounded.
+func cheap(e ast.Expr) bool {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		return true
+	case ast.IdentKind:
+		return e.AsIdent() != varEvent && e.AsIdent() != varData
+	case ast.CallKind:
+		switch e.AsCall().FunctionName() {
+		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional, operators.Equals, operators.NotEquals:
+			return !slices.ContainsFunc(e.AsCall().Args(), func(arg ast.Expr) bool { return !cheap(arg) })
+		}
+	}
+	return false
 }
 
 // problem says what is wrong with an expression for people: the first error, where it is, and what names there are.
