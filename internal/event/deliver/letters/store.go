@@ -5,7 +5,6 @@ package letters
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,7 +16,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/openfunction/ofn/internal/bus"
-	"github.com/openfunction/ofn/internal/event/cloudevent"
 	"github.com/openfunction/ofn/internal/event/deliver"
 )
 
@@ -98,12 +96,6 @@ func (s *Store) open(ctx context.Context) (jetstream.JetStream, jetstream.Stream
 	return js, stream, nil
 }
 
-// kept is what of a letter is not its event.
-type kept struct {
-	deliver.Letter
-	Parts []uint64 `json:"parts,omitempty"` // messages that the data are in, when they are not in this one
-}
-
 // Count is how many letters are kept.
 func (s *Store) Count(ctx context.Context) (n int64, err error) {
 	_, stream, err := s.open(ctx)
@@ -125,65 +117,38 @@ func (s *Store) Put(ctx context.Context, l deliver.Letter) error {
 	if err := s.server.Room(); err != nil {
 		return err
 	}
-	js, _, err := s.open(ctx)
+	js, stream, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	k, data := kept{Letter: l}, l.Event.Data
-	k.ID = ""
-	id := identity(l)
-	if len(data) > s.o.Part {
-		if k.Parts, err = s.cut(ctx, js, id, data); err != nil {
-			return err
-		}
-		data = nil
+	w := writer{js: js, stream: stream, part: s.o.Part}
+	if err := w.put(ctx, l); err != nil {
+		s.mend(ctx, err)
+		return full(err)
 	}
-	meta, err := json.Marshal(k)
-	if err != nil {
-		return fmt.Errorf("writing a dead letter: %w", err)
-	}
-	msg := nats.NewMsg(prefix + token(l.From.Namespace) + "." + token(string(l.From.Kind)))
-	for name, value := range l.Event.Header() {
-		msg.Header[name] = []string{value}
-	}
-	msg.Header.Set(headerMeta, string(meta))
-	msg.Data = data
-	_, err = js.PublishMsg(ctx, msg, jetstream.WithMsgID(id))
-	return full(err)
+	return nil
 }
 
-func (s *Store) cut(ctx context.Context, js jetstream.JetStream, id string, data []byte) ([]uint64, error) {
-	var at []uint64
-	for n := 0; len(data) > 0; n++ {
-		piece := data[:min(len(data), s.o.Part)]
-		data = data[len(piece):]
-		ack, err := js.Publish(ctx, parts+id, piece, jetstream.WithMsgID(id+"-"+strconv.Itoa(n)))
-		if err != nil {
-			return nil, full(err)
-		}
-		at = append(at, ack.Sequence)
+// mend lets a server recover that does not answer: one that could not write answers no more until it is started anew.
+func (s *Store) mend(ctx context.Context, cause error) {
+	server, ok := s.server.(interface{ Heal(context.Context) error })
+	silent := errors.Is(cause, nats.ErrTimeout) || errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, nats.ErrNoResponders) ||
+		errors.Is(cause, jetstream.ErrNoStreamResponse)
+	if !ok || !silent {
+		return
 	}
-	return at, nil
+	const patience = 30 * time.Second // the caller's may be over
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	_ = server.Heal(ctx) // it logs, and the next Put tells
 }
 
 func full(err error) error {
 	var api *jetstream.APIError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10047 || api.ErrorCode == 10023):
+	if errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10047 || api.ErrorCode == 10023) {
 		return fmt.Errorf("%w: dead letters wait for you: look at them with ofn deadletters, redrive or delete them", bus.ErrFull)
 	}
 	return fmt.Errorf("keeping a dead letter: %w", err)
-}
-
-// identity is the same for what a crash makes be put twice.
-func identity(l deliver.Letter) string {
-	e := cloudevent.Event{ID: l.Event.DedupeID(), Source: strings.Join([]string{string(l.From.Kind), l.From.String(), l.From.Event, l.Part}, "\x00")}
-	if l.Sink != nil {
-		e.Source += "\x00" + deliver.Describe(*l.Sink)
-	}
-	return e.DedupeID()
 }
 
 // List is the letters of a filter, oldest first.
@@ -217,12 +182,12 @@ func (s *Store) List(ctx context.Context, f deliver.Filter) ([]deliver.Letter, e
 			return nil, fmt.Errorf("reading dead letters: %w", err)
 		}
 		next = raw.Sequence + 1
-		l, _, err := decode(raw)
+		k, err := decode(raw)
 		if err != nil {
 			return nil, err
 		}
-		if f.Match(l) {
-			out = append(out, l)
+		if f.Match(k.Letter) {
+			out = append(out, k.Letter)
 		}
 	}
 	return out, nil
@@ -230,47 +195,55 @@ func (s *Store) List(ctx context.Context, f deliver.Filter) ([]deliver.Letter, e
 
 // Get is one letter with its whole event, or deliver.ErrNoLetter.
 func (s *Store) Get(ctx context.Context, id string) (deliver.Letter, error) {
-	l, pieces, err := s.get(ctx, id)
+	k, err := s.get(ctx, id)
 	if err != nil {
 		return deliver.Letter{}, err
 	}
-	for _, seq := range pieces {
+	for _, seq := range k.Parts {
 		raw, err := s.stream.GetMsg(ctx, seq)
 		if err != nil {
 			return deliver.Letter{}, fmt.Errorf("reading dead letter %s: %w", id, err)
 		}
-		l.Event.Data = append(l.Event.Data, raw.Data...)
+		k.Event.Data = append(k.Event.Data, raw.Data...)
 	}
+	if !k.Whole {
+		return k.Letter, nil
+	}
+	l, err := unwrap(k.Event.Data)
+	if err != nil {
+		return deliver.Letter{}, fmt.Errorf("reading dead letter %s: %w", id, err)
+	}
+	l.ID = k.ID
 	return l, nil
 }
 
-func (s *Store) get(ctx context.Context, id string) (deliver.Letter, []uint64, error) {
+func (s *Store) get(ctx context.Context, id string) (*kept, error) {
 	_, stream, err := s.open(ctx)
 	if err != nil {
-		return deliver.Letter{}, nil, err
+		return nil, err
 	}
 	seq, err := sequence(id)
 	if err != nil {
-		return deliver.Letter{}, nil, err
+		return nil, err
 	}
 	raw, err := stream.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && !strings.HasPrefix(raw.Subject, prefix) {
-		return deliver.Letter{}, nil, deliver.ErrNoLetter
+		return nil, deliver.ErrNoLetter
 	}
 	if err != nil {
-		return deliver.Letter{}, nil, fmt.Errorf("reading dead letter %s: %w", id, err)
+		return nil, fmt.Errorf("reading dead letter %s: %w", id, err)
 	}
 	return decode(raw)
 }
 
 // Delete removes a letter; unknown ones are deliver.ErrNoLetter.
 func (s *Store) Delete(ctx context.Context, id string) error {
-	_, pieces, err := s.get(ctx, id)
+	k, err := s.get(ctx, id)
 	if err != nil {
 		return err
 	}
 	seq, _ := sequence(id)
-	for _, n := range append(pieces, seq) {
+	for _, n := range append(k.Parts, seq) {
 		if err := s.stream.DeleteMsg(ctx, n); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return fmt.Errorf("deleting dead letter %s: %w", id, err)
 		}
@@ -284,22 +257,6 @@ func sequence(id string) (uint64, error) {
 		return 0, deliver.ErrNoLetter
 	}
 	return seq, nil
-}
-
-func decode(raw *jetstream.RawStreamMsg) (deliver.Letter, []uint64, error) {
-	var k kept
-	if err := json.Unmarshal([]byte(raw.Header.Get(headerMeta)), &k); err != nil {
-		return deliver.Letter{}, nil, fmt.Errorf("reading dead letter %d: %w", raw.Sequence, err)
-	}
-	header := make(map[string]string, len(raw.Header))
-	for name := range raw.Header {
-		header[name] = raw.Header.Get(name)
-	}
-	// What came as a broken event is kept as it came: the header is taken for what it says.
-	e, _, _ := cloudevent.FromHeader(header, raw.Data)
-	k.Event = e
-	k.ID = strconv.FormatUint(raw.Sequence, 10)
-	return k.Letter, k.Parts, nil
 }
 
 // token is text as a part of a subject.
