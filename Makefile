@@ -18,6 +18,9 @@ lint: ## formatting, vet and the linters of .golangci.yml
 	go vet ./...
 	$(TOOLS) golangci-lint run ./...
 
+scalers: ## the program that asks KEDA's scalers: compiled with them, and one of them asked; minutes the first time
+	cd scalers && CGO_ENABLED=0 go vet -tags keda . && CGO_ENABLED=0 go test -tags keda ./...
+
 cross: ## linux/arm64 whole; the command line for darwin
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/ofn
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/ofn
@@ -28,4 +31,4 @@ check: generate lint cross ## what a change must pass besides the tests
 bench: ## every benchmark, printed as ratios
 	@for d in bench/*/; do echo "== $$d"; go run ./$$d || exit 1; done
 
-.PHONY: help build test generate lint cross check bench
+.PHONY: help build test generate lint scalers cross check bench

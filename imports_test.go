@@ -43,6 +43,7 @@ var rules = []rule{
 	{under: "./internal/cli", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/", "sigs.k8s.io/controller-runtime/pkg/manager"},
 		except: []string{"./internal/cli", "./internal/image/bundle", "./internal/image/assemble", "./internal/image/unpack"}},
 	{under: "./internal/bus", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/bus"}},
+	{under: "./internal/event", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},
 	{under: "./internal/event/trigger", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},
 	{under: "./internal/event/source", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event/source", "./internal/event/cloudevent"}},
 	{under: "./internal/event/deliver", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},

@@ -298,6 +298,48 @@ func TestJobFails(t *testing.T) {
 	}
 }
 
+// TestPause: what waits brings no copies, and takes none away; requests still bring one.
+func TestPause(t *testing.T) {
+	q := &queues{}
+	queued(t, q, quick(), func(w *world) {
+		five, none := 5, 0
+		pause := func(p *run.Pause) run.Revision { return lagging(func(r *run.Revision) { r.Lag.Pause = p }) }
+		q.set(20, nil)
+		w.apply(lagging())
+		time.Sleep(31 * time.Second)
+		w.expect(run.Ready, 2)
+		w.apply(pause(&run.Pause{}))
+		q.set(100, nil)
+		time.Sleep(10 * time.Minute)
+		w.expect(run.Ready, 2)
+		w.apply(pause(&run.Pause{Copies: &five}))
+		time.Sleep(time.Second)
+		w.expect(run.Ready, 5)
+		w.apply(pause(&run.Pause{Copies: &none}))
+		time.Sleep(time.Minute)
+		w.expect(run.Ready, 0)
+		if err := w.request(time.Second); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Minute)
+		w.expect(run.Ready, 0)
+		w.apply(lagging())
+		time.Sleep(31 * time.Second)
+		w.expect(run.Ready, 10)
+	})
+	queued(t, q, quick(), func(w *world) {
+		q.set(30, nil)
+		w.apply(batched(func(r *run.Revision) { r.Lag.Pause = &run.Pause{} }))
+		time.Sleep(time.Minute)
+		if n, _, _ := w.driver.counts(); n != 0 {
+			t.Errorf("%d copies of a job that is paused", n)
+		}
+		w.apply(batched())
+		time.Sleep(time.Minute)
+		w.expect(run.Ready, 3)
+	})
+}
+
 // TestStatefulSet: names are ordinals, the lowest free one first, and the highest goes first.
 func TestStatefulSet(t *testing.T) {
 	q := &queues{}
