@@ -89,6 +89,8 @@ type bucket struct {
 
 	mu     sync.Mutex
 	at     place
+	newest time.Time // that was told of; at follows it when nothing of a listing is under way
+	listed int       // of listings, what is not safe yet, and the listing itself: it is in the order of keys, not of times
 	saved  time.Time
 	recent map[string]time.Time // objects told of lately, by key
 }
@@ -196,7 +198,7 @@ func (b *bucket) notified(w *source.Window, info notification.Info, out source.O
 			return fmt.Errorf("reading a notification: %w", err)
 		}
 		e := b.event(source.Hash(r.EventName, key, r.S3.Object.VersionID, r.S3.Object.Sequencer, r.EventTime), key, data, at)
-		if err := b.add(w, e, key, at, out); err != nil {
+		if err := b.add(w, e, key, at, func() { b.past(at, 0, out) }); err != nil {
 			return err
 		}
 	}
@@ -209,6 +211,7 @@ func (b *bucket) list(ctx context.Context, w *source.Window, out source.Out, fir
 		return nil
 	}
 	b.mu.Lock()
+	b.listed++ // a listing that fails is never done: the next run begins where this one did
 	since := b.at.Last.Add(-overlap)
 	for key, at := range b.recent {
 		if at.Before(since.Add(-overlap)) {
@@ -244,10 +247,15 @@ func (b *bucket) list(ctx context.Context, w *source.Window, out source.Out, fir
 			return fmt.Errorf("telling of an object: %w", err)
 		}
 		e := b.event(source.Hash("listed", o.Key, o.ETag, o.LastModified.UTC().String()), o.Key, data, o.LastModified)
-		if err := b.add(w, e, o.Key, o.LastModified, out); err != nil {
+		b.mu.Lock()
+		b.listed++
+		b.mu.Unlock()
+		err = b.add(w, e, o.Key, o.LastModified, func() { b.past(o.LastModified, 1, out) })
+		if err != nil {
 			return err
 		}
 	}
+	b.past(time.Time{}, 1, out)
 	return nil
 }
 
@@ -270,20 +278,27 @@ func (b *bucket) event(id, key string, data []byte, at time.Time) cloudevent.Eve
 	return e
 }
 
-func (b *bucket) add(w *source.Window, e cloudevent.Event, key string, at time.Time, out source.Out) error {
+// add tells of an object; safe is called when that is safe.
+func (b *bucket) add(w *source.Window, e cloudevent.Event, key string, at time.Time, safe func()) error {
 	b.mu.Lock()
 	if at.After(b.recent[key]) {
 		b.recent[key] = at
 	}
 	b.mu.Unlock()
-	return w.Add(e, func() {
-		b.mu.Lock()
-		if at.After(b.at.Last) {
-			b.at.Last = at
-		}
-		b.mu.Unlock()
-		b.keep(false, out)
-	})
+	return w.Add(e, safe)
+}
+
+// past notes that everything up to a time is safe, and how much of listings was.
+func (b *bucket) past(at time.Time, listed int, out source.Out) {
+	b.mu.Lock()
+	if at.After(b.newest) {
+		b.newest = at
+	}
+	if b.listed -= listed; b.listed == 0 && b.newest.After(b.at.Last) {
+		b.at.Last = b.newest
+	}
+	b.mu.Unlock()
+	b.keep(false, out)
 }
 
 // keep writes down how far it is; what came after that is told again after a crash.
