@@ -35,6 +35,7 @@ type Answer struct {
 var Unsafe = Answer{Code: http.StatusServiceUnavailable, Header: map[string]string{"Retry-After": "5"}, Body: "the event could not be kept in time: send it again"}
 
 const (
+	bodyTime = 30 * time.Second // of sending a body
 	callTime = 25 * time.Second // callers give up at about 30 s
 	maxCalls = 256              // of one endpoint at once
 )
@@ -68,7 +69,7 @@ func (m *Mux) Run(ctx context.Context, out Out, e Endpoint) error {
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
-			e.answer(r).write(w)
+			e.answer(w, r).write(w)
 		default:
 			Answer{Code: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "1"}, Body: "too many calls at once"}.write(w)
 		}
@@ -86,14 +87,14 @@ func (m *Mux) Run(ctx context.Context, out Out, e Endpoint) error {
 	return nil
 }
 
-func (e Endpoint) answer(r *http.Request) Answer {
+func (e Endpoint) answer(w http.ResponseWriter, r *http.Request) Answer {
 	if !slices.Contains(e.Methods, r.Method) {
 		return Answer{Code: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": strings.Join(e.Methods, ", ")}, Body: "use " + strings.Join(e.Methods, " or ")}
 	}
 	if r.ContentLength > e.MaxBytes {
 		return e.tooLarge()
 	}
-	body, err := cloudevent.ReadLimited(r.Body, e.MaxBytes)
+	body, err := e.body(w, r)
 	switch {
 	case errors.Is(err, io.ErrShortBuffer):
 		return e.tooLarge()
@@ -103,6 +104,15 @@ func (e Endpoint) answer(r *http.Request) Answer {
 	ctx, cancel := context.WithTimeout(r.Context(), callTime)
 	defer cancel()
 	return e.Handle(ctx, r, body)
+}
+
+// body reads the body. Who sends slowly must not hold a place for long, where that can be bounded.
+func (e Endpoint) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	limit := http.NewResponseController(w)
+	if limit.SetReadDeadline(time.Now().Add(bodyTime)) == nil {
+		defer func() { _ = limit.SetReadDeadline(time.Time{}) }() // net/http goes on reading, to see the caller leave
+	}
+	return cloudevent.ReadLimited(r.Body, e.MaxBytes)
 }
 
 func (e Endpoint) tooLarge() Answer {

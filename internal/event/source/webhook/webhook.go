@@ -101,7 +101,7 @@ func (h *hook) event(r *http.Request, body []byte) cloudevent.Event {
 	case "github":
 		id, subject = r.Header.Get("X-GitHub-Delivery"), r.Header.Get("X-GitHub-Event")
 	case "gitlab":
-		id, subject = r.Header.Get("X-Gitlab-Event-UUID"), r.Header.Get("X-Gitlab-Event")
+		id, subject = gitlabID(r.Header, body), r.Header.Get("X-Gitlab-Event")
 	case "standard":
 		id, subject = r.Header.Get("webhook-id"), field(body, "type")
 	case "stripe":
@@ -117,6 +117,19 @@ func (h *hook) event(r *http.Request, body []byte) cloudevent.Event {
 		e = h.id.Make("", "", body, time.Now())
 	}
 	return e
+}
+
+// gitlabID stays the same when GitLab sends a call again. Older ones have only the UUID of the event, which events share that one
+// brought about by a webhook of the other.
+func gitlabID(h http.Header, body []byte) string {
+	if key := h.Get("Idempotency-Key"); key != "" {
+		return key
+	}
+	uuid := h.Get("X-Gitlab-Event-UUID")
+	if uuid == "" {
+		return ""
+	}
+	return source.Hash(uuid, string(body))
 }
 
 // field is a string of a JSON object; empty when it is not there.

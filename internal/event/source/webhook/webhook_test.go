@@ -78,8 +78,8 @@ func kinds() map[string]struct {
 			{map[string]string{"X-Hub-Signature-256": "sha256=" + hexMAC(body+" ")}, 401},
 			{map[string]string{"X-Hub-Signature-256": hexMAC(body)}, 401}, {map[string]string{"X-Hub-Signature-256": "sha256="}, 401}, {nil, 401},
 		}},
-		"gitlab": {map[string]any{"secret": secret}, "u-1", "Push Hook", []call{
-			{map[string]string{"X-Gitlab-Token": secret, "X-Gitlab-Event-UUID": "u-1", "X-Gitlab-Event": "Push Hook"}, 202},
+		"gitlab": {map[string]any{"secret": secret}, "k-1", "Push Hook", []call{
+			{map[string]string{"X-Gitlab-Token": secret, "X-Gitlab-Event-UUID": "u-1", "Idempotency-Key": "k-1", "X-Gitlab-Event": "Push Hook"}, 202},
 			{map[string]string{"X-Gitlab-Token": secret + "x"}, 401}, {nil, 401},
 		}},
 		"slack": {map[string]any{"secret": secret}, "Ev1", "thing.happened", []call{
@@ -139,6 +139,46 @@ func TestVerification(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestGitLabChains: what a webhook of an event brings about has the UUID of that event, and is another one.
+func TestGitLabChains(t *testing.T) {
+	var mux source.Mux
+	s := sourcetest.Start(t, webhook.New(&mux), sourcetest.Config(t, "webhook", map[string]any{"verify": "gitlab", "secret": secret}))
+	s.Connected()
+	ids := map[string]int{}
+	for _, text := range []string{`{"n":1}`, `{"n":2}`, `{"n":1}`} {
+		if w := post(&mux, "/events/ns/es/ev", text, map[string]string{"X-Gitlab-Token": secret, "X-Gitlab-Event-UUID": "u-1"}); w.Code != 202 {
+			t.Fatal(w.Code)
+		}
+		ids[s.Next().ID]++
+	}
+	if len(ids) != 2 {
+		t.Errorf("ids %v: two events, one of which was sent twice", ids)
+	}
+}
+
+// limited takes down the deadlines of reading.
+type limited struct {
+	*httptest.ResponseRecorder
+	deadlines []time.Time
+}
+
+func (l *limited) SetReadDeadline(at time.Time) error {
+	l.deadlines = append(l.deadlines, at)
+	return nil
+}
+
+// TestSlowBodies: a caller that does not send what it announced gives its place back.
+func TestSlowBodies(t *testing.T) {
+	var mux source.Mux
+	s := sourcetest.Start(t, webhook.New(&mux), sourcetest.Config(t, "webhook", map[string]any{}))
+	s.Connected()
+	w := &limited{ResponseRecorder: httptest.NewRecorder()}
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/events/ns/es/ev", strings.NewReader("x")))
+	if w.Code != 202 || len(w.deadlines) != 2 || w.deadlines[0].IsZero() || !w.deadlines[1].IsZero() {
+		t.Errorf("%d, deadlines %v: one for the body, and none after it", w.Code, w.deadlines)
 	}
 }
 
