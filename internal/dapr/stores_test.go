@@ -222,20 +222,30 @@ func TestConfigurationOfPostgreSQL(t *testing.T) {
 	if v := api.must("GET", "/v1.0/configuration/conf?key=colour&key=size", ""); v != `{"colour":{"value":"blue","version":"1"},"size":{"value":"big","version":"1","metadata":{"unit":"m"}}}` {
 		t.Errorf("%s", v)
 	}
-	api.must("GET", "/v1.0/configuration/conf/subscribe?key=colour", "")
-	// The store listens in the background: what changes before is told to nobody, so that it is changed until it is told.
-	ctx, cancel := context.WithCancel(t.Context())
-	var changer sync.WaitGroup
-	changer.Go(func() {
-		for n := 2; ctx.Err() == nil; n++ {
-			execute(t, server.URL, fmt.Sprintf("UPDATE conf SET value = 'red', version = '%d'", n))
-			time.Sleep(20 * time.Millisecond)
-		}
-	})
-	g := receive(t, calls, "the change")
-	cancel()
-	changer.Wait()
-	if g.path != "/configuration/conf/colour" || !strings.Contains(string(g.body), `"red"`) {
-		t.Errorf("%s %s", g.path, g.body)
+	var pushed struct{ ID string }
+	if err := json.Unmarshal([]byte(api.must("GET", "/v1.0/configuration/conf/subscribe?key=colour", "")), &pushed); err != nil || pushed.ID == "" {
+		t.Fatalf("%v %v", pushed, err)
 	}
+	told := func(value string) {
+		t.Helper()
+		if g := receive(t, calls, "the change to "+value); g.path != "/configuration/conf/colour" || !strings.Contains(string(g.body), `"`+value+`"`) {
+			t.Errorf("%s %s, want %s", g.path, g.body, value)
+		}
+	}
+	execute(t, server.URL, "UPDATE conf SET value = 'small', version = '2' WHERE key = 'size'", "UPDATE conf SET value = 'red', version = '2' WHERE key = 'colour'")
+	told("red")
+	execute(t, server.URL, `NOTIFY conf, 'nonsense'`, `NOTIFY conf, '{"data": 1}'`, `NOTIFY conf, '{"data": {"value": "no key"}}'`,
+		`NOTIFY conf, '{"data": {"KEY": "colour", "VALUE": 7.5, "VERSION": null, "METADATA": {"a": 1, "b": null}}}'`)
+	told("7.5")
+	execute(t, server.URL, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%conf%' AND pid <> pg_backend_pid()")
+	told("red") // as it is after the connection was lost
+	execute(t, server.URL, "UPDATE conf SET value = 'green', version = '3' WHERE key = 'colour'")
+	told("green")
+	if v := api.must("GET", "/v1.0/configuration/conf/"+pushed.ID+"/unsubscribe", ""); v != `{"ok":true}` {
+		t.Errorf("%s", v)
+	}
+	execute(t, server.URL, "UPDATE conf SET value = 'black', version = '4' WHERE key = 'colour'")
+	api.must("GET", "/v1.0/configuration/conf/subscribe?key=colour", "")
+	execute(t, server.URL, "UPDATE conf SET value = 'white', version = '5' WHERE key = 'colour'")
+	told("white")
 }

@@ -15,7 +15,6 @@ import (
 	rabbitmqbinding "github.com/dapr/components-contrib/bindings/rabbitmq"
 	redisbinding "github.com/dapr/components-contrib/bindings/redis"
 	"github.com/dapr/components-contrib/bindings/smtp"
-	postgresconfiguration "github.com/dapr/components-contrib/configuration/postgres"
 	redisconfiguration "github.com/dapr/components-contrib/configuration/redis"
 	"github.com/dapr/components-contrib/pubsub/kafka"
 	"github.com/dapr/components-contrib/pubsub/rabbitmq"
@@ -71,7 +70,7 @@ func table() map[string]constructor {
 		"secretstores.kubernetes/v1": newPlatformSecrets,
 
 		"configuration.redis/v1":    plain(redisconfiguration.NewRedisConfigurationStore),
-		"configuration.postgres/v1": plain(postgresconfiguration.NewPostgresConfigurationStore),
+		"configuration.postgres/v1": plain(newPostgresConfiguration),
 	}
 }
 
