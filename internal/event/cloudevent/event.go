@@ -87,6 +87,9 @@ func (e *Event) Validate() error {
 		}
 	}
 	for name, value := range e.attributes() {
+		if name == "data" {
+			return fmt.Errorf("%w: no attribute may be named data", ErrInvalid)
+		}
 		if !ValidName(name) {
 			return fmt.Errorf("%w: attribute names are of a-z and 0-9, not %q", ErrInvalid, name)
 		}

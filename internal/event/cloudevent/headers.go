@@ -54,7 +54,7 @@ func fromHeader(each func(func(string, string) bool), data []byte) (e Event, fou
 			fallthrough
 		case ok:
 			if err == nil {
-				err = e.set(attr, unescape(value))
+				err = e.set(attr, plain(name, value))
 			}
 		case strings.EqualFold(name, contentType):
 			e.DataContentType = value
@@ -153,6 +153,32 @@ func escape(s string) string {
 }
 
 func printable(c byte) bool { return c > 0x20 && c < 0x7f && c != '"' && c != '%' }
+
+// plain is the value of an attribute: HTTP and NATS encode it, Kafka and AMQP carry it as it is.
+func plain(header, value string) string {
+	if !strings.HasPrefix(strings.ToLower(header), prefixes[0]) {
+		return value
+	}
+	if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+		value = unquote(value[1 : n-1])
+	}
+	return unescape(value)
+}
+
+// unquote undoes a quoted string of HTTP.
+func unquote(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
 
 // unescape undoes escape; what was never escaped stays.
 func unescape(s string) string {

@@ -34,6 +34,9 @@ func FromBatch(b []byte) ([]Event, error) {
 	if err := json.Unmarshal(b, &in); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	if in == nil {
+		return nil, fmt.Errorf("%w: a batch is a list", ErrInvalid)
+	}
 	out := make([]Event, 0, len(in))
 	for i, raw := range in {
 		e, err := FromJSON(raw)
