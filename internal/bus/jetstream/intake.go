@@ -116,11 +116,14 @@ func (in *intake) receive(msg jetstream.Msg) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	seq := meta.Sequence.Stream
-	if in.done.has(seq) { // our answer was lost
+	if in.done.has(seq, meta.Timestamp) { // our answer was lost
 		_ = msg.Ack()
 		return
 	}
-	if it := in.held[seq]; it != nil { // the server gave up on us too soon
+	if it := in.held[seq]; it != nil && !it.meta.Timestamp.Equal(meta.Timestamp) { // of a stream that is gone, and still under way
+		_ = msg.NakWithDelay(shedWait)
+		return
+	} else if it != nil { // the server gave up on us too soon
 		it.msg, it.meta, it.seen = msg, meta, time.Now()
 		return
 	}
@@ -211,7 +214,7 @@ func (in *intake) settle(it *item, v bus.Verdict) {
 	in.bytes -= it.size
 	switch {
 	case !v.Retry:
-		in.done.add(it.seq)
+		in.done.add(it.seq, it.meta.Timestamp)
 		_ = it.msg.Ack() // if it is lost, the event comes again and is found among those done
 	case v.After > 0:
 		_ = it.msg.NakWithDelay(v.After)

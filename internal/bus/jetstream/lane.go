@@ -59,26 +59,26 @@ func (l *lane) next() *item {
 
 func (l *lane) empty() bool { return !l.busy && len(l.waiting) == 0 && len(l.away) == 0 }
 
-// recent remembers the last sequences that were done.
+// recent remembers the last events that were done, and when each came: a stream that was made anew counts from 1 again.
 type recent struct {
-	set  map[uint64]struct{}
+	set  map[uint64]time.Time
 	ring []uint64
 	next int
 }
 
 func newRecent() recent {
 	const remembered = 4096
-	return recent{set: map[uint64]struct{}{}, ring: make([]uint64, remembered)}
+	return recent{set: map[uint64]time.Time{}, ring: make([]uint64, remembered)}
 }
 
-func (r *recent) has(seq uint64) bool {
-	_, ok := r.set[seq]
-	return ok
+func (r *recent) has(seq uint64, came time.Time) bool {
+	at, ok := r.set[seq]
+	return ok && at.Equal(came)
 }
 
-func (r *recent) add(seq uint64) {
+func (r *recent) add(seq uint64, came time.Time) {
 	delete(r.set, r.ring[r.next])
 	r.ring[r.next] = seq
-	r.set[seq] = struct{}{}
+	r.set[seq] = came
 	r.next = (r.next + 1) % len(r.ring)
 }
