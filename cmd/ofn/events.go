@@ -54,7 +54,7 @@ func (p *platform) openEvents(ctx context.Context) (err error) {
 	}
 	e.dapr, err = dapr.New(dapr.Options{
 		Log: p.log, Caller: copiesOf{p}, Invoker: p.toGateway(), ClusterDomain: p.settings.clusterDomain, Secrets: secretsOf{p}, Version: version,
-		DeadLetters: deadInputs{e}, Timeout: p.settings.requestTimeout, Files: p.filesDir(),
+		DeadLetters: deadInputs{e}, Tracer: p.traces.dapr(), Timeout: p.settings.requestTimeout, Files: p.filesDir(),
 		Metrics: inputMetrics{e.metrics},
 	})
 	if err != nil {

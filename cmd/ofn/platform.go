@@ -46,6 +46,7 @@ type platform struct {
 	settings *settings
 	log      *slog.Logger
 	metrics  *telemetry.Metrics
+	traces   *traces
 
 	registry *registry.Registry
 	store    *image.Store
@@ -132,6 +133,9 @@ func (p *platform) onClose(f func(context.Context) error) { p.closers = append(p
 // openMachine makes what runs functions: sandbox, images, builds, node, gateway.
 func (p *platform) openMachine(ctx context.Context) (err error) {
 	s := p.settings
+	if err = p.openTraces(ctx); err != nil {
+		return err
+	}
 	if p.store, err = image.Open(filepath.Join(s.dataDir, "images"), p.registry, image.Options{InsecureHosts: s.insecure, Log: p.log}); err != nil {
 		return err
 	}
@@ -162,7 +166,7 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p.gateway = gateway.New(gateway.Options{Log: p.log, Metrics: p.metrics, DrainTimeout: s.drain, Unmatched: p.events.hooks, Async: p.calls.front})
+	p.gateway = gateway.New(gateway.Options{Log: p.log, Metrics: p.metrics, Tracer: p.traces.gateway(), DrainTimeout: s.drain, Unmatched: p.events.hooks, Async: p.calls.front})
 	p.router = embedded.New(p.gateway, func(namespace, name string) *activator.Revision {
 		return p.node.Revision(run.Key{Namespace: namespace, Name: name})
 	})

@@ -34,6 +34,8 @@ type Options struct {
 	Secrets runtime.Secrets
 	// Metrics may be nil.
 	Metrics runtime.Metrics
+	// Tracer may be nil: then no delivery is traced.
+	Tracer runtime.Tracer
 	// Token is the API token that requests of an app must carry; nil, or an empty one, is none.
 	Token func(app event.Name) string
 	// AppToken is the token that Dapr's calls of an app carry (APP_API_TOKEN); nil, or an empty one, is none.
@@ -63,7 +65,7 @@ func New(o Options) (*Runtime, error) {
 		return nil, errors.New("the Dapr runtime needs a logger")
 	}
 	rt := runtime.New(runtime.Options{
-		Log: o.Log, Caller: o.Caller, DeadLetters: o.DeadLetters, Secrets: o.Secrets, Metrics: o.Metrics, Timeout: o.Timeout,
+		Log: o.Log, Caller: o.Caller, DeadLetters: o.DeadLetters, Secrets: o.Secrets, Metrics: o.Metrics, Tracer: o.Tracer, Timeout: o.Timeout,
 		AppToken: o.AppToken, Files: o.Files, Environ: o.Environ,
 	})
 	return &Runtime{Runtime: rt, api: api.New(api.Options{

@@ -31,7 +31,8 @@ type call struct {
 	retry    bool // a copy broke off before it answered, and another may be asked
 	broken   int  // copies that broke off
 	code     int
-	begun    bool // the client may have seen a part of the answer
+	begun    bool  // the client may have seen a part of the answer
+	span     *Span // nil is not traced
 }
 
 type httpHeader http.Header
@@ -116,6 +117,7 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 // run forwards the request and reports it. It is true when an answer was begun and broke off.
 func (c *call) run() (brokeOff bool) {
 	started := time.Now()
+	c.span = c.h.s.g.span(c.parent(), c.r.Method, c.r.Host, c.path)
 	opt := c.backend.revision.Options()
 	c.h2c = opt.H2C
 	c.ctx = c.r.Context()
@@ -131,6 +133,10 @@ func (c *call) run() (brokeOff bool) {
 		c.h.s.g.opt.Metrics.Request(c.backend.label, c.code, took, c.queued, c.cold)
 		if c.function != "" {
 			c.h.s.g.opt.Metrics.Function(c.backend.label, c.function, c.code, took)
+		}
+		if s := c.span; s != nil {
+			s.Function, s.Code, s.Queued, s.Cold = c.function, c.code, c.queued, c.cold
+			c.h.s.g.end(s, c.backend, started, took)
 		}
 	}()
 	err := c.attempts()

@@ -48,7 +48,7 @@ func (c *call) passes(id fieldID, seen *seenFields) bool {
 		seen.host = trust
 		return trust
 	case hTraceparent:
-		return c.traced()
+		return c.traced() && c.span == nil
 	case hTracestate:
 		return keepsTracestate(len(c.r.Header["Traceparent"]), c.traced(), c.h.s.g.opt.NoTrace)
 	case hTimeoutMs:
@@ -63,6 +63,14 @@ func (c *call) passes(id fieldID, seen *seenFields) bool {
 func (c *call) traced() bool {
 	parents := c.r.Header["Traceparent"]
 	return len(parents) == 1 && validTraceparent([]byte(parents[0]))
+}
+
+// parent is the client's valid traceparent, or empty.
+func (c *call) parent() string {
+	if c.traced() {
+		return c.r.Header["Traceparent"][0]
+	}
+	return ""
 }
 
 // forwarded tells the copy who asked, and under which name.
@@ -80,7 +88,10 @@ func (c *call) forwarded(give func(name, value string), seen *seenFields) {
 	}
 	var room [128]byte
 	give("Forwarded", string(appendForwardedElement(room[:0], &c.client.peer, c.r.Host)))
-	if !c.traced() && !c.h.s.g.opt.NoTrace {
+	switch {
+	case c.span != nil:
+		give("Traceparent", string(c.span.appendTo(room[:0])))
+	case !c.traced() && !c.h.s.g.opt.NoTrace:
 		give("Traceparent", string(appendTraceparent(room[:0])))
 	}
 }

@@ -34,6 +34,7 @@ type exchange struct {
 	broken   int    // copies that broke off
 	code     int    // of the answer
 	begun    bool   // the client may have seen a part of the answer
+	span     *Span  // nil is not traced
 }
 
 // serveRequest finds who answers. It reports whether the connection goes on.
@@ -78,7 +79,7 @@ func (q *request) pathOrRoot() string {
 func (c *conn) forward(e *entry, b *backend, timeout time.Duration) bool {
 	q := &c.req
 	c.in.skip(len(q.raw))
-	c.x = exchange{entry: e, backend: b, started: time.Now()}
+	c.x = exchange{entry: e, backend: b, started: time.Now(), span: c.s.g.span(str(q.parent), str(q.method), str(q.host), q.pathOrRoot())}
 	if q.length > 0 && int64(c.in.len()) >= q.length {
 		c.x.small = c.in.bytes()[:q.length]
 	}
@@ -264,6 +265,10 @@ func (c *conn) conclude(err error) bool {
 	c.s.g.opt.Metrics.Request(x.backend.label, x.code, took, x.queued, x.cold)
 	if x.function != "" {
 		c.s.g.opt.Metrics.Function(x.backend.label, x.function, x.code, took)
+	}
+	if s := x.span; s != nil {
+		s.Function, s.Code, s.Queued, s.Cold = x.function, x.code, x.queued, x.cold
+		c.s.g.end(s, x.backend, x.started, took)
 	}
 	return keep
 }

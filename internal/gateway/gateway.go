@@ -28,6 +28,8 @@ type Options struct {
 
 	// TrustForwarded keeps X-Forwarded-* and Forwarded of the client and adds to them. Otherwise they are replaced.
 	TrustForwarded bool
+	// Tracer is told of every request that is traced: those whose traceparent is sampled, and those without one. Nil traces nothing.
+	Tracer Tracer
 	// NoTrace leaves requests without traceparent as they are; otherwise they get one, not sampled.
 	NoTrace bool
 }

@@ -29,8 +29,9 @@ type request struct {
 	async    bool   // the caller prefers not to wait
 
 	hosts, lengths, encodings int
-	traces                    int  // Traceparent lines
-	traced                    bool // there is one, and it is valid
+	traces                    int    // Traceparent lines
+	traced                    bool   // there is one, and it is valid
+	parent                    []byte // it, nil when it is not valid
 	keepAlive, wantsUpgrade   bool
 	connection                [][]byte // what Connection names beyond the usual
 }
@@ -169,7 +170,9 @@ func (q *request) field(f *field) error {
 		q.safe = true
 	case hTraceparent:
 		q.traces++
-		q.traced = q.traces == 1 && validTraceparent(v)
+		if q.traced, q.parent = q.traces == 1 && validTraceparent(v), nil; q.traced {
+			q.parent = v
+		}
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (c *conn) passes(f *field, seen *seenFields) bool {
 		seen.host = trust
 		return trust
 	case hTraceparent:
-		return c.req.traced
+		return c.req.traced && c.x.span == nil
 	case hTracestate:
 		return keepsTracestate(c.req.traces, c.req.traced, c.s.g.opt.NoTrace)
 	case hExpect:
@@ -109,10 +109,11 @@ func (c *conn) appendForwarded(out []byte, seen *seenFields) []byte {
 	out = append(out, "Forwarded: "...)
 	out = appendForwardedElement(out, &c.peer, str(c.req.host))
 	out = append(out, "\r\n"...)
-	if !c.req.traced && !c.s.g.opt.NoTrace {
-		out = append(out, "Traceparent: "...)
-		out = appendTraceparent(out)
-		out = append(out, "\r\n"...)
+	switch {
+	case c.x.span != nil:
+		out = append(c.x.span.appendTo(append(out, "Traceparent: "...)), "\r\n"...)
+	case !c.req.traced && !c.s.g.opt.NoTrace:
+		out = append(appendTraceparent(append(out, "Traceparent: "...)), "\r\n"...)
 	}
 	return out
 }

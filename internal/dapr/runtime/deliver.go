@@ -89,7 +89,9 @@ func (a *app) deliverEvent(ctx context.Context, t *topicInlet, ev *topicEvent, l
 		}
 		ev.path = path
 	}
-	v, n, err := a.try(ctx, a.policy(t.sub.Retry), letter, func(ctx context.Context) verdict { return t.attempt(ctx, ev) })
+	v, n, err := a.try(ctx, a.policy(t.sub.Retry), letter, func(ctx context.Context) verdict {
+		return a.tracedTopic(ev, func(ev *topicEvent) verdict { return t.attempt(ctx, ev) })
+	})
 	if err != nil {
 		return err
 	}
@@ -257,7 +259,9 @@ func (a *app) deliverBinding(ctx context.Context, in *inlet, spec event.Componen
 	}
 	var answer *bindingAnswer
 	v, n, err := a.try(ctx, a.policy(in.input.Retry), letter, func(ctx context.Context) (v verdict) {
-		answer, v = a.attemptBinding(ctx, in.input, spec, r)
+		answer, v = a.tracedBinding(spec.Name.Name, r, func(r *bindings.ReadResponse) (*bindingAnswer, verdict) {
+			return a.attemptBinding(ctx, in.input, spec, r)
+		})
 		return v
 	})
 	if err != nil {

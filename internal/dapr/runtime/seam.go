@@ -20,6 +20,7 @@ type Options struct {
 	DeadLetters DeadLetters
 	Secrets     Secrets
 	Metrics     Metrics
+	Tracer      Tracer        // nil traces nothing
 	Timeout     time.Duration // of one call, where an app names none; 0 is 60 s
 	// AppToken is the token that an app asks of Dapr (APP_API_TOKEN); nil, or an empty one, is none.
 	AppToken func(app event.Name) string
