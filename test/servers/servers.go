@@ -60,6 +60,8 @@ type Server struct {
 	Password string
 	// Admin is a second address, where the server has one: NATS's monitoring, Kafka's none.
 	Admin string
+	// Dir is where its data is, for tests that look at what is on disk.
+	Dir string
 
 	t    T
 	spec spec
@@ -89,7 +91,7 @@ func build(opts []Option) options {
 // launch starts what s says, waits until it answers, and ends it with the test.
 func launch(t T, srv *Server, s spec) *Server {
 	t.Helper()
-	srv.t, srv.spec = t, s
+	srv.t, srv.spec, srv.Dir = t, s, s.dir
 	t.Cleanup(func() { srv.end() })
 	srv.Restart()
 	return srv

@@ -93,11 +93,48 @@ func (q *queue) Run(ctx context.Context, out source.Out) error {
 	if err != nil {
 		return source.Ended(ctx, denied(fmt.Errorf("connecting to RabbitMQ at %s: %w", q.url.Host, err)))
 	}
-	defer func() { _ = conn.Close() }()
-	if err := q.declare(conn); err != nil {
+	defer func() { _ = conn.CloseDeadline(time.Now().Add(hangUpWithin)) }()
+	ch, messages, err := q.open(ctx, conn)
+	if err != nil {
 		return source.Ended(ctx, denied(err))
 	}
-	return source.Ended(ctx, denied(q.consume(ctx, conn, out)))
+	return source.Ended(ctx, denied(q.consume(ctx, conn, ch, messages, out)))
+}
+
+const (
+	answerWithin = time.Minute
+	hangUpWithin = 5 * time.Second
+)
+
+// open declares the queue and begins to read it. The broker never answers about a quorum queue whose members it has lost, so that the end of
+// ctx or of patience hangs up.
+func (q *queue) open(ctx context.Context, conn *amqp.Connection) (*amqp.Channel, <-chan amqp.Delivery, error) {
+	patience, end := context.WithTimeout(ctx, answerWithin)
+	defer end()
+	answered := context.AfterFunc(patience, func() { _ = conn.CloseDeadline(time.Now().Add(hangUpWithin)) })
+	ch, messages, err := q.begin(ctx, conn)
+	if !answered() {
+		return nil, nil, fmt.Errorf("RabbitMQ at %s does not answer about queue %s within %s: a quorum queue whose members are lost is like that; delete it, and it is made anew", q.url.Host, q.spec.Queue, answerWithin)
+	}
+	return ch, messages, err
+}
+
+func (q *queue) begin(ctx context.Context, conn *amqp.Connection) (*amqp.Channel, <-chan amqp.Delivery, error) {
+	if err := q.declare(conn); err != nil {
+		return nil, nil, err
+	}
+	ch, err := conn.Channel()
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening a channel: %w", err)
+	}
+	if err := ch.Qos(q.spec.Prefetch, 0, false); err != nil {
+		return nil, nil, fmt.Errorf("limiting the messages under way: %w", err)
+	}
+	messages, err := ch.ConsumeWithContext(ctx, q.spec.Queue, "ofn", false, false, false, false, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading queue %s: %w", q.spec.Queue, err)
+	}
+	return ch, messages, nil
 }
 
 func denied(err error) error {
@@ -153,19 +190,7 @@ func (q *queue) on(conn *amqp.Connection, do func(*amqp.Channel) error) (found b
 	return err == nil, err
 }
 
-func (q *queue) consume(ctx context.Context, conn *amqp.Connection, out source.Out) error {
-	ch, err := conn.Channel()
-	if err != nil {
-		return fmt.Errorf("opening a channel: %w", err)
-	}
-	if err := ch.Qos(q.spec.Prefetch, 0, false); err != nil {
-		return fmt.Errorf("limiting the messages under way: %w", err)
-	}
-	const tag = "ofn"
-	messages, err := ch.ConsumeWithContext(ctx, q.spec.Queue, tag, false, false, false, false, nil)
-	if err != nil {
-		return fmt.Errorf("reading queue %s: %w", q.spec.Queue, err)
-	}
+func (q *queue) consume(ctx context.Context, conn *amqp.Connection, ch *amqp.Channel, messages <-chan amqp.Delivery, out source.Out) error {
 	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
 	gone := ch.NotifyCancel(make(chan string, 1))
 	out.Connected()

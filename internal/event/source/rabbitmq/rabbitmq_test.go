@@ -1,10 +1,12 @@
 package rabbitmq_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -91,16 +93,46 @@ func TestFaults(t *testing.T) {
 	send("", "faults", amqp.Publishing{Body: []byte("meanwhile")})
 	r = start(t, s, "faults", map[string]any{"queueType": "quorum"}) // of another type now: the queue is used as it is
 	r.Until(map[string]bool{"unsafe": true, "meanwhile": true})
+	quorum := start(t, s, "quorum", map[string]any{"queueType": "quorum"})
+	quorum.Connected()
+	registered(t, s, "quorum")
 	want := map[string]bool{}
 	r.Hold()
+	quorum.Hold()
 	for i := range 200 {
 		want[fmt.Sprint(i)] = true
 		send("", "faults", amqp.Publishing{Body: []byte(fmt.Sprint(i))})
+		send("", "quorum", amqp.Publishing{Body: []byte(fmt.Sprint(i))})
 	}
+	young := start(t, s, "young", map[string]any{"queueType": "quorum"})
+	young.Connected() // and not registered: Debian's RabbitMQ answers nothing about it from now on, and the source must end all the same
 	s.Kill()
 	r.Release()
+	quorum.Release()
 	s.Restart()
 	r.Until(want)
+	quorum.Until(want)
+	young.Stop()
+}
+
+// registered waits until the broker has written down under which number it keeps a new quorum queue. It does so half a second after the
+// declaration, whatever it confirmed meanwhile: one that dies earlier finds the queue, but not its messages, and answers nobody about it.
+func registered(t *testing.T, s *servers.Server, queue string) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		files, err := filepath.Glob(filepath.Join(s.Dir, "data", "*", "quorum", "*", "names.dets"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("the broker's register of quorum queues: %v %v", files, err)
+		}
+		if names, err := os.ReadFile(files[0]); err == nil && bytes.Contains(names, []byte("%2F_"+queue)) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the broker never wrote the queue down")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func TestCredentials(t *testing.T) {
