@@ -75,7 +75,7 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 	c := manager.GetClient()
 	p.objects.Store(&c)
 	functions := function.NewController(c, manager.GetEventRecorder("ofn"), share.New(c, build.New(c), serve.New(c)), p.subscribe(c), route.New(c, p.router, route.Options{Port: port(p.gatewayListener.Addr())}))
-	servings := servingrun.NewController(c, servingrun.Options{Runner: p.node, Log: p.log, StartTimeout: p.settings.startTimeout})
+	servings := servingrun.NewController(c, servingrun.Options{Runner: p.node, Log: p.log, StartTimeout: p.settings.startTimeout, Sidecars: true})
 	for _, c := range append(p.controllers(c), functions, servings) {
 		if err := c.Register(manager); err != nil {
 			return fmt.Errorf("registering controller %s: %w", c.Name(), err)

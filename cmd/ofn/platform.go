@@ -161,7 +161,7 @@ func (p *platform) openMachine(ctx context.Context) (err error) {
 	if err = p.openEvents(ctx); err != nil {
 		return err
 	}
-	p.node, err = node.New(node.Options{Drivers: p.runtimes(), Images: img, Logs: p.copies, Metrics: p.metrics, Dapr: p.events, Triggers: p.openTriggers(),
+	p.node, err = node.New(node.Options{Drivers: p.runtimes(), Images: img, Logs: p.copies, Metrics: p.metrics, Dapr: p.events, Sidecars: sidecars{p}, Triggers: p.openTriggers(),
 		Log: p.log, Timeout: s.requestTimeout, StartTimeout: s.startTimeout, Grace: s.drain})
 	if err != nil {
 		return err

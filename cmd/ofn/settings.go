@@ -25,6 +25,7 @@ type settings struct {
 	domain         string
 	clusterDomain  string
 	goRoot         string
+	daprd          string
 	egress         string
 	logLevel       string
 	logFormat      string
@@ -48,6 +49,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.domain, "domain", "localhost", "domain of the functions' names when the default gateway is first made")
 	f.StringVar(&s.clusterDomain, "cluster-domain", "cluster.local", "domain of the functions' internal names")
 	f.StringVar(&s.goRoot, "goroot", "", "Go distribution that builds Go functions (default: that of the go command on PATH)")
+	f.StringVar(&s.daprd, "daprd", "", "daprd that runs beside functions which ask for one, statically linked (default: one beside ofn or on PATH, else it is built when it is first needed)")
 	f.StringVar(&s.egress, "egress", "", "what functions reach beyond themselves: nat or none (default: nat for root, else none)")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")

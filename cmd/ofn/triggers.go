@@ -43,14 +43,5 @@ func (p *platform) compiler() *compile.Compiler {
 	return p.compiles
 }
 
-// builtScalers is where the program may be, built: beside this one, or on PATH.
-func builtScalers() []string {
-	var found []string
-	if self, err := os.Executable(); err == nil {
-		found = append(found, filepath.Join(filepath.Dir(self), scalersProgram))
-	}
-	if path, err := exec.LookPath(scalersProgram); err == nil {
-		found = append(found, path)
-	}
-	return found
-}
+// builtScalers is where the program may be, built.
+func builtScalers() []string { return beside(scalersProgram) }

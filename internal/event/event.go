@@ -43,7 +43,7 @@ type App struct {
 	Components []Component // its own, seen by it only, beside those of the namespace
 	// Sidecar is whether a daprd beside each copy is its Dapr runtime: nothing of it is connected or called by another.
 	Sidecar bool
-	Inputs     []Input     // what calls it
+	Inputs  []Input // what calls it
 	// Subscriptions are Subscription objects of its namespace that it is in the scope of; they call it beside Inputs.
 	Subscriptions []Subscription
 	Timeout       time.Duration // of one call; 0 is the platform's

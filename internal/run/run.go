@@ -44,6 +44,8 @@ type Revision struct {
 	Grace time.Duration
 	// Dapr is whether copies reach Dapr's runtime API, on 127.0.0.1:3500 (HTTP) and 127.0.0.1:50001 (gRPC).
 	Dapr bool
+	// Sidecar asks for a daprd beside every copy, to serve Dapr's API there instead of the platform; nil does not.
+	Sidecar *Sidecar
 	// Workload says how its copies live.
 	Workload Workload
 	// Lag scales it by triggers, beside the requests that wait for it; nil does not.

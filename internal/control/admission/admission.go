@@ -38,7 +38,7 @@ type Options struct {
 	Components Components
 	// Defined says whether a namespace has a Component of a name, and whether that could be found out. Nil: it never can.
 	Defined func(ctx context.Context, namespace, name string) (defined, known bool)
-	// InProcess is whether one Dapr runtime serves all functions, so that nobody gets a sidecar.
+	// InProcess is whether events start copies of functions by themselves, but of those with a daprd of their own.
 	InProcess bool
 }
 

@@ -153,11 +153,20 @@ func (o Options) function(ctx context.Context, f, _ *v1beta2.Function) ([]string
 	for _, name := range s.ForeignComponents() {
 		warnings = append(warnings, o.undefined(ctx, serving, f.Namespace, name)...)
 	}
-	if o.InProcess && s.Annotations[v1beta2.AnnotationDaprServiceMode] == v1beta2.DaprServiceModeSidecar {
+	if o.InProcess && s.Annotations[v1beta2.AnnotationDaprServiceMode] == v1beta2.DaprServiceModeSidecar && sleeps(s) {
 		warnings = append(warnings, serving.Child("annotations").Key(v1beta2.AnnotationDaprServiceMode).String()+
-			": no daprd is started beside functions here; the platform's own Dapr runtime serves this one (no actors, workflows and jobs)")
+			": the daprd of a copy reads its inputs, so that no event starts the first copy: set scaleOptions.minReplicas to 1 or more, or scaleOptions.keda.triggers")
 	}
 	return warnings, errs
+}
+
+// sleeps is whether a function with inputs can be without copies and has no trigger that would start one.
+func sleeps(s *v1beta2.ServingTemplate) bool {
+	if t := s.Triggers; t == nil || len(t.Dapr) == 0 {
+		return false
+	}
+	o := s.ScaleOptions
+	return o == nil || (o.MinReplicas == nil || *o.MinReplicas == 0) && (o.Keda == nil || len(o.Keda.Triggers) == 0)
 }
 
 func states(s *v1beta2.ServingTemplate) map[string]*v1beta2.Component {

@@ -65,7 +65,9 @@ func TestWarningsOfComponents(t *testing.T) {
 		want   []string
 	}{
 		{fn(`"outputs":[{"dapr":{"name":"there"}}]`), nil},
-		{fn(`"annotations":{"openfunction.io/dapr-service-mode":"sidecar"}`), []string{"no daprd is started beside functions here"}},
+		{fn(`"annotations":{"openfunction.io/dapr-service-mode":"sidecar"}`), nil},
+		{fn(`"annotations":{"openfunction.io/dapr-service-mode":"sidecar"},"triggers":{"dapr":[{"name":"there","type":"bindings.cron"}]}`), []string{"no event starts the first copy"}},
+		{fn(`"annotations":{"openfunction.io/dapr-service-mode":"sidecar"},"scaleOptions":{"minReplicas":1},"triggers":{"dapr":[{"name":"there","type":"bindings.cron"}]}`), nil},
 		{fn(`"outputs":[{"dapr":{"name":"away"}}],"states":{"unknown":{}}`), []string{`component "away" is nowhere defined`, `component "unknown" must exist in namespace "ns"`}},
 		{fn(`"pubsub":{"p":{"type":"pubsub.redis","version":"v1","metadata":[{"name":"redisHots","value":1}]}},"states":{"q":{"spec":{"type":"state.x","version":"v2","metadata":[]}}}`),
 			[]string{"spec.serving.pubsub[p]: metadata redisHots is not known", "spec.serving.states[q]: type state.x/v2 is not known"}},

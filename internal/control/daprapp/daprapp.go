@@ -113,7 +113,7 @@ func Components(ctx context.Context, r *eventing.Resolver, s *v1beta2.Serving) (
 func App(s *v1beta2.Serving, components []event.Component, subscriptions []daprv2.Subscription) event.App {
 	fn := s.Labels[v1beta2.LabelFunction]
 	app := event.App{Name: event.Name{Namespace: s.Namespace, Name: fn}, ID: Annotation(s, AnnotationAppID), Revision: s.Name, Port: Port(s),
-		Protocol: protocol(Annotation(s, AnnotationAppProtocol)), Components: components, MaxConcurrency: number(s, AnnotationMaxConcurrency)}
+		Protocol: protocol(Annotation(s, AnnotationAppProtocol)), Components: components, Sidecar: HasSidecar(s), MaxConcurrency: number(s, AnnotationMaxConcurrency)}
 	if t := s.Spec.Triggers; t != nil {
 		for _, d := range t.Dapr {
 			if d == nil {

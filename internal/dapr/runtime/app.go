@@ -169,6 +169,9 @@ func (a *app) apply(spec event.App) {
 func (a *app) applyComponents() {
 	wanted := map[string]bool{}
 	for _, c := range a.spec.Components {
+		if a.spec.Sidecar {
+			break
+		}
 		wanted[c.Name.Name] = true
 		if s, ok := a.own[c.Name.Name]; ok {
 			s.revise(c)
@@ -232,6 +235,9 @@ func (a *app) status() event.Status {
 		if spec, _ := slot.look(); !spec.IgnoreErrors {
 			parts["component "+name] = slot.status()
 		}
+	}
+	if a.spec.Sidecar {
+		s.Message = "a daprd beside each copy reads for it"
 	}
 	invalid := a.invalid
 	a.mu.Unlock()

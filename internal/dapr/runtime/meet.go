@@ -58,7 +58,7 @@ func (a *app) meet(ctx context.Context, spec event.App, token string, dial diale
 // askIfNeeded asks a copy for its subscriptions where nothing else would ever call the app: it has no inputs, and there is a
 // pub/sub component that it may subscribe to. mu is held.
 func (a *app) askIfNeeded() {
-	if a.rt.o.Caller == nil || a.spec.Port == 0 || a.asked == a.spec.Revision || len(a.spec.Inputs)+len(a.spec.Subscriptions) > 0 {
+	if a.spec.Sidecar || a.rt.o.Caller == nil || a.spec.Port == 0 || a.asked == a.spec.Revision || len(a.spec.Inputs)+len(a.spec.Subscriptions) > 0 {
 		return
 	}
 	a.asked = a.spec.Revision
@@ -123,6 +123,9 @@ func (a *app) visible() []event.Component {
 // wanted are the inlets that the app should have, by component. mu is held.
 func (a *app) wanted() (map[string]*inlet, error) {
 	all := map[string]*inlet{}
+	if a.spec.Sidecar {
+		return all, nil
+	}
 	taken := map[[2]string]bool{}
 	var broken []error
 	add := func(s subscription) {

@@ -13,11 +13,14 @@ import (
 )
 
 // checkDapr refuses what could not have Dapr's API beside it.
-func (n *Node) checkDapr(r run.Revision) error {
+func (n *Node) checkDapr(r run.Revision, driver instance.Driver) error {
+	if err := n.checkSidecar(r, driver); err != nil {
+		return err
+	}
 	switch {
 	case !r.Dapr:
 		return nil
-	case n.opt.Dapr == nil:
+	case n.opt.Dapr == nil && r.Sidecar == nil:
 		return errors.New("the function uses Dapr, which this runner does not offer")
 	case r.Port == run.DaprHTTPPort || r.Port == run.DaprGRPCPort:
 		return fmt.Errorf("port %d is that of Dapr's API, which the function uses: choose another for the function", r.Port)

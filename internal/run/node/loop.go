@@ -315,7 +315,7 @@ func (l *loop) describe() run.Status {
 		s.Phase = run.Ready
 		s.Reason, s.Message = l.remarks()
 	case l.image.busy:
-		s.Message = "preparing the image"
+		s.Message = *l.image.said.Load()
 	}
 	return s
 }

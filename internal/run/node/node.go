@@ -80,8 +80,10 @@ type Options struct {
 	Logs    Logs    // nil discards
 	Metrics Metrics // nil counts nothing
 	Dapr    Dapr    // nil: revisions that need it are refused
-	Log     *slog.Logger
-	Budget  *activator.Budget // shared by all revisions; nil is no limit
+	// Sidecars is what runs beside copies that ask for it; nil: revisions that do are refused.
+	Sidecars Sidecars
+	Log      *slog.Logger
+	Budget   *activator.Budget // shared by all revisions; nil is no limit
 	// Triggers opens what revisions are scaled by beside requests; nil refuses revisions that have triggers.
 	Triggers Triggers
 
@@ -194,7 +196,7 @@ func (n *Node) desire(r run.Revision) (desired, error) {
 	if err := allowed(r, driver); err != nil {
 		return desired{}, err
 	}
-	if err := n.checkDapr(r); err != nil {
+	if err := n.checkDapr(r, driver); err != nil {
 		return desired{}, err
 	}
 	orElse(&r.Timeout, n.opt.Timeout)

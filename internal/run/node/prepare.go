@@ -2,27 +2,30 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
-
-	"github.com/openfunction/ofn/internal/run"
+	"sync/atomic"
 )
 
 // image is the unpacked image of a revision, made when the revision is applied and kept, so that a cold start does nothing
 // about images.
 type image struct {
 	root    Root
+	daprd   string // the layer of daprd, where the revision wants one
 	plan    plan
 	have    bool
 	busy    bool
 	old     []func() // releases of images that stale copies may still use
 	cancel  context.CancelFunc
 	done    chan prepared
-	current int // counts changes of the image, so that what was begun for an earlier one is dropped
+	said    atomic.Pointer[string] // how far the preparation is
+	current int                    // counts changes of the image, so that what was begun for an earlier one is dropped
 }
 
 // prepared is the outcome of a preparation.
 type prepared struct {
 	root    Root
+	daprd   string
 	err     error
 	current int
 }
@@ -32,7 +35,7 @@ func (i *image) outdate() {
 	if i.have && i.root.Release != nil {
 		i.old = append(i.old, i.root.Release)
 	}
-	i.root, i.plan, i.have = Root{}, plan{}, false
+	i.root, i.daprd, i.plan, i.have = Root{}, "", plan{}, false
 	i.current++
 	if i.cancel != nil {
 		i.cancel()
@@ -56,15 +59,45 @@ func (l *loop) prepare() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	i.busy, i.cancel = true, cancel
-	go func(n *Node, name string, auth *run.Credentials, current int) { // ends with its send, which the loop waits for
-		p := prepared{current: current}
-		if p.err = n.prepares.Acquire(ctx, 1); p.err == nil {
-			p.root, p.err = n.opt.Images.Root(ctx, name, auth)
-			n.prepares.Release(1)
-		}
+	l.say("preparing the image")
+	go func(want desired, current int) { // ends with its send, which the loop waits for
+		p := l.node.unpack(ctx, want, l.say)
+		p.current = current
 		i.done <- p
-	}(l.node, l.want.Image, l.want.PullSecret, i.current)
+	}(l.want, i.current)
 }
+
+// say sets how far the preparation is. It may be called from any goroutine.
+func (l *loop) say(message string) {
+	l.image.said.Store(&message)
+	l.poke()
+}
+
+// unpack makes ready what copies of a revision are made of.
+func (n *Node) unpack(ctx context.Context, want desired, say func(string)) (p prepared) {
+	if p.err = n.prepares.Acquire(ctx, 1); p.err != nil {
+		return p
+	}
+	p.root, p.err = n.opt.Images.Root(ctx, want.Image, want.PullSecret)
+	n.prepares.Release(1)
+	switch {
+	case p.err != nil:
+		p.err = &unprepared{"ImagePullFailed", fmt.Errorf("preparing image %s: %w", want.Image, p.err)}
+	case want.Sidecar != nil: // it may take minutes, and takes no other's place meanwhile
+		if p.daprd, p.err = n.opt.Sidecars.Program(ctx, say); p.err != nil {
+			p.err = &unprepared{"SidecarFailed", fmt.Errorf("preparing the daprd that runs beside copies: %w", p.err)}
+		}
+	}
+	return p
+}
+
+// unprepared is why something could not be made ready. An error within may know a better reason.
+type unprepared struct {
+	reason string
+	error
+}
+
+func (u *unprepared) Unwrap() error { return u.error }
 
 // unpacked takes in the outcome of a preparation.
 func (l *loop) unpacked(p prepared) {
@@ -74,7 +107,10 @@ func (l *loop) unpacked(p prepared) {
 	outdated := l.ending || p.current != i.current
 	var f *failure
 	if p.err != nil {
-		f = &failure{reason: reasonOf(p.err, "ImagePullFailed"), message: fmt.Sprintf("preparing image %s: %v", l.want.Image, p.err), final: true}
+		f = &failure{reason: reasonOf(p.err, "PrepareFailed"), message: p.err.Error(), final: true}
+		if u, ok := errors.AsType[*unprepared](p.err); ok {
+			f.reason = reasonOf(p.err, u.reason)
+		}
 	} else if i.plan, p.err = planFor(l.want.Revision, p.root); p.err != nil {
 		f = &failure{reason: "InvalidContainer", message: p.err.Error(), final: true}
 	}
@@ -87,7 +123,7 @@ func (l *loop) unpacked(p prepared) {
 			l.failed(f, 0)
 		}
 	default:
-		i.root, i.have = p.root, true
+		i.root, i.daprd, i.have = p.root, p.daprd, true
 		l.failing = nil
 		if l.want.policy.Initial == 0 {
 			l.proven = true

@@ -56,7 +56,8 @@ func planFor(r run.Revision, root Root) (plan, error) {
 		Process: instance.Process{
 			Args: args, Dir: img.WorkingDir, UID: uint32(who.Uid), GID: uint32(who.Gid), ReadOnlyRoot: c.ReadOnlyRoot,
 		},
-		Listen: instance.Listen{Port: portOf(r.Port, img.ExposedPorts), Activation: root.Activation},
+		// A daprd connects to a port, so that there must be one.
+		Listen: instance.Listen{Port: portOf(r.Port, img.ExposedPorts), Activation: root.Activation && r.Sidecar == nil},
 		Limits: instance.Limits{MemoryBytes: c.Memory, CPUMillis: c.CPU, PIDs: c.PIDs},
 
 		Namespace: r.Namespace, RequestTimeout: r.Timeout,

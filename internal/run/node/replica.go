@@ -21,7 +21,9 @@ type replica struct {
 	ready                     prober
 	starts                    *semaphore.Weighted
 	metrics                   Metrics
-	dapr                      Dapr // not nil where rev needs it
+	dapr                      Dapr     // not nil where rev needs it
+	sidecars                  Sidecars // the same
+	daprd                     string   // the layer of daprd, where rev needs it
 	log                       *slog.Logger
 	output                    *tail
 	retire                    chan struct{}
@@ -55,7 +57,7 @@ type outcome struct {
 // run lives the whole life.
 func (r *replica) run(ctx context.Context) {
 	var beside companion
-	if r.rev.Dapr {
+	if r.rev.Dapr && r.rev.Sidecar == nil {
 		beside = companion{dapr: r.dapr, rev: r.rev.Revision, log: r.log}
 		r.spec.Services = beside.services()
 	}
@@ -97,19 +99,21 @@ func (r *replica) start(ctx context.Context) (instance.Instance, *failure) {
 	}
 	begun := time.Now()
 	r.metrics.Started(r.rev.String())
-	limited, cancel := context.WithTimeout(ctx, r.rev.StartTimeout+r.startup.patience())
+	limited, cancel := context.WithTimeout(ctx, r.rev.StartTimeout+r.startup.patience()+r.joinPatience())
 	defer cancel()
-	inst, err := r.rev.driver.Start(limited, r.spec)
+	inst, err := r.execute(limited)
 	r.starts.Release(1)
 	if err != nil {
 		return nil, r.unstarted(ctx, limited, err)
 	}
 	r.born = time.Now()
 	grace := min(r.rev.Grace, time.Second)
-	explain := r.unready
+	var explain func(context.Context, instance.Instance, error) *failure
 	if err = r.begun(limited, inst); err != nil {
 		explain, grace = r.unbegun, min(grace, r.graceOf(r.startup))
-	} else if err = r.ready.await(limited, inst); err == nil {
+	} else if err = r.ready.await(limited, inst); err != nil {
+		explain = r.unready
+	} else if explain, err = r.unjoined, r.join(limited, inst); err == nil {
 		r.phases(inst, begun)
 		return inst, nil
 	}

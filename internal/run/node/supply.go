@@ -126,9 +126,9 @@ func (l *loop) startOne() {
 	rev.Port = spec.Listen.Port
 	m := &member{number: l.started, ordinal: ordinal, abort: abort, replica: &replica{
 		rev: l.want, spec: spec, act: l.act, output: out, events: l.events, kill: l.node.kill,
-		ready: readinessOf(rev, l.image.root.Activation, l.proven), follow: proberOf(rev.Container.Probe, rev),
+		ready: readinessOf(rev, spec.Listen.Activation, l.proven), follow: proberOf(rev.Container.Probe, rev),
 		startup: proberOf(rev.Container.Startup, rev), liveness: proberOf(rev.Container.Liveness, rev), log: l.node.opt.Log,
-		starts: l.node.starts, metrics: l.node.opt.Metrics, dapr: l.node.opt.Dapr, retire: make(chan struct{}), asked: time.Now(), inUse: l.inUse,
+		starts: l.node.starts, metrics: l.node.opt.Metrics, dapr: l.node.opt.Dapr, sidecars: l.node.opt.Sidecars, daprd: l.image.daprd, retire: make(chan struct{}), asked: time.Now(), inUse: l.inUse,
 	}}
 	l.copies[id] = m
 	go m.replica.run(ctx) // ends with its last event, which the loop waits for
@@ -208,7 +208,7 @@ var errEnding = errors.New("the revision is being removed from this machine")
 
 // asContainer is what of a revision makes its copies; two that are equal here may share copies.
 func asContainer(r run.Revision) run.Revision {
-	return run.Revision{Key: r.Key, Function: r.Function, Image: r.Image, Container: r.Container, RuntimeClass: r.RuntimeClass, Port: r.Port}
+	return run.Revision{Key: r.Key, Function: r.Function, Image: r.Image, Container: r.Container, RuntimeClass: r.RuntimeClass, Port: r.Port, Sidecar: r.Sidecar}
 }
 
 // freeOrdinal is the lowest that no copy has.

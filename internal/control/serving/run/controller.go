@@ -42,6 +42,8 @@ type Options struct {
 	Log    *slog.Logger
 	// StartTimeout is how long a start may take when serving.timeout does not say.
 	StartTimeout time.Duration
+	// Sidecars is whether the runner starts a daprd beside the copies of revisions that ask for it.
+	Sidecars bool
 	// Gone is told of every revision that no longer exists; may be nil.
 	Gone func(run.Key)
 }

@@ -47,6 +47,9 @@ func (c *Controller) resolve(ctx context.Context, s *v1beta2.Serving) (run.Revis
 	for _, p := range user.Ports {
 		r.H2C = r.H2C || p.Name == "h2c"
 	}
+	if r.Sidecar, err = c.sidecar(ctx, s); err != nil {
+		return r, err
+	}
 	r.StartTimeout = c.options.StartTimeout
 	if s.Spec.Timeout != nil {
 		r.StartTimeout = s.Spec.Timeout.Duration

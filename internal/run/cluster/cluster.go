@@ -1,0 +1,88 @@
+// Package cluster is the run seam of Kubernetes: what a controller hands to an engine that runs functions on a cluster, and
+// gets back. It differs from package run where a cluster does. The unit is the Function with all its revisions, not the
+// revision, because the engine divides the requests among them. And nothing is resolved: a pod template goes on as it is, with
+// the names of its secrets, because the cluster reads them, and has what one machine has not.
+package cluster
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openfunction/ofn/internal/run"
+)
+
+// Service is one function, complete.
+type Service struct {
+	Namespace, Name string
+	// Owner is the Function; everything made for the service is its and goes with it.
+	Owner metav1.OwnerReference
+	// Labels and Annotations are the Function's own, as far as they may concern an engine.
+	Labels, Annotations map[string]string
+	// Revisions are those to be kept, the oldest first. There is at least one.
+	Revisions []Revision
+	// Traffic says which revisions share the requests; empty is the newest alone.
+	Traffic []Share
+}
+
+// Newest is the last revision.
+func (s *Service) Newest() *Revision { return &s.Revisions[len(s.Revisions)-1] }
+
+// Revision is one immutable revision: under one name it must be the same for ever.
+type Revision struct {
+	// Name is its Serving's.
+	Name                string
+	Labels, Annotations map[string]string
+	// Pod is the user's template, with image, environment and port filled in, in the container named "function".
+	Pod corev1.PodSpec
+	// Concurrency bounds the requests that a copy has at a time; 0 does not.
+	Concurrency int64
+}
+
+// Share is what a revision gets of the requests, in percent, and the tag under which it is reached by itself.
+type Share struct {
+	Revision string
+	Percent  int64
+	Tag      string
+}
+
+// Status is what an engine knows of a service.
+type Status struct {
+	// Objects are the names of what was made, by the Ref constants of the API.
+	Objects map[string]string
+	// Revisions by name; one that is not there has not been made yet.
+	Revisions map[string]run.Status
+	// URL is where the service is reached from outside; empty until it is known. TagURLs are those of the tags.
+	URL     string
+	TagURLs map[string]string
+	// Routed is whether requests are divided as Traffic says.
+	Routed Condition
+}
+
+// Condition is a metav1 condition without its type and times.
+type Condition struct {
+	Status          metav1.ConditionStatus
+	Reason, Message string
+}
+
+// Engine runs services. Its methods are idempotent, and quiet when nothing is to be changed.
+type Engine interface {
+	// Apply makes it so, now, without waiting for readiness, and says how it stands. What the cluster refuses (it is invalid,
+	// forbidden, over a quota, or somebody else has the name) is a *Refused.
+	Apply(ctx context.Context, s Service) (Status, error)
+	// Remove takes away what was made for the service; nothing there is no error.
+	Remove(ctx context.Context, namespace, name string, owner metav1.OwnerReference) error
+}
+
+// Refused is what the user or the cluster's administrator must mend.
+type Refused struct {
+	Reason string // CamelCase
+	Err    error
+}
+
+// Error is the cause's.
+func (r *Refused) Error() string { return r.Err.Error() }
+
+// Unwrap is the cause.
+func (r *Refused) Unwrap() error { return r.Err }
