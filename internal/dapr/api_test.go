@@ -2,6 +2,7 @@ package dapr_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -125,7 +126,14 @@ func (v vault) Secret(_ context.Context, ns, name string) (map[string]string, er
 	return v[ns][name], nil
 }
 func (v vault) Secrets(_ context.Context, ns string) (map[string]map[string]string, error) {
-	return v[ns], nil
+	if ns != "" {
+		return v[ns], nil
+	}
+	all := map[string]map[string]string{} // as Kubernetes answers
+	for _, of := range v {
+		maps.Copy(all, of)
+	}
+	return all, nil
 }
 
 func TestSecrets(t *testing.T) {
@@ -143,6 +151,9 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("%s", v)
 	}
 	api.fails("GET", "/v1.0/secrets/kubernetes/root?metadata.namespace=kube-system", "", http.StatusForbidden, "ERR_PERMISSION_DENIED")
+	if v := api.must("GET", "/v1.0/secrets/kubernetes/bulk?metadata.namespace=", ""); v != `{"db":{"password":"p"}}` {
+		t.Errorf("no namespace is all of them: %s", v)
+	}
 	api.fails("GET", "/v1.0/secrets/kubernetes/none", "", http.StatusInternalServerError, "ERR_SECRET_GET")
 	api.fails("GET", "/v1.0/secrets/nostore/x", "", http.StatusUnauthorized, "ERR_SECRET_STORE_NOT_FOUND")
 	got, err := api.grpc.GetSecret(t.Context(), &runtimev1.GetSecretRequest{StoreName: "kubernetes", Key: "db"})

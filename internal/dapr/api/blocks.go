@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/dapr/components-contrib/bindings"
@@ -66,13 +69,26 @@ func guard(l *runtime.Lease, req *bindings.InvokeRequest) error {
 			return errors.New("metadata filePath is not offered: a function has no files in common with the platform; send the data")
 		}
 	}
-	if req.Operation == "bulkGet" && strings.Contains(strings.ToLower(string(req.Data)), "filepath") {
-		return errors.New("filePath is not offered: a function has no files in common with the platform")
-	}
-	if req.Operation == "bulkCreate" && strings.Contains(strings.ToLower(string(req.Data)), "filepath") {
+	var doc any
+	if strings.HasPrefix(string(req.Operation), "bulk") && json.Unmarshal(req.Data, &doc) == nil && names(doc, "filePath") {
 		return errors.New("filePath is not offered: a function has no files in common with the platform")
 	}
 	return nil
+}
+
+// names tells whether a JSON document has a field of that name anywhere, as encoding/json matches names.
+func names(doc any, field string) bool {
+	switch v := doc.(type) {
+	case []any:
+		return slices.ContainsFunc(v, func(one any) bool { return names(one, field) })
+	case map[string]any:
+		for k, one := range v {
+			if strings.EqualFold(k, field) || names(one, field) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // secretStore lends a secret store.
@@ -100,10 +116,11 @@ func (c *caller) ownNamespace(l *runtime.Lease, key string, meta map[string]stri
 	if ns := meta["namespace"]; ns != "" && ns != c.app.Namespace {
 		return nil, messages.ErrSecretPermissionDenied.WithFormat(key, l.Spec.Name.Name)
 	}
-	own := map[string]string{"namespace": c.app.Namespace}
-	for k, v := range meta {
-		own[k] = v
+	own := maps.Clone(meta)
+	if own == nil {
+		own = map[string]string{}
 	}
+	own["namespace"] = c.app.Namespace // whatever was said: an empty one would be all of them
 	return own, nil
 }
 

@@ -70,8 +70,14 @@ func (p *platformSecrets) Features() []secretstores.Feature {
 }
 func (p *platformSecrets) Close() error { return nil }
 
+// errNoNamespace refuses requests of nobody: to the API, no namespace is all of them.
+var errNoNamespace = errors.New("the request names no namespace")
+
 func (p *platformSecrets) GetSecret(ctx context.Context, req secretstores.GetSecretRequest) (secretstores.GetSecretResponse, error) {
 	ns := req.Metadata["namespace"]
+	if ns == "" {
+		return secretstores.GetSecretResponse{}, errNoNamespace
+	}
 	data, err := p.secrets.Secret(ctx, ns, req.Name)
 	if err == nil && data == nil {
 		err = fmt.Errorf("there is no secret %q in namespace %q", req.Name, ns)
@@ -80,6 +86,9 @@ func (p *platformSecrets) GetSecret(ctx context.Context, req secretstores.GetSec
 }
 
 func (p *platformSecrets) BulkGetSecret(ctx context.Context, req secretstores.BulkGetSecretRequest) (secretstores.BulkGetSecretResponse, error) {
+	if req.Metadata["namespace"] == "" {
+		return secretstores.BulkGetSecretResponse{}, errNoNamespace
+	}
 	data, err := p.secrets.Secrets(ctx, req.Metadata["namespace"])
 	return secretstores.BulkGetSecretResponse{Data: data}, err
 }
