@@ -218,3 +218,6 @@ const (
 
 // EnvContract is the variable of a build that AnnotationContract sets.
 const EnvContract = "FUNC_CONTRACT"
+
+// EnvTracing is the variable of a build that names the provider by which the function is to be traced.
+const EnvTracing = "FUNC_TRACING"

@@ -99,7 +99,7 @@ func (g *Golang) choose(j *job, p *plan) error {
 		return err
 	}
 	p.fn, p.kind, p.inPlace = fn, fn.kind, p.pkg.name == "main"
-	p.lean = p.kind == httpFunc && len(p.plugins) == 0 && !p.module.imported(frameworkModule)
+	p.lean = p.kind == httpFunc && len(p.plugins) == 0 && j.env.Tracing == "" && !p.module.imported(frameworkModule)
 	if want := j.env.Signature; want != "" && !strings.EqualFold(want, p.kind.signature()) {
 		fmt.Fprintf(j.Log, "FUNC_TYPE is %s, but the function's signature is that of %s and decides\n", want, p.kind.signature())
 	}

@@ -27,6 +27,7 @@ type mainData struct {
 	Declare   string // the function of package functions that declares it under Name; empty when it is registered as it is
 	Name      string
 	Plugins   []plugin
+	Tracing   string // the last element of the import path of the framework's plugin; empty for none
 }
 
 // writeMain renders the main a function lacks and sets what to build.
@@ -36,7 +37,7 @@ func (g *Golang) writeMain(j *job, p *plan) error {
 	if !p.generates() {
 		return nil
 	}
-	d := mainData{Framework: frameworkModule, Lean: p.lean, Plugins: p.plugins, Call: p.fn.name, Declare: p.kind.declared(), Name: p.fn.name}
+	d := mainData{Framework: frameworkModule, Lean: p.lean, Plugins: p.plugins, Call: p.fn.name, Declare: p.kind.declared(), Name: p.fn.name, Tracing: j.env.Tracing}
 	if p.wasm {
 		d.Wasm = wasmModule
 	}

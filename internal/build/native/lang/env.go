@@ -24,9 +24,11 @@ type Env struct {
 	Contract string
 	// ContractFound says that Contract was concluded from what the source depends on, and is dropped where it does not fit what was made of it.
 	ContractFound bool
-	Programs      []string // FUNC_PROGRAMS: more programs of this machine that the program runs
-	Labels        map[string]string
-	Rest          map[string]string // every other variable, as the user wrote it
+	// Tracing is the provider that the function's calls are traced by (FUNC_TRACING): opentelemetry or skywalking. Languages that compile link what it needs.
+	Tracing  string
+	Programs []string // FUNC_PROGRAMS: more programs of this machine that the program runs
+	Labels   map[string]string
+	Rest     map[string]string // every other variable, as the user wrote it
 }
 
 // The contracts of other platforms.
@@ -98,6 +100,8 @@ func (e *Env) set(k, v string, log io.Writer) (err error) {
 		e.Command = v
 	case "FUNC_CONTRACT":
 		e.Contract, err = contract(v)
+	case "FUNC_TRACING":
+		e.Tracing, err = tracing(v)
 	case "FUNC_PROGRAMS":
 		e.Programs = strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' })
 	default:
@@ -110,6 +114,14 @@ func (e *Env) set(k, v string, log io.Writer) (err error) {
 		}
 	}
 	return err
+}
+
+func tracing(v string) (string, error) {
+	switch v {
+	case "", "opentelemetry", "skywalking":
+		return v, nil
+	}
+	return "", InvalidEnv("FUNC_TRACING is %q: it must be opentelemetry or skywalking", v)
 }
 
 // NoEffect tells in the log that a variable does nothing here.

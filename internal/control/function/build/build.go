@@ -59,6 +59,9 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 // current is the Builder of the spec, made now when there is none and none is on its way. It reports into the status.
 func (p *Phase) current(ctx context.Context, fn *v1beta2.Function, builders []*v1beta2.Builder) (*v1beta2.Builder, reconcile.Result, error) {
 	spec := builderSpec(fn)
+	if err := p.trace(ctx, fn, &spec); err != nil {
+		return nil, reconcile.Result{}, err
+	}
 	hash, err := wantedHash(fn, spec)
 	if err != nil {
 		return nil, reconcile.Result{}, err
