@@ -115,10 +115,8 @@ func bareConsumer(ctx context.Context, o options) (f figures, err error) {
 }
 
 func fill(ctx context.Context, j js.JetStream, o options) error {
-	data := make([]byte, o.size)
 	for i := range o.events {
-		m := &nats.Msg{Subject: "bare.t", Data: data, Header: nats.Header{nats.MsgIdHdr: {strconv.Itoa(i)}, "ce-id": {strconv.Itoa(i)}}}
-		if _, err := j.PublishMsgAsync(m, js.WithStallWait(time.Minute)); err != nil {
+		if _, err := j.PublishMsgAsync(bareMessage(strconv.Itoa(i), o.size), js.WithStallWait(time.Minute)); err != nil {
 			return err
 		}
 	}
@@ -128,6 +126,16 @@ func fill(ctx context.Context, j js.JetStream, o options) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// bareMessage is the same event as message's, in NATS's own terms.
+func bareMessage(id string, size int) *nats.Msg {
+	m := message(id, size)
+	out := &nats.Msg{Subject: "bare.t", Data: m.Data, Header: nats.Header{nats.MsgIdHdr: {m.ID}}}
+	for name, value := range m.Header {
+		out.Header[name] = []string{value}
+	}
+	return out
 }
 
 func drain(c js.Consumer, n int) error {

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	js "github.com/nats-io/nats.go/jetstream"
 )
 
@@ -109,10 +108,9 @@ func bareWay(ctx context.Context, o options) (*way, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := make([]byte, o.size)
 	return &way{name: "bare JetStream: publish to consumer", once: func(i int) (time.Duration, error) {
 		begin := time.Now()
-		if _, err := j.PublishMsg(ctx, &nats.Msg{Subject: "bare.t", Data: data, Header: nats.Header{nats.MsgIdHdr: {strconv.Itoa(i)}}}); err != nil {
+		if _, err := j.PublishMsg(ctx, bareMessage(strconv.Itoa(i), o.size)); err != nil {
 			return 0, err
 		}
 		return (<-came).Sub(begin), nil

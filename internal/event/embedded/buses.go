@@ -20,6 +20,7 @@ var fallback = event.Bus{Name: event.Name{Name: "default"}, Kind: "embedded"}
 type slot struct {
 	bus   bus.Bus
 	print string
+	own   bool          // nobody else has it
 	gone  chan struct{} // closed when users should let go
 	users sync.WaitGroup
 	count *counter
@@ -58,11 +59,16 @@ func (e *Engine) ApplyBus(_ context.Context, b event.Bus) error {
 	if old != nil {
 		e.retire(b.Name, old)
 	}
-	e.buses[b.Name] = s
-	close(e.came)
-	e.came = make(chan struct{})
+	e.add(b.Name, s)
 	e.watch.notify(event.Ref{Kind: event.KindBus, Name: b.Name})
 	return nil
+}
+
+// add tells those who wait for buses; e.mu is held.
+func (e *Engine) add(name event.Name, s *slot) {
+	e.buses[name] = s
+	close(e.came)
+	e.came = make(chan struct{})
 }
 
 func (e *Engine) makeBus(b event.Bus, print string) (*slot, error) {
@@ -74,7 +80,7 @@ func (e *Engine) makeBus(b event.Bus, print string) (*slot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus %s: %w", b.Name, err)
 	}
-	s := &slot{bus: made, print: print, gone: make(chan struct{}), count: newCounter()}
+	s := &slot{bus: made, print: print, own: b.Kind == fallback.Kind, gone: make(chan struct{}), count: newCounter()}
 	e.work.Go(func() { e.look(b.Name, s) })
 	return s, nil
 }
@@ -151,7 +157,7 @@ func (e *Engine) hold(name event.Name) (s *slot, release func(), err error) {
 		if s, err = e.makeBus(fallback, print); err != nil {
 			return nil, nil, err
 		}
-		e.buses[fallback.Name] = s
+		e.add(fallback.Name, s)
 	}
 	if s == nil {
 		return nil, nil, fmt.Errorf("%w: %s", errNoBus, name)

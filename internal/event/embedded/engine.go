@@ -57,6 +57,11 @@ type Triggers interface {
 	Run(ctx, work context.Context, t event.Trigger, env Env) error
 	// Forget removes what the bus keeps for a trigger that was deleted.
 	Forget(ctx context.Context, t event.Trigger, on bus.Bus) error
+	// Drain handles what a bus that the trigger used before keeps for it, until nothing is left, and has the bus forget the
+	// trigger then. It returns at once where there is nothing.
+	Drain(ctx, work context.Context, t event.Trigger, env Env) error
+	// Sweep removes what the bus keeps for triggers that are gone.
+	Sweep(ctx context.Context, on bus.Bus, gone func(event.Name) (bool, error)) error
 	// Lag is how many events wait for it; -1 is unknown.
 	Lag(ctx context.Context, t event.Trigger, on bus.Bus) int64
 }

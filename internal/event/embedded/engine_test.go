@@ -401,7 +401,30 @@ type triggers struct {
 	runs     int
 	forgot   []string
 	on       []bus.Bus
+	drained  []bus.Bus
+	gone     map[string]bool
 	draining time.Duration
+}
+
+func (g *triggers) Drain(_, _ context.Context, _ event.Trigger, env embedded.Env) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.drained = append(g.drained, env.Bus)
+	return nil
+}
+
+func (g *triggers) Sweep(_ context.Context, _ bus.Bus, gone func(event.Name) (bool, error)) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gone = map[string]bool{}
+	for _, name := range []string{"runs", "exists", "gone"} {
+		is, err := gone(event.Name{Namespace: "ns", Name: name})
+		if err != nil {
+			return err
+		}
+		g.gone[name] = is
+	}
+	return nil
 }
 
 func (g *triggers) Run(ctx, _ context.Context, _ event.Trigger, env embedded.Env) error {

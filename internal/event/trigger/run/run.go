@@ -26,7 +26,8 @@ import (
 
 // Runner is the embedded.Triggers of the platform.
 type Runner struct {
-	now func() time.Time
+	now        func() time.Time
+	drainLeast time.Duration
 }
 
 var _ embedded.Triggers = (*Runner)(nil)
@@ -36,7 +37,7 @@ func New(now func() time.Time) *Runner {
 	if now == nil {
 		now = time.Now
 	}
-	return &Runner{now: now}
+	return &Runner{now: now, drainLeast: drainLeast}
 }
 
 // Run implements embedded.Triggers. A trigger that does not compile is a source.Invalid: trying again would not help.

@@ -72,12 +72,7 @@ func (w *world) startNow(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended, ready := make(chan error, 1), make(chan struct{})
 	var once sync.Once
-	env := embedded.Env{
-		Bus: w.bus, Log: slog.New(slog.DiscardHandler), Connected: func() { once.Do(func() { close(ready) }) },
-		Trouble: func(err error) { w.note(func() { w.failed = append(w.failed, "trouble: "+err.Error()) }) },
-		Handled: func() {}, Dead: func() {}, Failed: func(err error) { w.note(func() { w.failed = append(w.failed, err.Error()) }) },
-		Deliver: deliver.New(deliver.Options{Functions: w, HostOf: func(n event.Name) string { return n.Name }, Letters: w, Timeout: patience}),
-	}
+	env := w.env(func() { once.Do(func() { close(ready) }) })
 	go func() { ended <- New(nil).Run(ctx, context.Background(), w.trigger, env) }()
 	select {
 	case <-ready:
@@ -89,6 +84,15 @@ func (w *world) startNow(ctx context.Context) {
 		if err := <-ended; err != nil {
 			w.t.Errorf("running: %v", err)
 		}
+	}
+}
+
+func (w *world) env(connected func()) embedded.Env {
+	return embedded.Env{
+		Bus: w.bus, Log: slog.New(slog.DiscardHandler), Connected: connected,
+		Trouble: func(err error) { w.note(func() { w.failed = append(w.failed, "trouble: "+err.Error()) }) },
+		Handled: func() {}, Dead: func() {}, Failed: func(err error) { w.note(func() { w.failed = append(w.failed, err.Error()) }) },
+		Deliver: deliver.New(deliver.Options{Functions: w, HostOf: func(n event.Name) string { return n.Name }, Letters: w, Timeout: patience}),
 	}
 }
 
