@@ -136,6 +136,7 @@ func TestPathsStayInTheirNamespace(t *testing.T) {
 	for path, want := range map[string]string{
 		"data.db": "/ns/data.db", "/etc/passwd": "/ns/etc/passwd", "../../../etc/passwd": "/ns/etc/passwd",
 		"file:../x.db?mode=ro": "/ns/x.db?mode=ro", "file:///x.db": "/ns/x.db",
+		"/etc/x.db?a=:memory:": "/ns/etc/x.db?a=:memory:", "file::memory:/../../x": "/ns/x", ":memory:.db": "/ns/:memory:.db",
 	} {
 		f := quiet()
 		f.Files = t.TempDir()
@@ -147,8 +148,18 @@ func TestPathsStayInTheirNamespace(t *testing.T) {
 			t.Errorf("%s became %s, want %s", path, got, f.Files+want)
 		}
 	}
-	c := spec("secretstores.local.file", "secretsFile", "/etc/shadow")
 	var invalid *Invalid
+	for _, c := range []event.Component{
+		spec("state.sqlite", "connectionString", "file:/%2e%2e/%2e%2e/x.db"), spec("bindings.aws.s3", "FilePath", "/etc/shadow"),
+		spec("bindings.mysql", "url", "u:p@tcp(h)/db?allowAllFiles=true"), spec("state.mysql", "connectionString", "u:p@tcp(h)/db?a=b&allowAllFiles=1"),
+	} {
+		f := quiet()
+		f.Files = t.TempDir()
+		if err := f.rebase(&c); !errors.As(err, &invalid) {
+			t.Errorf("%s %v: %v", c.Type, c.Metadata, err)
+		}
+	}
+	c := spec("secretstores.local.file", "secretsFile", "/etc/shadow")
 	if _, err := quiet().Open(t.Context(), c, ""); !errors.As(err, &invalid) || invalid.Reason != "NotOffered" {
 		t.Errorf("without a directory for files: %v", err)
 	}

@@ -1,6 +1,8 @@
 package components
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"os"
@@ -65,14 +67,51 @@ var local = map[string]string{
 	"state.sqlite":            "connectionString",
 }
 
+// abroad refuses metadata by which a component would reach files of the machine in a way that rebase does not move.
+func abroad(c *event.Component) error {
+	refuse := func(key, why string) error {
+		return &Invalid{c.Name, "BadMetadata", fmt.Sprintf("metadata %s: %s", key, why)}
+	}
+	for k, v := range c.Metadata {
+		switch typ := Canonical(c.Type); {
+		case typ == "bindings.aws.s3" && strings.EqualFold(k, "filePath") && v != "":
+			return refuse(k, "it is not offered: a component has no files in common with the platform")
+		case strings.HasSuffix(typ, ".mysql") && strings.Contains(strings.ToLower(v), "allowallfiles"):
+			return refuse(k, "allowAllFiles is not offered: the server could ask for any file of the machine")
+		case typ == "state.sqlite" && strings.EqualFold(k, local[typ]) && strings.Contains(strings.SplitN(v, "?", 2)[0], "%"):
+			return refuse(k, "a path may have no %") // SQLite would decode it
+		}
+	}
+	return nil
+}
+
+// inMemory is whether a connection string of SQLite is of a database without a file.
+func inMemory(dsn string) bool {
+	path, _, _ := strings.Cut(strings.ToLower(dsn), "?")
+	return path == ":memory:" || path == "file::memory:"
+}
+
+// ownMemory is a database without a file of one component: those without a name are one for the whole process.
+func ownMemory(n event.Name) string {
+	sum := sha256.Sum256([]byte(n.String()))
+	return "file:ofn-" + hex.EncodeToString(sum[:]) + "?mode=memory&cache=shared"
+}
+
 // rebase moves the path that a component names below its namespace's directory.
 func (f *Factory) rebase(c *event.Component) error {
+	if err := abroad(c); err != nil {
+		return err
+	}
 	key, ok := local[Canonical(c.Type)]
 	if !ok {
 		return nil
 	}
 	for k, path := range c.Metadata {
-		if !strings.EqualFold(k, key) || strings.Contains(path, ":memory:") || path == "" {
+		if !strings.EqualFold(k, key) || path == "" {
+			continue
+		}
+		if Canonical(c.Type) == "state.sqlite" && inMemory(path) {
+			c.Metadata[k] = ownMemory(c.Name)
 			continue
 		}
 		if f.Files == "" {
