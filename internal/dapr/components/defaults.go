@@ -94,7 +94,7 @@ func inMemory(dsn string) bool {
 // ownMemory is a database without a file of one component: those without a name are one for the whole process.
 func ownMemory(n event.Name) string {
 	sum := sha256.Sum256([]byte(n.String()))
-	return "file:ofn-" + hex.EncodeToString(sum[:]) + "?mode=memory&cache=shared"
+	return "file::memory:" + hex.EncodeToString(sum[:]) + "?mode=memory" // Dapr knows those that begin so
 }
 
 // rebase moves the path that a component names below its namespace's directory.
