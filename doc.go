@@ -22,6 +22,17 @@
 // The objects live in internal/kubeapi, the real Kubernetes API server with etcd in this process; the controllers reach it
 // as they would reach any cluster. api/ holds the kinds; internal/control/admission defaults, validates and converts them.
 //
+// On a cluster, `ofn operator`, the same objects take this way; build and serve are the same code:
+//
+//	Function ── control/function/build ── Builder ── control/builder/delegate ── build/shipwright ── Build, BuildRun
+//	   │
+//	   └────── control/function/serve ─── Servings ── control/function/place ── run/cluster, the seam ── run/knative ── Service
+//
+// control/function/place stands where serving/run and function/route do on one machine, control/builder/delegate where builder/run
+// does. What `ofn up` gives the controllers and a cluster must give otherwise: a registry (the user's own, by spec.image and its push
+// secret), sources (git, or a bundle in that registry), a gateway (Knative's), a node (Knative's pods). control/engines knows which
+// engines are there; drift keeps their objects as they were made.
+//
 // # The way of one event
 //
 //	event/source/KIND ── event/deliver ── bus/jetstream ── event/trigger ── event/deliver ── gateway ── the function
@@ -45,9 +56,10 @@
 //	config              generated CRDs and the objects installed at start
 //	internal/kubeapi    the embedded control plane
 //	internal/control    controllers, one verb each; they declare the interfaces they need
-//	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code
+//	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code; build/shipwright, on a cluster
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
-//	internal/run        the run seam; run/node
+//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative
+//	internal/drift      objects of engines, kept as they were made
 //	internal/route      the route seam; route/embedded
 //	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine
 //	internal/bus        the bus seam; bus/jetstream, embedded or external, bus/dapr; bustest

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
+	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
+	"github.com/openfunction/ofn/internal/build/shipwright"
+	"github.com/openfunction/ofn/internal/control/builder/delegate"
+	builderexpire "github.com/openfunction/ofn/internal/control/builder/expire"
+	"github.com/openfunction/ofn/internal/control/engines"
+	"github.com/openfunction/ofn/internal/control/function"
+	"github.com/openfunction/ofn/internal/control/function/build"
+	functionplace "github.com/openfunction/ofn/internal/control/function/place"
+	"github.com/openfunction/ofn/internal/control/function/serve"
+	"github.com/openfunction/ofn/internal/run/knative"
+)
+
+// What the operator asks of the API server in a second at most, and for a moment.
+const (
+	operatorQPS   = 50
+	operatorBurst = 100
+)
+
+// leaderElection names the lease; operators of one namespace each have their own.
+const leaderElection = "ofn-operator.openfunction.io"
+
+// newOperator makes the controllers.
+func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, log *slog.Logger) (ctrlmanager.Manager, error) {
+	config = rest.CopyConfig(config)
+	config.UserAgent = "ofn-operator/" + version
+	config.QPS, config.Burst = operatorQPS, operatorBurst
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, "" // custom resources have no protobuf form
+	if err := installedOn(ctx, config); err != nil {
+		return nil, err
+	}
+	options, err := operatorOptions(s)
+	if err != nil {
+		return nil, err
+	}
+	ctrl.SetLogger(klog.Background()) // which RouteKlog made as quiet as it should be
+	manager, err := ctrl.NewManager(config, options)
+	if err != nil {
+		return nil, fmt.Errorf("making the controllers: %w", err)
+	}
+	for name, add := range map[string]func(string, healthz.Checker) error{"ping": manager.AddHealthzCheck, "ready": manager.AddReadyzCheck} {
+		if err := add(name, healthz.Ping); err != nil {
+			return nil, fmt.Errorf("adding health checks: %w", err)
+		}
+	}
+	for _, c := range operatorControllers(manager, s, log) {
+		if err := c.Register(manager); err != nil {
+			return nil, fmt.Errorf("registering controller %s: %w", c.Name(), err)
+		}
+	}
+	return manager, nil
+}
+
+func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme, daprv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return ctrl.Options{}, fmt.Errorf("making the scheme: %w", err)
+		}
+	}
+	drain := operatorDrain
+	o := ctrl.Options{
+		Scheme:                 scheme,
+		Metrics:                metricsserver.Options{BindAddress: s.metricsAddress},
+		HealthProbeBindAddress: s.healthAddress,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         map[client.Object]cache.ByObject{&apiextensionsv1.CustomResourceDefinition{}: {Transform: engines.Strip}},
+		},
+		// Objects of engines have no Go types here. Secrets and configmaps are read when they are needed, not held in memory.
+		Client:         client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+		LeaderElection: s.elect, LeaderElectionID: leaderElection, LeaderElectionNamespace: s.ownNamespace, LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout: &drain,
+		Controller:              controllerconfig.Controller{SkipNameValidation: &s.several},
+	}
+	if s.namespace != "" {
+		o.Cache.DefaultNamespaces = map[string]cache.Config{s.namespace: {}}
+		o.LeaderElectionID = s.namespace + "." + leaderElection
+	}
+	return o, nil
+}
+
+// operatorControllers are those of a cluster. build and serve are the phases of one machine; place stands where serving/run and
+// route do, delegate where builder/run does.
+func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.Logger) []registrable {
+	c := m.GetClient()
+	found := engines.NewController(c, m.GetCache(), log)
+	placed := functionplace.New(c, functionplace.Options{Engine: knative.New(c), Needs: engines.Knative(), Engines: found, ClusterDomain: s.clusterDomain, Log: log})
+	return []registrable{
+		found,
+		function.NewController(c, m.GetEventRecorder("ofn"), build.New(c), serve.New(c), placed),
+		delegate.NewController(c, delegate.Options{Engine: shipwright.New(c), Needs: engines.Shipwright(), Engines: found, Clock: clock.RealClock{}}),
+		builderexpire.NewController(c, clock.RealClock{}),
+	}
+}
+
+// installedOn says whether the cluster has the kinds of OpenFunction in the version that is stored.
+func installedOn(ctx context.Context, config *rest.Config) error {
+	c, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return fmt.Errorf("reaching the cluster: %w", err)
+	}
+	group := v1beta2.GroupVersion.String()
+	if _, err := c.ServerResourcesForGroupVersion(group); apierrors.IsNotFound(err) {
+		return fmt.Errorf("this cluster does not know %s: apply config/crd of the version that this operator has (kubectl apply --server-side -f config/crd)", group)
+	} else if err != nil {
+		return fmt.Errorf("asking the cluster for %s: %w", group, err)
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,202 @@
+// Package delegate carries out Builders on a cluster, where an engine builds them: it takes the place of builder/run on one
+// machine. Nothing of a build is in this process; whichever operator leads finds it where it stands.
+package delegate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/build"
+	"github.com/openfunction/ofn/internal/control/condition"
+	"github.com/openfunction/ofn/internal/control/engines"
+)
+
+// Engine builds Builders.
+type Engine interface {
+	// Apply makes the build of a Builder that has not ended, or asks for its end when the Builder is cancelled, and says how it
+	// stands. What the user must mend is a *build.Failure.
+	Apply(ctx context.Context, b *v1beta2.Builder) (build.Progress, error)
+}
+
+// patience is how long a Builder waits for what it names, a secret or a strategy: manifests are applied in any order.
+const patience = time.Minute
+
+// Options of the controller.
+type Options struct {
+	// Engine builds, and Needs is what it needs on the cluster.
+	Engine  Engine
+	Needs   engines.Engine
+	Engines *engines.Controller
+	Clock   clock.PassiveClock
+}
+
+// Controller carries out Builders.
+type Controller struct {
+	client  client.Client
+	options Options
+}
+
+// NewController carries out Builders with the engine of o.
+func NewController(c client.Client, o Options) *Controller { return &Controller{client: c, options: o} }
+
+// Name is the controller's.
+func (c *Controller) Name() string { return "builder.delegate" }
+
+// Register watches Builders, and what the engine makes of them while there is one.
+func (c *Controller) Register(m ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(m).Named(c.Name()).
+		For(&v1beta2.Builder{}).
+		WatchesRawSource(c.options.Engines.Source(engines.User{Engine: c.options.Needs, All: c.unfinished, Concerned: c.concerned})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		Complete(c)
+}
+
+// unfinished are the Builders that the coming of an engine concerns.
+func (c *Controller) unfinished(ctx context.Context) []reconcile.Request {
+	var list v1beta2.BuilderList
+	if err := c.client.List(ctx, &list); err != nil {
+		return nil // the cache answers once it has synced, and every Builder is queued then
+	}
+	var out []reconcile.Request
+	for i := range list.Items {
+		if !list.Items[i].Status.State.Finished() {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return out
+}
+
+// concerned is the Builder that an object was made for; a strategy concerns all that may wait for it.
+func (c *Controller) concerned(ctx context.Context, o client.Object) []reconcile.Request {
+	if own := engines.Labelled(v1beta2.LabelBuilder)(ctx, o); own != nil {
+		return own
+	}
+	return c.unfinished(ctx)
+}
+
+// Reconcile hands an unfinished Builder to the engine and reports its progress.
+func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	b := &v1beta2.Builder{}
+	if err := c.client.Get(ctx, req.NamespacedName, b); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !b.DeletionTimestamp.IsZero() || b.Status.State.Finished() {
+		return reconcile.Result{}, nil // what was made for it goes with it
+	}
+	p, err := c.apply(ctx, b)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	var result reconcile.Result
+	if p.Stage == build.Waiting && p.Reason != engineMissing && p.Reason != engineOutdated {
+		if left := patience - c.options.Clock.Since(b.CreationTimestamp.Time); left > 0 {
+			result.RequeueAfter = left
+		} else {
+			p.Stage = build.Failed
+			p.Message += "; when that is mended, build again, as with `ofn rebuild`"
+		}
+	}
+	return result, c.report(ctx, b, p)
+}
+
+// The reasons of engines.Missing: an engine is waited for as long as it takes.
+const (
+	engineMissing  = "EngineMissing"
+	engineOutdated = "EngineOutdated"
+)
+
+func (c *Controller) apply(ctx context.Context, b *v1beta2.Builder) (build.Progress, error) {
+	err := c.options.Engines.Check(ctx, c.options.Needs)
+	lacks, wrong := (*engines.Missing)(nil), (*build.Failure)(nil)
+	switch {
+	case errors.As(err, &lacks) && b.Spec.State == v1beta2.BuilderStateCancelled:
+		return build.Progress{Stage: build.Cancelled, Reason: "Cancelled", Message: "the build was cancelled"}, nil
+	case errors.As(err, &lacks):
+		return build.Progress{Stage: build.Waiting, Reason: lacks.Reason(), Message: lacks.Error()}, nil
+	case err != nil:
+		return build.Progress{}, err
+	}
+	p, err := c.options.Engine.Apply(ctx, b)
+	if errors.As(err, &wrong) {
+		return build.Progress{Stage: build.Failed, Reason: wrong.Reason, Message: wrong.Message}, nil
+	}
+	return p, err
+}
+
+// report writes the progress into the Builder's status, when that is new.
+func (c *Controller) report(ctx context.Context, b *v1beta2.Builder, p build.Progress) error {
+	before := b.DeepCopy()
+	s := &b.Status
+	s.ObservedGeneration, s.Phase, s.Reason, s.Message = b.Generation, v1beta2.PhaseBuild, p.Reason, p.Message
+	if p.Objects != nil {
+		s.ResourceRef = p.Objects
+	}
+	succeeded := metav1.ConditionFalse
+	switch p.Stage {
+	case build.Waiting:
+		s.State, succeeded = v1beta2.StateCreated, metav1.ConditionUnknown
+	case build.Running:
+		s.State, succeeded = v1beta2.StateBuilding, metav1.ConditionUnknown
+		if s.StartTime == nil {
+			s.StartTime = c.now()
+		}
+	case build.Succeeded:
+		s.State, succeeded = v1beta2.StateSucceeded, metav1.ConditionTrue
+		s.Reason, s.Message = "", ""
+		s.Output = &v1beta2.BuilderOutput{Digest: p.Result.Digest, Size: p.Result.Size}
+		s.Sources = sources(p.Result.Sources)
+	case build.TimedOut:
+		s.State = v1beta2.StateTimeout
+	case build.Cancelled:
+		s.State = v1beta2.StateCanceled
+	default:
+		s.State = v1beta2.StateFailed
+	}
+	if s.State.Finished() {
+		c.end(s)
+	}
+	condition.Set(&s.Conditions, b.Generation, v1beta2.ConditionSucceeded, succeeded, p.Reason, p.Message)
+	if equality.Semantic.DeepEqual(before.Status, b.Status) {
+		return nil
+	}
+	if err := c.client.Status().Patch(ctx, b, client.MergeFrom(before)); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("writing status of builder %s: %w", b.Name, err)
+	}
+	return nil
+}
+
+func (c *Controller) now() *metav1.Time { return &metav1.Time{Time: c.options.Clock.Now()} }
+
+func (c *Controller) end(s *v1beta2.BuilderStatus) {
+	s.CompletionTime = c.now()
+	if s.StartTime != nil {
+		s.BuildDuration = &metav1.Duration{Duration: s.CompletionTime.Sub(s.StartTime.Time).Round(time.Millisecond)}
+	}
+}
+
+func sources(from []build.SourceResult) []v1beta2.SourceResult {
+	var out []v1beta2.SourceResult
+	for _, r := range from {
+		s := v1beta2.SourceResult{Name: r.Name}
+		if r.CommitSHA != "" {
+			s.Git = &v1beta2.GitSourceResult{CommitSha: r.CommitSHA, CommitAuthor: r.CommitAuthor, BranchName: r.BranchName}
+		}
+		if r.BundleDigest != "" {
+			s.Bundle = &v1beta2.BundleSourceResult{Digest: r.BundleDigest}
+		}
+		out = append(out, s)
+	}
+	return out
+}

@@ -1,0 +1,158 @@
+// Package place is the phase of a Function on a cluster that takes the place of serving/run and function/route on one machine:
+// it hands the function with all its revisions to an engine of the cluster, and reports what the engine says in the statuses of
+// the Servings and of the Function.
+package place
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/control/condition"
+	"github.com/openfunction/ofn/internal/control/daprapp"
+	"github.com/openfunction/ofn/internal/control/engines"
+	"github.com/openfunction/ofn/internal/control/owned"
+	"github.com/openfunction/ofn/internal/run"
+	"github.com/openfunction/ofn/internal/run/cluster"
+)
+
+// again is how soon a function is tried again that the cluster refuses: nothing tells when a quota grows.
+const again = 30 * time.Second
+
+// reasonUnsupported is that of what `ofn operator` does not do yet.
+const reasonUnsupported = "Unsupported"
+
+// Options of the phase.
+type Options struct {
+	// Engine runs functions that HTTP requests call, and Needs is what it needs on the cluster.
+	Engine  cluster.Engine
+	Needs   engines.Engine
+	Engines *engines.Controller
+	// ClusterDomain ends the internal names, "cluster.local".
+	ClusterDomain string
+	Log           *slog.Logger
+}
+
+// Phase places functions.
+type Phase struct {
+	client  client.Client
+	options Options
+}
+
+// New is the phase over a client.
+func New(c client.Client, o Options) *Phase { return &Phase{client: c, options: o} }
+
+// Gone does nothing: the garbage collector removes what a deleted function owns.
+func (p *Phase) Gone(context.Context, string, string) error { return nil }
+
+// Watch queues Functions when the engine comes or goes, and when one of its objects changes.
+func (p *Phase) Watch(_ ctrl.Manager, b *builder.Builder) error {
+	b.WatchesRawSource(p.options.Engines.Source(engines.User{Engine: p.options.Needs, All: p.all, Concerned: engines.Labelled(v1beta2.LabelFunction)}))
+	return nil
+}
+
+func (p *Phase) all(ctx context.Context) []reconcile.Request {
+	var list v1beta2.FunctionList
+	if err := p.client.List(ctx, &list); err != nil {
+		return nil // the cache answers once it has synced, and every function is queued then
+	}
+	out := make([]reconcile.Request, len(list.Items))
+	for i := range list.Items {
+		out[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
+	}
+	return out
+}
+
+// Reconcile hands the function to the engine, when there is a revision to run.
+func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.Result, error) {
+	servings, err := owned.List[*v1beta2.Serving](ctx, p.client, fn, &v1beta2.ServingList{})
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	missing := p.options.Engines.Check(ctx, p.options.Needs)
+	lacks := (*engines.Missing)(nil)
+	if missing != nil && !errors.As(missing, &lacks) {
+		return reconcile.Result{}, missing
+	}
+	if fn.Spec.Serving == nil || len(servings) == 0 {
+		return reconcile.Result{}, p.absent(ctx, fn, lacks)
+	}
+	if why := unsupported(fn, servings[0]); why != "" {
+		return reconcile.Result{}, p.refuse(ctx, fn, servings, reasonUnsupported, why)
+	}
+	if lacks != nil { // its coming brings the function back
+		return reconcile.Result{}, p.refuse(ctx, fn, servings, lacks.Reason(), lacks.Error())
+	}
+	service, err := p.service(ctx, fn, servings)
+	if wrong := (*cluster.Refused)(nil); errors.As(err, &wrong) {
+		return reconcile.Result{}, p.refuse(ctx, fn, servings[:1], wrong.Reason, wrong.Error())
+	} else if err != nil {
+		return reconcile.Result{}, err
+	}
+	status, err := p.options.Engine.Apply(ctx, service)
+	if wrong := (*cluster.Refused)(nil); errors.As(err, &wrong) {
+		return reconcile.Result{RequeueAfter: again}, p.refuse(ctx, fn, servings[:1], wrong.Reason, wrong.Error())
+	} else if err != nil {
+		return reconcile.Result{}, err
+	}
+	p.route(fn, status)
+	for _, s := range servings {
+		if err := p.report(ctx, s, status.Revisions[s.Name], status.Objects); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	return reconcile.Result{}, nil
+}
+
+// absent takes away what was made for a function that is not served, or not yet again.
+func (p *Phase) absent(ctx context.Context, fn *v1beta2.Function, lacks *engines.Missing) error {
+	if fn.Spec.Serving != nil {
+		return nil // the first image is still built
+	}
+	fn.Status.Addresses, fn.Status.Route = nil, nil
+	condition.Remove(&fn.Status.Conditions, v1beta2.ConditionRouted)
+	if lacks != nil {
+		return nil // then there is nothing of it
+	}
+	return p.options.Engine.Remove(ctx, fn.Namespace, fn.Name, owner(fn))
+}
+
+func owner(fn *v1beta2.Function) metav1.OwnerReference {
+	return *metav1.NewControllerRef(fn, v1beta2.GroupVersion.WithKind("Function"))
+}
+
+// unsupported says what of a function `ofn operator` cannot do; empty when it can do all of it.
+func unsupported(fn *v1beta2.Function, newest *v1beta2.Serving) string {
+	t := fn.Spec.Serving.Triggers
+	switch {
+	case t == nil || t.HTTP == nil:
+		return "this function has no http trigger: `ofn operator` runs functions that HTTP requests call, and no event-driven ones yet; run it with `ofn up`"
+	case t.HTTP.Engine != nil && *t.HTTP.Engine != v1beta2.EngineKnative:
+		return fmt.Sprintf("triggers.http.engine is %q: `ofn operator` has the engine %q only so far", *t.HTTP.Engine, v1beta2.EngineKnative)
+	case daprapp.Enabled(newest):
+		return "this function uses components of Dapr, for which `ofn operator` makes no objects yet; run it with `ofn up`, or switch Dapr off with the annotation " + v1beta2.AnnotationEnableDapr + `: "false"`
+	case fn.Annotations[v1beta2.AnnotationShare] != "":
+		return "functions that share their copies (" + v1beta2.AnnotationShare + ") are not run by `ofn operator` yet"
+	}
+	return ""
+}
+
+// refuse reports into Servings and the Function why they do not run.
+func (p *Phase) refuse(ctx context.Context, fn *v1beta2.Function, servings []*v1beta2.Serving, reason, message string) error {
+	condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionRouted, metav1.ConditionFalse, reason, message)
+	for _, s := range servings {
+		if err := p.report(ctx, s, run.Status{Phase: run.Failed, Reason: reason, Message: message}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package knative
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/openfunction/ofn/internal/run"
+	"github.com/openfunction/ofn/internal/run/cluster"
+)
+
+func revisionWith(status, reason, digest string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "serving.knative.dev/v1", "kind": "Revision",
+		"spec": map[string]any{"containerConcurrency": int64(9)},
+		"status": map[string]any{"desiredReplicas": int64(3), "actualReplicas": int64(1),
+			"conditions":        []any{map[string]any{"type": "Active", "status": "False"}, map[string]any{"type": "Ready", "status": status, "reason": reason, "message": "words"}},
+			"containerStatuses": []any{map[string]any{"name": "function", "imageDigest": digest}}}}}
+}
+
+func serviceWith(template string, generation, observed int64, configurations string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "serving.knative.dev/v1", "kind": "Service",
+		"metadata": map[string]any{"generation": generation},
+		"spec":     map[string]any{"template": map[string]any{"metadata": map[string]any{"name": template, "annotations": map[string]any{"made": "before"}}}},
+		"status": map[string]any{"observedGeneration": observed, "conditions": []any{
+			map[string]any{"type": "ConfigurationsReady", "status": configurations, "reason": "RevisionNameTaken", "message": "taken"},
+			map[string]any{"type": "RoutesReady", "status": "True"}}}}}
+}
+
+func TestStatus(t *testing.T) {
+	type revisions = map[string]*unstructured.Unstructured
+	for name, test := range map[string]struct {
+		service *unstructured.Unstructured
+		made    revisions
+		want    run.Status
+		routed  metav1.ConditionStatus
+	}{
+		"ready": {serviceWith("fn-1", 2, 2, "True"), revisions{"fn-1": revisionWith("True", "", "r.example.com/x@sha256:1")},
+			run.Status{Phase: run.Ready, Message: "words", Desired: 3, Ready: 1, Starting: 2, ImageDigest: "sha256:1"}, "True"},
+		"deploying": {serviceWith("fn-1", 2, 2, "Unknown"), revisions{"fn-1": revisionWith("Unknown", "Deploying", "")},
+			run.Status{Phase: run.Starting, Reason: "Deploying", Message: "words", Desired: 3, Ready: 1, Starting: 2}, "True"},
+		"too late": {serviceWith("fn-1", 2, 2, "True"), revisions{"fn-1": revisionWith("False", "ProgressDeadlineExceeded", "")},
+			run.Status{Phase: run.Failed, Reason: run.ReasonStartTimeout, Message: "words", Desired: 3, Ready: 1, Starting: 2}, "True"},
+		"never made":           {serviceWith("fn-1", 2, 2, "False"), nil, run.Status{Phase: run.Failed, Reason: "RevisionNameTaken", Message: "taken"}, "True"},
+		"not made yet":         {serviceWith("fn-1", 2, 1, "False"), nil, run.Status{Phase: run.Starting, Reason: "Creating"}, "Unknown"},
+		"another's turn first": {serviceWith("fn-0", 2, 2, "False"), nil, run.Status{Phase: run.Starting, Reason: "Creating"}, "True"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &cluster.Service{Name: "fn", Revisions: []cluster.Revision{{Name: "fn-1"}}}
+			got, err := statusOf(s, test.service, test.made)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Revisions["fn-1"] != test.want || got.Routed.Status != test.routed {
+				t.Errorf("got %+v, routed %s; want %+v, routed %s", got.Revisions["fn-1"], got.Routed.Status, test.want, test.routed)
+			}
+		})
+	}
+}
+
+// A newer ofn may render a Serving otherwise; the revision that Knative has made of it must not change.
+func TestTemplateOfARevisionThatIsThereStays(t *testing.T) {
+	r := &cluster.Revision{Name: "fn-1", Annotations: map[string]string{"rendered": "now"}, Concurrency: 2}
+	fresh, err := templateOf(r, nil, nil)
+	if err != nil || fresh.Spec["containerConcurrency"] != float64(2) || fresh.Metadata.Annotations["rendered"] != "now" {
+		t.Fatalf("got %+v, %v", fresh, err)
+	}
+	kept, err := templateOf(r, revisionWith("True", "", ""), serviceWith("fn-1", 1, 1, "True"))
+	if err != nil || kept.Spec["containerConcurrency"] != int64(9) || kept.Metadata.Annotations["made"] != "before" {
+		t.Errorf("got %+v, %v", kept, err)
+	}
+}
+
+func TestMissingRevisionsHaveTheirTurnBeforeNewerOnes(t *testing.T) {
+	s := &cluster.Service{Revisions: []cluster.Revision{{Name: "fn-1"}, {Name: "fn-2"}, {Name: "fn-3"}}}
+	made := map[string]*unstructured.Unstructured{}
+	for _, want := range []string{"fn-1", "fn-2", "fn-3"} {
+		if got := next(s, made); got.Name != want {
+			t.Errorf("got %s, want %s", got.Name, want)
+		}
+		made[want] = revisionWith("True", "", "")
+	}
+	if got := next(s, made); got.Name != "fn-3" {
+		t.Errorf("got %s although all are there", got.Name)
+	}
+}
