@@ -63,7 +63,7 @@ func TestVersionsAndColumns(t *testing.T) {
 		columns []string
 	}{
 		"functions.core.openfunction.io": {"v1beta2", []string{"v1beta1", "v1beta2"}, []string{"fn"},
-			[]string{"BuildState", "ServingState", "Builder", "Serving", "Address", "Age"}},
+			[]string{"BuildState", "ServingState", "Builder", "Serving", "Address", "Events", "DeadLetters", "Age"}},
 		"builders.core.openfunction.io": {"v1beta2", []string{"v1beta1", "v1beta2"}, []string{"fb"},
 			[]string{"Phase", "State", "Reason", "BuildDuration", "Age"}},
 		"servings.core.openfunction.io": {"v1beta2", []string{"v1beta1", "v1beta2"}, nil, []string{"Phase", "State", "Age"}},

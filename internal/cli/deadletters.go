@@ -59,9 +59,10 @@ type letterQuery struct {
 	limit      int
 }
 
-func (q *letterQuery) bind(cmd *cobra.Command) {
+func (q *letterQuery) bind(a *app, cmd *cobra.Command) {
 	cmd.Flags().StringVar(&q.kind, "kind", "", "only those that one of this kind gave up: Trigger, Source or App")
 	cmd.Flags().StringVar(&q.from, "from", "", "only those of the trigger, event source or function of this name")
+	complete(cmd, "from", a.completeGivers)
 	complete(cmd, "kind", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"Trigger", "Source", "App"}, cobra.ShellCompDirectiveNoFileComp
 	})
@@ -76,7 +77,7 @@ func (a *app) deadLettersList() *cobra.Command {
 		Example: "  ofn deadletters\n  ofn deadletters list --from alerts -o wide",
 		Args:    cobra.NoArgs,
 	}
-	q.bind(cmd)
+	q.bind(a, cmd)
 	cmd.Flags().IntVar(&q.limit, "limit", 100, "at most that many; 0 is all")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml, wide or name")
 	cmd.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
@@ -240,7 +241,7 @@ func (a *app) eachLetter(use, short, method, what, done string) *cobra.Command {
 	var all bool
 	var q letterQuery
 	cmd := &cobra.Command{Use: use + " ID... | " + use + " --all", Short: short, ValidArgsFunction: a.completeLetters}
-	q.bind(cmd)
+	q.bind(a, cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "all, or those that --kind and --from choose")
 	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		if all != (len(args) == 0) {
@@ -273,29 +274,4 @@ func (a *app) eachLetter(use, short, method, what, done string) *cobra.Command {
 		return failed
 	})
 	return cmd
-}
-
-func (a *app) completeLetters(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	ctx := cmd.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
-	defer cancel()
-	c, err := a.open()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	found, err := (&session{Cluster: c, app: a}).letters(ctx, &letterQuery{limit: 100})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var out []string
-	for _, one := range found {
-		var l deadLetter
-		if json.Unmarshal(one, &l) == nil && strings.HasPrefix(l.ID, prefix) {
-			out = append(out, l.ID+"\t"+l.Kind+" "+l.From)
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
 }

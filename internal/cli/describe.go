@@ -34,21 +34,26 @@ type description struct {
 }
 
 func (a *app) describeCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "describe NAME | describe KIND/NAME",
 		Short: "Show how a function stands: build, revisions, traffic, addresses, events, and what to do",
-		Long: `Show how a function stands: build, revisions, traffic, addresses, events, and what to do. Of an event source, an event bus or a trigger:
-what comes and where it goes, how many events wait, were handled or failed, and the last error.`,
+		Long: `Show how a function stands: build, revisions, traffic, addresses, events, and what to do. Of an event source, an event bus, a trigger or a
+component: what comes and where it goes, how many events wait, were handled or failed, and the last error.`,
 		Example:           "  ofn describe hello\n  ofn describe trigger/alerts",
 		Args:              between(1, 2, "the name of a function, or a kind and a name"),
-		ValidArgsFunction: a.completeFunction,
+		ValidArgsFunction: a.completeObject,
 	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml: the objects instead of words")
 	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		if err := checkOutput(output, "json", "yaml"); err != nil {
+			return err
+		}
 		if r, names, err := resourceAndNames(args); err == nil && r.ofEvents() && len(names) == 1 {
-			return s.describeEvents(ctx, r, names[0])
+			return s.describeEvents(ctx, r, names[0], output)
 		}
 		if len(args) > 1 {
-			return fmt.Errorf("describe wants one function, event source, event bus or trigger; see `%s --help`", cmd.CommandPath())
+			return fmt.Errorf("describe wants one function, event source, event bus, trigger or component; see `%s --help`", cmd.CommandPath())
 		}
 		fn, err := s.function(ctx, args[0])
 		if err != nil {
@@ -73,10 +78,22 @@ what comes and where it goes, how many events wait, were handled or failed, and 
 		if d.feeds, err = s.feeds(ctx, fn.Name, fn.Namespace); err != nil {
 			return err
 		}
+		if output != "" {
+			return a.print(output, d.objects())
+		}
 		d.write(a.env.Out)
 		return nil
 	})
 	return cmd
+}
+
+// objects are what describe tells of, for programs.
+func (d *description) objects() map[string]any {
+	out := map[string]any{"function": d.function, "events": d.events}
+	if d.builder != nil {
+		out["builder"] = d.builder
+	}
+	return out
 }
 
 // events are the latest of a function, its build and its revisions, the oldest first.

@@ -13,8 +13,11 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
 	eventsv1 "github.com/openfunction/ofn/api/events/v1alpha1"
 )
 
@@ -24,6 +27,7 @@ type eventObject struct {
 	Metadata metav1.ObjectMeta
 	Spec     json.RawMessage
 	Status   struct {
+		Kind       string // of buses
 		Conditions []eventsv1.Condition
 		Flow       *eventsv1.Flow
 		Events     []eventsv1.EventStatus // of sources
@@ -45,14 +49,23 @@ func (o *eventObject) feeds() (out []feed) {
 	return out
 }
 
-// ofEvents tells kinds of events from others.
-func (r *resource) ofEvents() bool { return r.group == eventsv1.GroupVersion.Group }
+// ofEvents tells kinds of events, and Dapr's components, from others.
+func (r *resource) ofEvents() bool {
+	return r.group == eventsv1.GroupVersion.Group || r.group == daprv1.GroupVersion.Group
+}
 
 // describeEvents shows an event source, an event bus or a trigger.
-func (s *session) describeEvents(ctx context.Context, r resource, name string) error {
+func (s *session) describeEvents(ctx context.Context, r resource, name, output string) error {
 	data, err := raw(ctx, s.REST.Get().AbsPath(r.path(s.Namespace, name)))
 	if err != nil {
 		return err
+	}
+	if output != "" {
+		var whole unstructured.Unstructured
+		if err := whole.UnmarshalJSON(data); err != nil {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
+		return s.show(output, &whole, nil)
 	}
 	var o eventObject
 	if err := json.Unmarshal(data, &o); err != nil {
@@ -101,11 +114,10 @@ func (o *eventObject) write(out io.Writer, now time.Time) {
 
 // writeFlow shows lag, rates and the last error.
 func writeFlow(w io.Writer, f *eventsv1.Flow, now time.Time) {
-	lag := "unknown"
 	if f.Lag != nil {
-		lag = fmt.Sprint(*f.Lag)
+		fmt.Fprintf(w, "  Waiting:\t%d\n", *f.Lag)
 	}
-	fmt.Fprintf(w, "  Waiting:\t%s\n  Handled:\t%d, %d in the last minute\n  Failed attempts:\t%d\n  Dead letters:\t%d\n", lag, f.Handled, f.PerMinute, f.Failed, f.DeadLetters)
+	fmt.Fprintf(w, "  Handled:\t%d, %d in the last minute\n  Failed attempts:\t%d\n  Dead letters:\t%d\n", f.Handled, f.PerMinute, f.Failed, f.DeadLetters)
 	if f.LastEventTime != nil {
 		fmt.Fprintf(w, "  Last event:\t%s ago\n", duration.HumanDuration(now.Sub(f.LastEventTime.Time)))
 	}
@@ -121,6 +133,10 @@ func (o *eventObject) ways() (out [][2]string) {
 		out = append(out, o.sourceWays()...)
 	case "Trigger":
 		out = append(out, o.triggerWays()...)
+	case "Component":
+		out = append(out, o.componentWays()...)
+	case "EventBus", "ClusterEventBus":
+		out = append(out, [2]string{"Bus:", orDash(o.Status.Kind)})
 	}
 	return out
 }
@@ -180,6 +196,20 @@ func (o *eventObject) triggerWays() (out [][2]string) {
 			to = strings.TrimPrefix(to+", topic "+sub.Topic, ", ")
 		}
 		out = append(out, [2]string{"Subscriber:", orDash(sub.Condition) + " → " + orDash(to)})
+	}
+	return out
+}
+
+func (o *eventObject) componentWays() [][2]string {
+	var spec daprv1.ComponentSpec
+	if json.Unmarshal(o.Spec, &spec) != nil {
+		return nil
+	}
+	out := [][2]string{{"Type:", spec.Type + " " + spec.Version}}
+	for _, m := range spec.Metadata {
+		if m.SecretKeyRef != nil && m.SecretKeyRef.Name != "" {
+			out = append(out, [2]string{"Secret:", m.Name + " from " + m.SecretKeyRef.Name})
+		}
 	}
 	return out
 }
@@ -254,10 +284,23 @@ func (s *session) feeds(ctx context.Context, function, namespace string) ([]feed
 	return out, nil
 }
 
-// flows shows what calls the function with events.
+// own are the flows of the function's Dapr components.
+func own(fn *v1beta2.Function) (out []feed) {
+	for _, e := range fn.Status.Events {
+		f := feed{name: strings.ToLower(e.Direction) + " " + e.Component, flow: &eventsv1.Flow{Handled: e.Handled, Failed: e.Failed,
+			DeadLetters: e.DeadLetters, PerMinute: e.PerMinute, LastError: e.LastError, LastEventTime: e.LastEventTime}}
+		if !e.Ready {
+			f.problem = strings.TrimSpace(e.Reason + ": " + e.Message)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// flows shows what calls the function with events, and what it sends.
 func (d *description) flows(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, f := range d.feeds {
+	for _, f := range append(own(d.function), d.feeds...) {
 		fmt.Fprintf(out, "\nEvents by %s:\n", f.name)
 		f.write(w, d.now)
 		w.Flush()

@@ -51,7 +51,7 @@ type busPlace struct {
 	all      bool
 }
 
-func (p *busPlace) bind(cmd *cobra.Command) {
+func (p *busPlace) bind(a *app, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&p.bus, "bus", "default", "event bus: one of the namespace, or of the cluster")
 	f.StringSliceVar(&p.topics, "topic", nil, "only these topics; those of an event source are NAMESPACE-SOURCE-EVENT")
@@ -59,6 +59,8 @@ func (p *busPlace) bind(cmd *cobra.Command) {
 	f.Uint64Var(&p.sequence, "sequence", 0, "begin with the event of this number")
 	f.BoolVar(&p.all, "all", false, "begin with the oldest that is kept")
 	cmd.MarkFlagsMutuallyExclusive("since", "sequence", "all")
+	complete(cmd, "bus", a.completeBuses)
+	complete(cmd, "topic", a.completeTopics)
 }
 
 func (p *busPlace) values() (url.Values, error) {
@@ -110,7 +112,7 @@ kept, and with -f what comes after it.`,
 		Example: "  ofn events tail\n  ofn events tail --topic default-orders-kafka --since 10m -o json\n  ofn events tail --all -f",
 		Args:    cobra.NoArgs,
 	}
-	p.bind(cmd)
+	p.bind(a, cmd)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes; without --since, --sequence and --all that is so anyway")
 	cmd.Flags().IntVar(&limit, "limit", 0, "end after that many; 0 is never")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json (a document a line), wide (with all attributes) or data (alone, a line each)")
@@ -186,11 +188,14 @@ func visible(s string) string {
 
 func (a *app) eventsPublish() *cobra.Command {
 	var p struct{ bus, data, file, kind, source, id, subject, contentType, key string }
+	var output string
 	cmd := &cobra.Command{
 		Use:     "publish TOPIC",
 		Short:   "Put an event on a topic of a bus",
 		Example: "  ofn events publish orders --type order.placed -d '{\"item\": \"tea\"}'\n  ofn events publish pictures --file cat.jpg --bus media",
 		Args:    exactly(1, "a topic"),
+
+		ValidArgsFunction: a.completeTopic,
 	}
 	f := cmd.Flags()
 	f.StringVar(&p.bus, "bus", "default", "event bus: one of the namespace, or of the cluster")
@@ -202,9 +207,11 @@ func (a *app) eventsPublish() *cobra.Command {
 	f.StringVar(&p.subject, "subject", "", "subject of the CloudEvent")
 	f.StringVar(&p.contentType, "content-type", "", "type of the data (default: found out)")
 	f.StringVar(&p.key, "key", "", "events of one key are handled in their order by ordered subscribers")
+	f.StringVarP(&output, "output", "o", "", "json")
 	cmd.MarkFlagsMutuallyExclusive("data", "file")
+	complete(cmd, "bus", a.completeBuses)
 	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
-		if err := s.machine(ctx, "event buses"); err != nil {
+		if err := errors.Join(checkOutput(output, "json"), s.machine(ctx, "event buses")); err != nil {
 			return err
 		}
 		c := call{data: p.data, file: p.file, event: true, eventType: p.kind, eventSource: p.source, eventID: p.id, eventAbout: p.subject}
@@ -227,12 +234,12 @@ func (a *app) eventsPublish() *cobra.Command {
 		if p.key != "" {
 			query.Set("key", p.key)
 		}
-		return s.publish(ctx, s.busPath(p.bus, "events"), query, header, body)
+		return s.publish(ctx, s.busPath(p.bus, "events"), query, header, body, output)
 	})
 	return cmd
 }
 
-func (s *session) publish(ctx context.Context, path string, query url.Values, header http.Header, body io.Reader) error {
+func (s *session) publish(ctx context.Context, path string, query url.Values, header http.Header, body io.Reader, output string) error {
 	resp, err := s.Ask(ctx, http.MethodPost, path, query, header, body)
 	if err != nil {
 		return err
@@ -244,6 +251,10 @@ func (s *session) publish(ctx context.Context, path string, query url.Values, he
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&done); err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if output != "" {
+		return s.app.print(output, map[string]any{"id": header.Get("ce-id"), "source": header.Get("ce-source"), "topic": query.Get("topic"),
+			"sequence": done.Sequence, "duplicate": done.Duplicate})
 	}
 	if done.Duplicate {
 		fmt.Fprintln(s.app.env.Err, "the bus has an event of this source and id already: it was not taken again")
@@ -265,7 +276,7 @@ ends the command, which tells its number.`,
 		Example: "  ofn events replay --topic default-orders-kafka --since 1h\n  ofn events replay --sequence 1200 --function orders/again",
 		Args:    cobra.NoArgs,
 	}
-	p.bind(cmd)
+	p.bind(a, cmd)
 	f := cmd.Flags()
 	f.StringVar(&until, "until", "", "end with events that are older: 10m, or a time")
 	f.StringVar(&function, "function", "", "give them to this function alone: NAME or NAME/PATH")
@@ -273,6 +284,7 @@ ends the command, which tells its number.`,
 	cmd.MarkFlagsOneRequired("since", "sequence", "all")
 	cmd.MarkFlagsMutuallyExclusive("function", "to-topic")
 	complete(cmd, "function", a.completeFunctions)
+	complete(cmd, "to-topic", a.completeTopics)
 	cmd.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		query, err := p.values()
 		if err := errors.Join(err, s.machine(ctx, "event buses")); err != nil {

@@ -28,7 +28,7 @@ func (a *app) getCommand() *cobra.Command {
 	var q getQuery
 	cmd := &cobra.Command{
 		Use:               "get [KIND] [NAME...]",
-		Short:             "List functions, builds, revisions, gateways, event sources, event buses or triggers",
+		Short:             "List functions, builds, revisions, gateways, event sources, event buses, triggers or components",
 		Example:           "  ofn get\n  ofn get hello -w\n  ofn get builders -A -o wide\n  ofn get fn hello -o yaml",
 		ValidArgsFunction: a.completeGet,
 	}
@@ -64,6 +64,9 @@ func (a *app) getCommand() *cobra.Command {
 
 func (a *app) completeGet(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
+		if r, found, err := resourceNamed(args[0]); found && err == nil {
+			return a.completeNames(cmd, r, prefix)
+		}
 		return a.completeFunctions(cmd, args, prefix)
 	}
 	names, directive := a.completeFunctions(cmd, args, prefix)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta1"
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
 	eventsv1 "github.com/openfunction/ofn/api/events/v1alpha1"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 	"github.com/openfunction/ofn/internal/cli/fields"
@@ -35,6 +36,7 @@ func resources() []resource {
 		{group, alpha, "eventbuses", "EventBus", []string{"eventbus", "eb"}, nil, false},
 		{group, alpha, "clustereventbuses", "ClusterEventBus", []string{"clustereventbus", "ceb"}, nil, true},
 		{group, alpha, "triggers", "Trigger", []string{"trigger"}, nil, false},
+		{daprv1.GroupVersion.Group, daprv1.GroupVersion.Version, "components", "Component", []string{"component"}, nil, false},
 	}
 }
 

@@ -184,7 +184,56 @@ type FunctionStatus struct {
 	// Shared is set while the function is served by copies that it shares with others of its group, its own or another's.
 	// +optional
 	Shared *SharedStatus `json:"shared,omitempty"`
+	// Events is what passed through the function's Dapr inputs and outputs, and how they stand.
+	// +optional
+	// +listType=atomic
+	Events []EventFlow `json:"events,omitempty"`
 }
+
+// EventFlow is what passed between a function and one of its components since the platform started. Figures are written at most
+// every fifteen seconds, and not at all while nothing passes.
+type EventFlow struct {
+	// Component that calls the function or is called by it.
+	Component string `json:"component"`
+	// Direction is Input or Output.
+	// +kubebuilder:validation:Enum=Input;Output
+	Direction string `json:"direction"`
+	// Ready is whether events can flow.
+	Ready bool `json:"ready"`
+	// Reason is a CamelCase word for why not.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Message says it in full.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// Handled is the number of events that reached their end.
+	// +optional
+	Handled int64 `json:"handled,omitempty"`
+	// Failed is the number of attempts that failed.
+	// +optional
+	Failed int64 `json:"failed,omitempty"`
+	// DeadLetters is the number of events given up.
+	// +optional
+	DeadLetters int64 `json:"deadLetters,omitempty"`
+	// PerMinute is the number of events in the last minute.
+	// +optional
+	PerMinute int64 `json:"perMinute,omitempty"`
+	// LastError is the last failure.
+	// +optional
+	LastError string `json:"lastError,omitempty"`
+	// LastEventTime is when the last event was handled.
+	// +optional
+	LastEventTime *metav1.Time `json:"lastEventTime,omitempty"`
+	// ObservedTime is when these figures were taken.
+	// +optional
+	ObservedTime *metav1.Time `json:"observedTime,omitempty"`
+}
+
+// Directions of an EventFlow.
+const (
+	DirectionInput  = "Input"
+	DirectionOutput = "Output"
+)
 
 // SharedStatus says who serves a function of a group: see AnnotationShare.
 type SharedStatus struct {
@@ -210,6 +259,8 @@ type SharedStatus struct {
 // +kubebuilder:printcolumn:name="Builder",type=string,JSONPath=`.status.build.resourceRef`
 // +kubebuilder:printcolumn:name="Serving",type=string,JSONPath=`.status.serving.resourceRef`
 // +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.addresses[?(@.type=="Internal")].value`
+// +kubebuilder:printcolumn:name="Events",type=string,priority=1,JSONPath=`.status.events[*].handled`
+// +kubebuilder:printcolumn:name="DeadLetters",type=string,priority=1,JSONPath=`.status.events[*].deadLetters`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Function struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -105,10 +105,12 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	}
 	if s == nil || !daprapp.Enabled(s) {
 		condition.Remove(&fn.Status.Conditions, v1beta2.ConditionEventsReady)
+		fn.Status.Events = nil
 		return reconcile.Result{}, p.Gone(ctx, fn.Namespace, fn.Name)
 	}
 	ref := event.Ref{Kind: event.KindApp, Name: event.Name{Namespace: fn.Namespace, Name: fn.Name}}
-	if err := p.ledger.Keep(ctx, client.ObjectKeyFromObject(fn), ref); err != nil {
+	parts := parts(s)
+	if err := p.ledger.Keep(ctx, client.ObjectKeyFromObject(fn), append(parts, ref)...); err != nil {
 		return reconcile.Result{}, err
 	}
 	wrong := p.apply(ctx, fn, s)
@@ -127,6 +129,7 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 		return reconcile.Result{}, wrong
 	}
 	condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionEventsReady, status, reason, message)
+	result.RequeueAfter = sooner(result.RequeueAfter, p.report(fn, parts))
 	return result, nil
 }
 

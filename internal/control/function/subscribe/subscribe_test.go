@@ -211,3 +211,37 @@ func TestNoApplication(t *testing.T) {
 		t.Errorf("applications %v, error %v", w.e.Apps, err)
 	}
 }
+
+// What passed through each component is told, at most every fifteen seconds; how it stands, at once.
+func TestFlows(t *testing.T) {
+	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
+	w := newWorld(t, revision(t, "fn-1", `{triggers: {dapr: [{name: orders, type: pubsub.redis, topic: a}, {name: orders, type: pubsub.redis, topic: b}]}, outputs: [{dapr: {name: mail, type: bindings.smtp}}]}`))
+	w.p = subscribe.New(w.c, subscribe.Options{Engine: w.e, Clock: clock, Resolver: &eventing.Resolver{Client: w.c, Engine: w.e}})
+	in := event.Ref{Kind: event.KindInput, Name: name, Event: "orders"}
+	w.e.Set(in, event.Status{Ready: true, Handled: 3, Failed: 1, DeadLetters: 2, PerSecond: 0.5, LastError: "answered 500", LastEvent: time.Unix(1e9, 0)}, false)
+	w.e.Set(event.Ref{Kind: event.KindOutput, Name: name, Event: "mail"}, event.Status{Reason: "Connecting", Message: "no such host"}, false)
+	w.reconcile("fn-1", "fn-1")
+	got := w.fn.Status.Events
+	if len(got) != 2 || got[0].Component != "orders" || got[0].Direction != "Input" || !got[0].Ready || got[0].Handled != 3 || got[0].Failed != 1 ||
+		got[0].DeadLetters != 2 || got[0].PerMinute != 30 || got[0].LastError != "answered 500" || got[0].LastEventTime == nil {
+		t.Fatalf("%+v", got)
+	}
+	if got[1].Component != "mail" || got[1].Direction != "Output" || got[1].Ready || got[1].Reason != "Connecting" || got[1].Message != "no such host" {
+		t.Fatalf("%+v", got[1])
+	}
+	w.e.Set(in, event.Status{Ready: true, Handled: 4}, false)
+	w.reconcile("fn-1", "fn-1")
+	if got := w.fn.Status.Events; got[0].Handled != 3 {
+		t.Errorf("figures are written again at once: %+v", got[0])
+	}
+	clock.Step(eventing.Rarely)
+	w.reconcile("fn-1", "fn-1")
+	if got := w.fn.Status.Events; got[0].Handled != 4 {
+		t.Errorf("figures are not written: %+v", got[0])
+	}
+	w.e.Set(in, event.Status{Reason: "BadCredentials"}, false)
+	w.reconcile("fn-1", "fn-1")
+	if got := w.fn.Status.Events; got[0].Ready || got[0].Reason != "BadCredentials" {
+		t.Errorf("how it stands has to wait: %+v", got[0])
+	}
+}
