@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
@@ -98,7 +99,11 @@ func TestVersionsAndColumns(t *testing.T) {
 			for _, column := range v.AdditionalPrinterColumns {
 				columns = append(columns, column.Name)
 			}
-			equal(t, c.Name+" columns of "+v.Name, columns, w.columns)
+			shown := w.columns
+			if v.Name == "v1beta1" { // which has no figures of events
+				shown = slices.DeleteFunc(slices.Clone(shown), func(name string) bool { return name == "Events" || name == "DeadLetters" })
+			}
+			equal(t, c.Name+" columns of "+v.Name, columns, shown)
 		}
 		equal(t, c.Name+" served", served, w.served)
 		equal(t, c.Name+" short names", c.Spec.Names.ShortNames, w.short)
