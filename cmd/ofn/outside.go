@@ -27,13 +27,22 @@ func (p *platform) mayReach(address string) error {
 		return fmt.Errorf("reading the address %s: %w", address, err)
 	}
 	ip := to.Addr().Unmap()
-	if ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsMulticast() || ip.IsUnspecified() {
+	if ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsMulticast() || ip.IsUnspecified() || ofCloud(ip) {
 		return fmt.Errorf("events may not be sent to %s", ip)
 	}
 	if p.private(int(to.Port())) && local(ip) {
 		return fmt.Errorf("events may not be sent to port %d of this machine, which is the platform's own", to.Port())
 	}
 	return nil
+}
+
+// ofCloud is whether an address is one under which clouds tell their machines secrets, beside those of the link.
+func ofCloud(ip netip.Addr) bool {
+	switch ip.String() {
+	case "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16": // Amazon's, Google's, Alibaba's, Microsoft's
+		return true
+	}
+	return false
 }
 
 // private is whether a port is one of the platform's, other than the gateway.

@@ -24,6 +24,9 @@ func (e *Engine) ApplySource(_ context.Context, s event.Source) error {
 		return fmt.Errorf("event %s of %s: this platform has no sources of kind %q; it has %s",
 			s.Event, s.Name, s.Kind, strings.Join(slices.Sorted(maps.Keys(e.o.Sources)), ", "))
 	}
+	if s.Topic == "" && s.Sink == nil { // what it acknowledged would be gone
+		return fmt.Errorf("event %s of %s: its events would go nowhere: it needs a bus or a sink", s.Event, s.Name)
+	}
 	id := source.Identity{Namespace: s.Namespace, Name: s.Name.Name, Event: s.Event, Kind: s.Kind, Type: eventType(s.Spec)}
 	config := source.Config{Identity: id, Spec: s.Spec, Log: e.o.Log.With("source", id.URI())}
 	ref := event.Ref{Kind: event.KindSource, Name: s.Name, Event: s.Event}
