@@ -48,6 +48,9 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"fill":        fill,
 	"unfill":      unfill,
 	"rootless":    rootless,
+	"redis":       redis,
+	"collect":     collect,
+	"trace":       traceCommand,
 }
 
 func TestScenarios(t *testing.T) {
@@ -172,6 +175,8 @@ func condition(name string) (bool, error) {
 		return os.Geteuid() == 0, nil
 	case "rootless":
 		return canBeRootless(), nil
+	case "daprd":
+		return *daprd != "", nil
 	case "git":
 		_, err := exec.LookPath("git")
 		return err == nil, nil

@@ -33,6 +33,8 @@ const (
 type server struct {
 	program, data, registry, cache string
 
+	env     []string            // beside that of the test
+	spans   *spans              // that it sends, where the script collects them
 	user    *syscall.Credential // nil is that of the test
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed after cmd.Wait
@@ -74,6 +76,7 @@ func (s *server) start(flags ...string) error {
 		"--allow-local-git", "--insecure-registry", s.registry, "--log-format", "text", "--warm-builds=false"}, flags...)
 	s.log = newJournal(greeting)
 	s.cmd = exec.Command(s.program, args...)
+	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stderr, s.cmd.Stdout = s.log, s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	s.asUser(s.cmd)
