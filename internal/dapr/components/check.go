@@ -61,6 +61,11 @@ var builtIn = map[string][]string{
 		"outboxPublishPubsub", "outboxPublishTopic", "outboxPubsub", "outboxDiscardWhenMissingState"},
 }
 
+// untold are metadata that a component reads and does not tell of, by its type.
+var untold = map[string][]string{
+	"bindings.kafka": {"topics", "publishTopic"},
+}
+
 // unknownKeys are metadata that the component does not read. A key that looks like a known one is an error: Dapr would drop
 // it without a word, and the component would run with the default.
 func unknownKeys(c event.Component, made any) ([]string, error) {
@@ -77,7 +82,7 @@ func unknownKeys(c event.Component, made any) ([]string, error) {
 		known = append(append(known, name), field.Aliases...)
 	}
 	slices.Sort(known)
-	known = append(known, builtIn[category(c.Type)]...)
+	known = append(append(known, builtIn[category(c.Type)]...), untold[c.Type]...)
 	var ignored []string
 	for key := range c.Metadata {
 		if slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, key) }) {

@@ -66,6 +66,7 @@ func TestCheck(t *testing.T) {
 		{"version", "state.postgresql", "v3", nil, "", "UnknownVersion", "set spec.version to v1 or v2"},
 		{"gone", "pubsub.natsstreaming", "", nil, "", "UnknownType", "pubsub.jetstream"},
 		{"binding's own keys", "bindings.cron", "", []string{"schedule", "@every 1s", "direction", "input", "route", "/x"}, "", "", ""},
+		{"keys that it does not tell", "bindings.kafka", "", []string{"brokers", "x", "authType", "none", "topics", "t", "publishTopic", "t"}, "", "", ""},
 		{"prefix", "state.redis", "", []string{"redisHost", "x", "keyPrefix", "none"}, "", "", ""},
 	}
 	for _, test := range tests {
