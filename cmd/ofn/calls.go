@@ -13,6 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	eventsapi "github.com/openfunction/ofn/api/events/v1alpha1"
 	"github.com/openfunction/ofn/internal/bus"
 	"github.com/openfunction/ofn/internal/calls"
 	"github.com/openfunction/ofn/internal/calls/callhttp"
@@ -144,10 +147,36 @@ type callTopics struct{ p *platform }
 // Publish implements calls.Topics.
 func (t callTopics) Publish(ctx context.Context, on calls.Name, topic, id string, header map[string]string, data []byte) error {
 	meant, err := t.p.busMeant(ctx, on.Namespace, on.Name)
+	if err == nil && meant.Namespace == "" {
+		err = ownTopic(ctx, *t.p.objects.Load(), on.Namespace, topic)
+	}
 	if err != nil {
 		return err
 	}
 	return t.p.events.engine.Publish(ctx, meant, bus.Message{Topic: topic, ID: id, Header: header, Data: data})
+}
+
+// ownTopic refuses topics that are of an EventSource of another namespace: whoever may call a function names the topic, and must
+// not be taken for that source on a bus that all namespaces share.
+func ownTopic(ctx context.Context, c client.Reader, namespace, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, lookup)
+	defer cancel()
+	var all eventsapi.EventSourceList
+	if err := c.List(ctx, &all); err != nil {
+		return fmt.Errorf("finding whose topic %s is: %w", topic, err)
+	}
+	for i := range all.Items {
+		s := &all.Items[i]
+		if s.Namespace == namespace {
+			continue
+		}
+		for source := range s.Spec.Sources() {
+			if eventsapi.Topic(s.Namespace, s.Name, source.Event) == topic {
+				return fmt.Errorf("topic %s is of event source %s/%s: functions of namespace %s may not publish to it", topic, s.Namespace, s.Name, namespace)
+			}
+		}
+	}
+	return nil
 }
 
 // signingKey is what the webhooks of a namespace are signed with: made of a secret that this machine keeps with its events.
