@@ -68,6 +68,22 @@ func (q *letterQuery) bind(a *app, cmd *cobra.Command) {
 	})
 }
 
+// settle reads the kind as people write it.
+func (q *letterQuery) settle() error {
+	switch strings.ToLower(q.kind) {
+	case "":
+	case "trigger", "triggers":
+		q.kind = "Trigger"
+	case "source", "eventsource", "eventsources", "es":
+		q.kind = "Source"
+	case "app", "function", "functions", "fn":
+		q.kind = "App"
+	default:
+		return fmt.Errorf("--kind is %q: it is Trigger, Source or App, which is a function", q.kind)
+	}
+	return nil
+}
+
 func (a *app) deadLettersList() *cobra.Command {
 	var q letterQuery
 	var output string
@@ -81,7 +97,7 @@ func (a *app) deadLettersList() *cobra.Command {
 	cmd.Flags().IntVar(&q.limit, "limit", 100, "at most that many; 0 is all")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml, wide or name")
 	cmd.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		if err := errors.Join(checkOutput(output, "json", "yaml", "wide", "name"), s.machine(ctx, "dead letters")); err != nil {
+		if err := errors.Join(checkOutput(output, "json", "yaml", "wide", "name"), q.settle(), s.machine(ctx, "dead letters")); err != nil {
 			return err
 		}
 		found, err := s.letters(ctx, &q)
@@ -247,7 +263,7 @@ func (a *app) eachLetter(use, short, method, what, done string) *cobra.Command {
 		if all != (len(args) == 0) {
 			return fmt.Errorf("%s wants the ids of dead letters, or --all; see `ofn deadletters %s --help`", use, use)
 		}
-		if err := s.machine(ctx, "dead letters"); err != nil {
+		if err := errors.Join(q.settle(), s.machine(ctx, "dead letters")); err != nil {
 			return err
 		}
 		if all {

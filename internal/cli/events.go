@@ -127,9 +127,16 @@ kept, and with -f what comes after it.`,
 		if limit > 0 {
 			query.Set("limit", strconv.Itoa(limit))
 		}
-		err = s.eachLine(ctx, s.busPath(p.bus, "events"), query, func(line []byte) error { return s.printEvent(line, output) })
+		none := true
+		err = s.eachLine(ctx, s.busPath(p.bus, "events"), query, func(line []byte) error {
+			none = false
+			return s.printEvent(line, output)
+		})
 		if ctx.Err() != nil {
 			return nil // Ctrl-C is how following ends
+		}
+		if err == nil && none && !query.Has("follow") {
+			fmt.Fprintf(a.env.Err, "bus %s keeps no such events\n", p.bus)
 		}
 		return err
 	})
