@@ -63,8 +63,9 @@
 //	internal/route      the route seam; route/embedded
 //	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine
 //	internal/bus        the bus seam; bus/jetstream, embedded or external, bus/dapr; bustest
-//	internal/dapr       Dapr's runtime in process: components, runtime, api
+//	internal/dapr       Dapr's runtime in process: components, runtime, api; daprd, what a real one beside a copy is to load
 //	internal/calls      asynchronous calls, durable
+//	internal/compile    programs that are compiled when they are first needed: KEDA's scalers, daprd
 //	internal/lag        what waits for functions, for internal/scale
 //	internal/nodeapi    logs and calls by name, beside the Kubernetes API
 //	internal/scale      pure: samples and policy to wanted copies

@@ -23,7 +23,7 @@ func (c *Component) Validate() (warnings []string, errs field.ErrorList) {
 	switch {
 	case slices.ContainsFunc(categories, begins):
 	case slices.ContainsFunc(elsewhere, begins):
-		warnings = append(warnings, fmt.Sprintf("spec.type: %q is offered by a real sidecar only, on a cluster: annotate the function with openfunction.io/dapr-service-mode: sidecar there", c.Spec.Type))
+		warnings = append(warnings, fmt.Sprintf("spec.type: %q is offered by a real daprd only: annotate the functions that use it with openfunction.io/dapr-service-mode: sidecar", c.Spec.Type))
 	default:
 		errs = append(errs, field.Invalid(spec.Child("type"), c.Spec.Type, "must begin with one of "+strings.Join(categories, " ")))
 	}

@@ -77,7 +77,7 @@ func (o Options) events() map[string]http.Handler {
 }
 
 func onlyASidecar(kind, name string) string {
-	return fmt.Sprintf("%s %q is kept, and read by real sidecars only (on a cluster)", kind, name)
+	return fmt.Sprintf("%s %q is kept, and read by a real daprd only, beside functions with openfunction.io/dapr-service-mode: sidecar", kind, name)
 }
 
 func (o Options) eventSource(ctx context.Context, s, _ *events.EventSource) ([]string, field.ErrorList) {

@@ -42,7 +42,7 @@ func newFault(code errorcodes.ErrorCode, httpCode int, grpcCode codes.Code, form
 // notOffered says what to do about APIs that only a real daprd has.
 func notOffered(what string) *fault {
 	return newFault(errorcodes.CommonAPIUnimplemented, http.StatusNotImplemented, codes.Unimplemented,
-		"%s is not offered by the Dapr runtime of this platform, which starts no daprd of its own: it needs a cluster, and the annotation openfunction.io/dapr-service-mode: sidecar on the function", what)
+		"%s is not offered by the Dapr runtime of this platform: it needs a daprd beside the function, which the annotation openfunction.io/dapr-service-mode: sidecar asks for", what)
 }
 
 // answer is the HTTP status, code and body of an error. Unknown errors are internal.

@@ -39,17 +39,17 @@ type message struct {
 func (c *caller) pubsub(ctx context.Context, name, topic string) (*runtime.Lease, error) {
 	switch {
 	case name == "":
-		return nil, apierrors.PubSub("").WithMetadata(nil).NameEmpty()
+		return nil, apierrors.PubSub("").WithMetadata(map[string]string{}).NameEmpty()
 	case topic == "":
-		return nil, apierrors.PubSub(name).WithMetadata(nil).TopicEmpty()
+		return nil, apierrors.PubSub(name).WithMetadata(map[string]string{}).TopicEmpty()
 	case !c.has("pubsub."):
-		return nil, apierrors.PubSub(name).WithMetadata(nil).NotConfigured()
+		return nil, apierrors.PubSub(name).WithMetadata(map[string]string{}).NotConfigured()
 	}
 	lease, err := c.o.Runtime.Acquire(ctx, c.app, name)
 	var missing *runtime.NotFound
 	if errors.As(err, &missing) || (err == nil && lease.PubSub == nil) {
 		release(lease)
-		return nil, apierrors.PubSub(name).WithMetadata(nil).NotFound()
+		return nil, apierrors.PubSub(name).WithMetadata(map[string]string{}).NotFound()
 	}
 	if err != nil {
 		return nil, apierrors.PubSub(name).PublishMessage(topic, err)
