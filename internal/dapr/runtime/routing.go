@@ -11,7 +11,7 @@ import (
 	"github.com/dapr/components-contrib/contenttype"
 	"github.com/dapr/components-contrib/metadata"
 	"github.com/dapr/components-contrib/pubsub"
-	"github.com/dapr/dapr/pkg/expr"
+	"github.com/google/cel-go/cel"
 
 	"github.com/openfunction/ofn/internal/event"
 )
@@ -44,7 +44,7 @@ type router struct {
 }
 
 type rule struct {
-	match *expr.Expr // nil matches everything
+	match cel.Program // nil matches everything
 	path  string
 }
 
@@ -57,8 +57,8 @@ func newRouter(routes []event.Route, fallback string) (*router, error) {
 	for i, route := range routes {
 		next := rule{path: route.Path}
 		if strings.TrimSpace(route.Match) != "" {
-			next.match = &expr.Expr{}
-			if err := compile(next.match, route.Match); err != nil {
+			var err error
+			if next.match, err = compile(route.Match); err != nil {
 				return nil, fmt.Errorf("rule %d, match %q: %w", i, route.Match, err)
 			}
 		}
@@ -67,16 +67,43 @@ func newRouter(routes []event.Route, fallback string) (*router, error) {
 	return r, nil
 }
 
-func compile(e *expr.Expr, text string) (err error) {
+// compile makes the program of a rule. Names that nothing declares are variables of any type, as with Dapr.
+func compile(text string) (p cel.Program, err error) {
 	if len(text) > maxRule {
-		return fmt.Errorf("it is longer than %d bytes", maxRule)
+		return nil, fmt.Errorf("it is longer than %d bytes", maxRule)
 	}
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("it cannot be compiled: %v", p)
+		if r := recover(); r != nil {
+			err = fmt.Errorf("it cannot be compiled: %v", r)
 		}
 	}()
-	return e.DecodeString(text)
+	var variables []cel.EnvOption
+	found := map[string]bool{}
+	for {
+		env, err := cel.NewEnv(variables...)
+		if err != nil {
+			return nil, err
+		}
+		ast, issues := env.Compile(text)
+		if issues.Err() == nil {
+			return env.Program(ast)
+		}
+		known := len(found)
+		for _, e := range issues.Errors() {
+			name, missing := strings.CutPrefix(e.Message, "undeclared reference to '")
+			name, _, _ = strings.Cut(name, "'")
+			if !missing {
+				return nil, issues.Err()
+			}
+			if !found[name] {
+				found[name] = true
+				variables = append(variables, cel.Variable(name, cel.AnyType))
+			}
+		}
+		if len(found) == known { // declaring it does not help: ".event" is one that begins with a dot
+			return nil, issues.Err()
+		}
+	}
 }
 
 // path of an event; ok is false when no rule matches and there is no default. A rule that cannot be evaluated for an event does
@@ -93,19 +120,19 @@ func (r *router) path(ev map[string]any) (path string, ok bool) {
 	return r.fallback, r.fallback != "" || len(r.rules) == 0
 }
 
-func evaluate(e *expr.Expr, ev map[string]any) (yes bool, err error) {
+func evaluate(p cel.Program, ev map[string]any) (yes bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("evaluating: %v", p)
 		}
 	}()
-	out, err := e.Eval(map[string]any{"event": ev})
+	out, _, err := p.Eval(map[string]any{"event": ev})
 	if err != nil {
 		return false, err
 	}
-	yes, ok := out.(bool)
+	yes, ok := out.Value().(bool)
 	if !ok {
-		return false, fmt.Errorf("it gives %T, not a bool", out)
+		return false, fmt.Errorf("it gives %T, not a bool", out.Value())
 	}
 	return yes, nil
 }

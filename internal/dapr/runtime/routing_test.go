@@ -54,6 +54,7 @@ func FuzzRouter(f *testing.F) {
 	f.Add(`event.type == "a"`, `{"type":"a"}`)
 	f.Add(`event.data.n > 5 || event.x in [1,2]`, `{"data":{"n":6}}`)
 	f.Add(`size(event) > '`, `[]`)
+	f.Add(`.data.n > 5`, `{"data":{"n":6}}`)
 	f.Fuzz(func(t *testing.T, match, text string) {
 		r, err := newRouter([]event.Route{{Match: match, Path: "/m"}}, "/d")
 		if err != nil {
