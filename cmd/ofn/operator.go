@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/openfunction/ofn/internal/kubeapi"
 )
@@ -64,6 +66,7 @@ conditions, with the command that installs it, and goes on when it is there.`,
 			}
 			debug.SetGCPercent(gcPercent)
 			kubeapi.RouteKlog(log)
+			ctrl.SetLogger(klog.Background()) // which RouteKlog made as quiet as it should be
 			return operate(cmd.Context(), config, &s, log)
 		},
 	}

@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -58,7 +57,6 @@ func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, 
 	if err != nil {
 		return nil, err
 	}
-	ctrl.SetLogger(klog.Background()) // which RouteKlog made as quiet as it should be
 	manager, err := ctrl.NewManager(config, options)
 	if err != nil {
 		return nil, fmt.Errorf("making the controllers: %w", err)
@@ -110,11 +108,11 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.Logger) []registrable {
 	c := m.GetClient()
 	found := engines.NewController(c, m.GetCache(), log)
-	placed := functionplace.New(c, functionplace.Options{Engine: knative.New(c), Needs: engines.Knative(), Engines: found, ClusterDomain: s.clusterDomain, Log: log})
+	placed := functionplace.New(c, functionplace.Options{Engine: knative.New(c, m.GetAPIReader()), Needs: engines.Knative(), Engines: found, ClusterDomain: s.clusterDomain, Log: log})
 	return []registrable{
 		found,
 		function.NewController(c, m.GetEventRecorder("ofn"), build.New(c), serve.New(c), placed),
-		delegate.NewController(c, delegate.Options{Engine: shipwright.New(c), Needs: engines.Shipwright(), Engines: found, Clock: clock.RealClock{}}),
+		delegate.NewController(c, delegate.Options{Engine: shipwright.New(c, m.GetAPIReader()), Needs: engines.Shipwright(), Engines: found, Clock: clock.RealClock{}}),
 		builderexpire.NewController(c, clock.RealClock{}),
 	}
 }

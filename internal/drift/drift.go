@@ -67,8 +67,12 @@ func ownedBy(o client.Object, owner *metav1.OwnerReference) bool {
 
 // Ensure makes the object hold what wanted says, which must name its controller, and returns it as it is then. Fields that wanted
 // does not mention are left to others, such as an engine's defaults. One request is made when something differs, none otherwise.
-func Ensure(ctx context.Context, c client.Client, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+// The client reads from a cache; live is asked before anything is made, because the cache may not show yet what somebody else made.
+func Ensure(ctx context.Context, c client.Client, live client.Reader, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	current, err := Read(ctx, c, wanted)
+	if err == nil && current == nil {
+		current, err = Read(ctx, live, wanted)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -47,8 +47,9 @@ func configMap(uid, value string) *unstructured.Unstructured {
 
 func TestForeignObjectsAreLeftAlone(t *testing.T) {
 	c := fake.NewClientBuilder().WithObjects(configMap("a", "theirs")).Build()
+	behind := fake.NewClientBuilder().Build() // a cache that does not show it yet
 	taken := (*drift.Taken)(nil)
-	if _, err := drift.Ensure(t.Context(), c, configMap("b", "ours")); !errors.As(err, &taken) {
+	if _, err := drift.Ensure(t.Context(), behind, c, configMap("b", "ours")); !errors.As(err, &taken) {
 		t.Errorf("got %v, want that the name is taken", err)
 	}
 	if err := drift.Delete(t.Context(), c, configMap("b", "ours")); err != nil {

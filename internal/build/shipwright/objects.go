@@ -44,13 +44,12 @@ type object[T any] struct {
 }
 
 type buildSpec struct {
-	Source    source          `json:"source"`
-	Strategy  strategyRef     `json:"strategy"`
-	Params    []param         `json:"paramValues,omitempty"`
-	Env       []envVar        `json:"env,omitempty"`
-	Output    output          `json:"output"`
-	Timeout   string          `json:"timeout,omitempty"`
-	Retention map[string]bool `json:"retention,omitempty"`
+	Source   source      `json:"source"`
+	Strategy strategyRef `json:"strategy"`
+	Params   []param     `json:"paramValues,omitempty"`
+	Env      []envVar    `json:"env,omitempty"`
+	Output   output      `json:"output"`
+	Timeout  string      `json:"timeout,omitempty"`
 }
 
 type source struct {
@@ -130,7 +129,8 @@ func runOf(b *v1beta2.Builder, cancelled bool) object[runSpec] {
 	return r
 }
 
-// buildOf is the Build, for a strategy that declares these parameters.
+// buildOf is the Build, for a strategy that declares these parameters. It sets no retention: the Builder's history is the one that
+// counts, and Shipwright would want to control the BuildRun, which the Builder does.
 func buildOf(b *v1beta2.Builder, declared map[string]string) (object[buildSpec], error) {
 	kind, name := strategyName(b)
 	out := object[buildSpec]{APIVersion: Group + "/" + Version, Kind: "Build", Metadata: meta(b)}
@@ -143,7 +143,6 @@ func buildOf(b *v1beta2.Builder, declared map[string]string) (object[buildSpec],
 	if t := b.Spec.Timeout; t != nil && t.Duration > 0 {
 		s.Timeout = t.Duration.String()
 	}
-	s.Retention = map[string]bool{"atBuildDeletion": true}
 	var err error
 	if s.Source, err = sourceOf(b.Spec.SrcRepo); err != nil {
 		return out, err

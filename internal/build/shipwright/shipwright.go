@@ -22,11 +22,14 @@ const (
 	Version = "v1beta1"
 )
 
-// Engine makes Builds and BuildRuns. It reads through its client, which is expected to be a cache's.
-type Engine struct{ client client.Client }
+// Engine makes Builds and BuildRuns.
+type Engine struct {
+	client client.Client
+	live   client.Reader
+}
 
-// New is an engine over a client.
-func New(c client.Client) *Engine { return &Engine{client: c} }
+// New is an engine over a client that reads from a cache, and a reader that does not.
+func New(c client.Client, live client.Reader) *Engine { return &Engine{client: c, live: live} }
 
 // Apply makes the build of a Builder that has not ended, or asks for its end when the Builder is cancelled, and says how it stands. It
 // is idempotent, and quiet when nothing is to be changed. What the user must mend is a *build.Failure.
@@ -48,7 +51,7 @@ func (e *Engine) Apply(ctx context.Context, b *v1beta2.Builder) (build.Progress,
 			return p, err
 		}
 	}
-	if there, err = drift.Ensure(ctx, e.client, run); err != nil {
+	if there, err = drift.Ensure(ctx, e.client, e.live, run); err != nil {
 		return build.Progress{}, failure(err)
 	}
 	return progress(b, there)
@@ -68,7 +71,7 @@ func (e *Engine) prepare(ctx context.Context, b *v1beta2.Builder) (build.Progres
 	if err != nil {
 		return build.Progress{}, err
 	}
-	made, err := drift.Ensure(ctx, e.client, wanted)
+	made, err := drift.Ensure(ctx, e.client, e.live, wanted)
 	if err != nil {
 		return build.Progress{}, failure(err)
 	}

@@ -40,7 +40,7 @@ type Controller struct {
 
 type subscription struct {
 	User
-	ctx   context.Context //nolint:containedctx // the life of the controller whose queue this is
+	ctx   context.Context // the life of the controller whose queue this is
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 

@@ -38,6 +38,8 @@ type Revision struct {
 	Pod corev1.PodSpec
 	// Concurrency bounds the requests that a copy has at a time; 0 does not.
 	Concurrency int64
+	// Made is whether the engine has made it at some time, as Status.Made said.
+	Made bool
 }
 
 // Share is what a revision gets of the requests, in percent, and the tag under which it is reached by itself.
@@ -51,8 +53,10 @@ type Share struct {
 type Status struct {
 	// Objects are the names of what was made, by the Ref constants of the API.
 	Objects map[string]string
-	// Revisions by name; one that is not there has not been made yet.
+	// Revisions by name.
 	Revisions map[string]run.Status
+	// Made are the names of those that the engine has made.
+	Made map[string]bool
 	// URL is where the service is reached from outside; empty until it is known. TagURLs are those of the tags.
 	URL     string
 	TagURLs map[string]string

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,11 +32,14 @@ var (
 	revisionKind = schema.GroupVersionKind{Group: Group, Version: Version, Kind: "Revision"}
 )
 
-// Engine makes Knative Services. It reads through its client, which is expected to be a cache's.
-type Engine struct{ client client.Client }
+// Engine makes Knative Services.
+type Engine struct {
+	client client.Client
+	live   client.Reader
+}
 
-// New is an engine over a client.
-func New(c client.Client) *Engine { return &Engine{client: c} }
+// New is an engine over a client that reads from a cache, and a reader that does not.
+func New(c client.Client, live client.Reader) *Engine { return &Engine{client: c, live: live} }
 
 var _ cluster.Engine = (*Engine)(nil)
 
@@ -62,7 +66,7 @@ func (e *Engine) Apply(ctx context.Context, s cluster.Service) (cluster.Status, 
 	if err != nil {
 		return cluster.Status{}, err
 	}
-	current, err = drift.Ensure(ctx, e.client, wanted)
+	current, err = drift.Ensure(ctx, e.client, e.live, wanted)
 	if err != nil {
 		return cluster.Status{}, refused(err)
 	}
@@ -97,12 +101,15 @@ func (e *Engine) revisions(ctx context.Context, s *cluster.Service) (map[string]
 	return out, nil
 }
 
-// next is the revision whose template the Service must have now. Knative makes a Revision when the template changes, and only
-// then: one that is missing, because it is new or was deleted by hand, has its turn before newer ones.
+// next is the revision whose template the Service must have now: the newest. Knative makes a Revision when the template changes, and
+// only then, so that one which shares the requests and was deleted by hand has its turn before. One that was never made has not: Knative
+// may have refused it, and the newer ones would wait for ever.
 func next(s *cluster.Service, made map[string]*unstructured.Unstructured) *cluster.Revision {
 	for i := range s.Revisions {
-		if made[s.Revisions[i].Name] == nil {
-			return &s.Revisions[i]
+		r := &s.Revisions[i]
+		routed := slices.ContainsFunc(s.Traffic, func(t cluster.Share) bool { return t.Revision == r.Name })
+		if r.Made && routed && made[r.Name] == nil {
+			return r
 		}
 	}
 	return s.Newest()
@@ -113,9 +120,6 @@ func next(s *cluster.Service, made map[string]*unstructured.Unstructured) *clust
 func (e *Engine) retire(ctx context.Context, s *cluster.Service, made map[string]*unstructured.Unstructured) error {
 	wanted := map[string]bool{}
 	for i := range s.Revisions {
-		if made[s.Revisions[i].Name] == nil {
-			return nil // the template of the Service is still that of one to be made
-		}
 		wanted[s.Revisions[i].Name] = true
 	}
 	for name, r := range made {

@@ -71,16 +71,24 @@ func TestTemplateOfARevisionThatIsThereStays(t *testing.T) {
 	}
 }
 
-func TestMissingRevisionsHaveTheirTurnBeforeNewerOnes(t *testing.T) {
-	s := &cluster.Service{Revisions: []cluster.Revision{{Name: "fn-1"}, {Name: "fn-2"}, {Name: "fn-3"}}}
-	made := map[string]*unstructured.Unstructured{}
-	for _, want := range []string{"fn-1", "fn-2", "fn-3"} {
-		if got := next(s, made); got.Name != want {
-			t.Errorf("got %s, want %s", got.Name, want)
-		}
-		made[want] = revisionWith("True", "", "")
-	}
-	if got := next(s, made); got.Name != "fn-3" {
-		t.Errorf("got %s although all are there", got.Name)
+func TestNext(t *testing.T) {
+	there := revisionWith("True", "", "")
+	revisions := []cluster.Revision{{Name: "fn-1", Made: true}, {Name: "fn-2", Made: true}, {Name: "fn-3"}, {Name: "fn-4"}}
+	for name, test := range map[string]struct {
+		made map[string]*unstructured.Unstructured
+		want string
+	}{
+		"a new one":                  {map[string]*unstructured.Unstructured{"fn-1": there, "fn-2": there}, "fn-4"},
+		"a routed one was deleted":   {map[string]*unstructured.Unstructured{"fn-2": there}, "fn-1"},
+		"one without traffic was":    {map[string]*unstructured.Unstructured{"fn-1": there}, "fn-4"},
+		"a refused one has no turn":  {map[string]*unstructured.Unstructured{"fn-1": there, "fn-2": there, "fn-4": there}, "fn-4"},
+		"the service is a new start": {nil, "fn-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &cluster.Service{Revisions: revisions, Traffic: []cluster.Share{{Revision: "fn-1", Percent: 50}, {Revision: "fn-3", Percent: 50}}}
+			if got := next(s, test.made); got.Name != test.want {
+				t.Errorf("got %s, want %s", got.Name, test.want)
+			}
+		})
 	}
 }

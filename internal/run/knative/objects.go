@@ -111,7 +111,7 @@ func templateOf(r *cluster.Revision, made, current *unstructured.Unstructured) (
 	}
 	spec, ok, err := unstructured.NestedMap(made.Object, "spec")
 	if err != nil || !ok {
-		return t, fmt.Errorf("Knative revision %s has no spec", r.Name) //nolint:staticcheck // Knative is a name
+		return t, fmt.Errorf("Knative revision %s has no spec", r.Name)
 	}
 	t.Spec = spec
 	if current == nil {

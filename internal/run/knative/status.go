@@ -69,7 +69,8 @@ type revision struct {
 }
 
 func statusOf(s *cluster.Service, current *unstructured.Unstructured, made map[string]*unstructured.Unstructured) (cluster.Status, error) {
-	out := cluster.Status{Objects: map[string]string{v1beta2.RefKnativeService: s.Name}, Revisions: map[string]run.Status{}, TagURLs: map[string]string{}}
+	out := cluster.Status{Objects: map[string]string{v1beta2.RefKnativeService: s.Name}, Revisions: map[string]run.Status{},
+		Made: map[string]bool{}, TagURLs: map[string]string{}}
 	var service observed
 	if err := decode(current, &service); err != nil {
 		return out, err
@@ -85,7 +86,7 @@ func statusOf(s *cluster.Service, current *unstructured.Unstructured, made map[s
 		if err := decode(made[name], &r); err != nil {
 			return out, err
 		}
-		out.Revisions[name] = r.status()
+		out.Revisions[name], out.Made[name] = r.status(), true
 	}
 	out.URL = service.Status.URL
 	for _, t := range service.Status.Traffic {

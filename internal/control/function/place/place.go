@@ -106,7 +106,11 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	}
 	p.route(fn, status)
 	for _, s := range servings {
-		if err := p.report(ctx, s, status.Revisions[s.Name], status.Objects); err != nil {
+		var objects map[string]string
+		if status.Made[s.Name] {
+			objects = status.Objects
+		}
+		if err := p.report(ctx, s, status.Revisions[s.Name], objects); err != nil {
 			return reconcile.Result{}, err
 		}
 	}

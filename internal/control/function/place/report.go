@@ -24,7 +24,7 @@ func (p *Phase) report(ctx context.Context, s *v1beta2.Serving, r run.Status, ob
 	if objects != nil {
 		st.ResourceRef = objects
 	}
-	st.Replicas, st.ReadyReplicas = int32(max(r.Desired, r.Ready)), int32(r.Ready) //nolint:gosec // counts of pods
+	st.Replicas, st.ReadyReplicas = int32(max(r.Desired, r.Ready)), int32(r.Ready)
 	if r.ImageDigest != "" {
 		st.ImageDigest = r.ImageDigest
 	}

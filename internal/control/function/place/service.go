@@ -41,7 +41,7 @@ func (p *Phase) service(ctx context.Context, fn *v1beta2.Function, servings []*v
 }
 
 func (p *Phase) revision(ctx context.Context, fn *v1beta2.Function, s *v1beta2.Serving) (cluster.Revision, error) {
-	r := cluster.Revision{Name: s.Name, Annotations: annotations(&s.Spec)}
+	r := cluster.Revision{Name: s.Name, Annotations: annotations(&s.Spec), Made: len(s.Status.ResourceRef) > 0}
 	r.Labels = map[string]string{v1beta2.LabelManaged: "true"}
 	maps.Copy(r.Labels, s.Spec.Labels)
 	maps.Copy(r.Labels, map[string]string{v1beta2.LabelFunction: fn.Name, v1beta2.LabelServing: s.Name})
@@ -96,7 +96,7 @@ func annotations(s *v1beta2.ServingSpec) map[string]string {
 func (p *Phase) containers(ctx context.Context, s *v1beta2.Serving, pod *corev1.PodSpec) ([]corev1.Container, error) {
 	user := v1beta2.Container(pod)
 	user.Image = s.Spec.Image
-	port := corev1.ContainerPort{ContainerPort: int32(daprapp.Port(s))} //nolint:gosec // a port
+	port := corev1.ContainerPort{ContainerPort: int32(daprapp.Port(s))}
 	for _, said := range user.Ports {
 		if said.Name == "h2c" || said.Name == "http1" {
 			port.Name = said.Name
