@@ -65,7 +65,7 @@ func decode(into []byte, digits string) {
 	for i := range into {
 		high, _ := hexDigit(digits[2*i])
 		low, _ := hexDigit(digits[2*i+1])
-		into[i] = byte(high<<4 | low)
+		into[i] = high<<4 | low
 	}
 }
 
