@@ -1,11 +1,10 @@
 // Command logalerts shows events end to end, on this machine, with a real Kafka: the log lines of applications wait in a topic, a
 // function of its own scale, zero when there is nothing to do, looks for requests that found nothing, and tells a Slack channel
-// (a small server here, which prints what Slack would get). It needs Go, Java and Maven. Run it with
-//
-//	go run ./examples/logalerts
+// (a small server here, which prints what Slack would get). README.md says how to run it.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,13 +29,19 @@ import (
 
 func main() {
 	lines := flag.Int("lines", 5000, "log lines to send; every hundredth is a 404")
+	data := flag.String("data", "", "data directory of the platform, which is kept, so that another run builds faster (default: one that is removed at the end)")
+	scale := flag.Bool("scale", true, "scale by Kafka's lag; compiles KEDA's scalers where there is no ofn-scalers on PATH yet, once")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	d := &demo{lines: *lines}
+	d := &demo{lines: *lines, data: *data, scale: *scale}
 	err := d.run(ctx)
+	interrupted := ctx.Err() != nil
 	stop()
 	d.cleanup()
-	if err != nil {
+	switch {
+	case interrupted:
+		os.Exit(130)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "logalerts:", err)
 		os.Exit(1)
 	}
@@ -45,9 +50,11 @@ func main() {
 // demo is one run. It is a servers.T, so that the servers of the tests can be its own.
 type demo struct {
 	lines  int
+	data   string // directory of the platform
+	scale  bool   // by lag
+	path   string // PATH of the platform
 	undo   []func()
 	alerts atomic.Int64
-	data   string // of the platform
 }
 
 // unable is a reason to stop that servers has.
@@ -75,8 +82,14 @@ func (d *demo) run(ctx context.Context) (err error) {
 			err = u.error
 		}
 	}()
+	if err := d.scalers(ctx); err != nil {
+		return err
+	}
 	say("Kafka, with the topic logs (the first time Maven fetches it)")
-	broker := servers.Kafka(d, servers.Setting("num.partitions=5"))
+	broker := servers.Kafka(d)
+	if err := makeTopic(broker.Addr); err != nil {
+		return err
+	}
 	say("a server in the place of Slack")
 	webhook, err := d.slack(ctx)
 	if err != nil {
@@ -90,10 +103,16 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	say("the function; its first build compiles the framework and Dapr's client, which takes a minute or two")
 	if err := d.ofn(ctx, "deploy", dir); err != nil {
 		return err
 	}
-	say("%d log lines, of which %d are 404s; the function is at zero until then", d.lines, d.lines/100)
+	d.Cleanup(func() { _ = d.quiet(context.Background(), "delete", "function", "log-alerts") })
+	say("waiting until it is at zero")
+	if err := d.zero(ctx); err != nil {
+		return err
+	}
+	say("%d log lines, of which %d are 404s", d.lines, d.lines/100)
 	begun := time.Now()
 	if err := d.produce(broker.Addr); err != nil {
 		return err
@@ -101,6 +120,11 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.await(ctx, begun); err != nil {
 		return err
 	}
+	say("nothing is left to do: it goes back to zero")
+	if err := d.zero(ctx); err != nil {
+		return err
+	}
+	say("it is at zero again, %.0f s after the lines came", time.Since(begun).Seconds())
 	return d.ofn(ctx, "describe", "log-alerts")
 }
 
@@ -134,17 +158,21 @@ func (d *demo) slack(ctx context.Context) (string, error) {
 
 // up starts a platform of its own and returns when it serves.
 func (d *demo) up(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "ofn-logalerts-")
-	if err != nil {
-		return err
+	if d.data == "" {
+		dir, err := os.MkdirTemp("", "ofn-logalerts-")
+		if err != nil {
+			return err
+		}
+		d.Cleanup(func() { _ = os.RemoveAll(dir) })
+		if err := os.Chmod(dir, 0o711); err != nil { // functions are other users
+			return err
+		}
+		d.data = filepath.Join(dir, "data")
 	}
-	d.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil {
-		return err
-	}
-	d.data = filepath.Join(dir, "data")
+	_ = os.Remove(d.kubeconfig()) // of an earlier run
 	c := exec.Command("./ofn", "up", "--data-dir", d.data, "--gateway-address", "127.0.0.1:0", "--api-port", "0", "--metrics-address", "")
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.Env = append(os.Environ(), "PATH="+d.path)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("starting the platform (run this in the root of the source): %w", err)
@@ -161,7 +189,7 @@ func (d *demo) up(ctx context.Context) error {
 		}
 	})
 	for ctx.Err() == nil {
-		if _, err := os.Stat(filepath.Join(d.data, "control", "kubeconfig")); err == nil && d.quiet(ctx, "get", "functions") == nil {
+		if _, err := os.Stat(d.kubeconfig()); err == nil && d.quiet(ctx, "get", "functions") == nil {
 			return nil
 		}
 		select {
@@ -174,9 +202,11 @@ func (d *demo) up(ctx context.Context) error {
 	return ctx.Err()
 }
 
+func (d *demo) kubeconfig() string { return filepath.Join(d.data, "control", "kubeconfig") }
+
 func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "./ofn", args...)
-	c.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(d.data, "control", "kubeconfig"))
+	c.Env = append(os.Environ(), "KUBECONFIG="+d.kubeconfig())
 	return c
 }
 
@@ -187,6 +217,68 @@ func (d *demo) ofn(ctx context.Context, args ...string) error {
 	c := d.command(ctx, args...)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	return c.Run()
+}
+
+// scalers provides the program that asks Kafka how much waits.
+func (d *demo) scalers(ctx context.Context) error {
+	d.path = os.Getenv("PATH")
+	if _, err := exec.LookPath("ofn-scalers"); err == nil || !d.scale {
+		return nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(cache, "ofn-logalerts")
+	d.path = dir + string(filepath.ListSeparator) + d.path
+	program := filepath.Join(dir, "ofn-scalers")
+	if _, err := os.Stat(program); err == nil {
+		return nil
+	}
+	say("ofn-scalers, with KEDA's scalers: compiled once, for five to fifteen minutes; kept in %s (-scale=false does without)", dir)
+	c := exec.CommandContext(ctx, "go", "build", "-tags", "keda", "-o", program+".new", ".")
+	c.Dir, c.Env = "scalers", append(os.Environ(), "CGO_ENABLED=0")
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("compiling ofn-scalers: %w", err)
+	}
+	return os.Rename(program+".new", program)
+}
+
+// replicas is how many copies run.
+func (d *demo) replicas(ctx context.Context) (n int, err error) {
+	out, err := d.command(ctx, "get", "servings", "-o", "json").Output()
+	if err != nil {
+		return 0, err
+	}
+	var list struct {
+		Items []struct {
+			Status struct {
+				Replicas int `json:"replicas"`
+			} `json:"status"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(out, &list); err != nil {
+		return 0, fmt.Errorf("reading the revisions: %w", err)
+	}
+	for _, s := range list.Items {
+		n += s.Status.Replicas
+	}
+	return n, nil
+}
+
+// zero waits until no copy runs.
+func (d *demo) zero(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if n, err := d.replicas(ctx); err == nil && n == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
 }
 
 // function is a copy of the function's source with the addresses of this run.
@@ -203,11 +295,27 @@ func (d *demo) function(brokers, webhook string) (string, error) {
 		}
 		text = []byte(strings.NewReplacer("value: BROKERS", "value: "+brokers, "bootstrapServers: BROKERS", "bootstrapServers: "+brokers,
 			"value: WEBHOOK", "value: "+webhook).Replace(string(text)))
+		if !d.scale && name == "function.yaml" { // what is at its end
+			text = text[:bytes.Index(text, []byte("      keda:"))]
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return "", err
 		}
 	}
 	return dir, nil
+}
+
+// makeTopic makes the topic of the log lines, with as many partitions as there may be copies.
+func makeTopic(brokers string) error {
+	admin, err := sarama.NewClusterAdmin([]string{brokers}, sarama.NewConfig())
+	if err != nil {
+		return fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	defer admin.Close()
+	if err := admin.CreateTopic("logs", &sarama.TopicDetail{NumPartitions: 5, ReplicationFactor: 1}, false); err != nil {
+		return fmt.Errorf("making the topic logs: %w", err)
+	}
+	return nil
 }
 
 // produce sends the lines as a collector of logs does.
@@ -244,19 +352,19 @@ func (d *demo) produce(brokers string) error {
 
 // await waits until every 404 was told, and says how many copies there are meanwhile.
 func (d *demo) await(ctx context.Context, begun time.Time) error {
-	want, last := int64(d.lines/100), ""
-	for ctx.Err() == nil {
-		out, err := d.command(ctx, "revisions", "log-alerts").Output()
-		if err == nil && string(out) != last {
-			last = string(out)
-			fmt.Printf("%5.1f s, %d of %d alerts\n%s", time.Since(begun).Seconds(), d.alerts.Load(), want, last)
+	want, told := int64(d.lines/100), int64(-1)
+	for most, last := 0, -1; ctx.Err() == nil; {
+		n, err := d.replicas(ctx)
+		if alerts := d.alerts.Load(); err == nil && (n != last || alerts != told) {
+			most, last, told = max(most, n), n, alerts
+			fmt.Printf("%6.1f s: %d copies, %d of %d alerts\n", time.Since(begun).Seconds(), n, alerts, want)
 		}
 		if d.alerts.Load() >= want {
-			say("all %d alerts were told after %.1f s", d.alerts.Load(), time.Since(begun).Seconds())
+			say("all %d alerts were told after %.1f s, by up to %d copies", want, time.Since(begun).Seconds(), most)
 			return nil
 		}
 		select {
-		case <-time.After(time.Second):
+		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
 		}
 	}
