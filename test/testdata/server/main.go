@@ -47,6 +47,7 @@ func main() {
 		}
 		log.Print("the client has gone")
 	})
+	chat()
 	var ill, busy atomic.Bool
 	http.HandleFunc("/sicken", func(http.ResponseWriter, *http.Request) { ill.Store(true) })
 	http.HandleFunc("/occupy", func(w http.ResponseWriter, r *http.Request) {
