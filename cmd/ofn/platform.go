@@ -60,7 +60,7 @@ type platform struct {
 	api      *kubeapi.Server
 	events   *eventing
 	calls    *asyncCalls
-	compiles *compile.Compiler // see compiler
+	compiles *compile.Compiler             // see compiler
 	objects  atomic.Pointer[client.Client] // of the controllers; nil until they are made
 
 	gatewayListener  net.Listener
