@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	holdTime = 10 * time.Second // how long a caller waits for its source, and the start for its sources
+	holdTime = 20 * time.Second // how long a caller waits for its source, and the start for its sources
 	maxHeld  = 1000             // callers that wait at once
 )
 

@@ -87,7 +87,9 @@ type eventObjects struct {
 
 func newEventObjects(list func() []EventObject, letters func() int64) *eventObjects {
 	by := []string{"kind", "namespace", "name", "part"}
-	desc := func(name, help string, labels ...string) *prometheus.Desc { return prometheus.NewDesc(name, help, labels, nil) }
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
 	return &eventObjects{list: list, letters: letters,
 		handled: desc("ofn_events_handled_total", "Events that reached their end.", by...),
 		failed:  desc("ofn_events_failed_total", "Attempts to handle events that failed.", by...),
