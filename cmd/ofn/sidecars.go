@@ -25,7 +25,7 @@ const (
 	daprdVersion = "v1.16.5"
 	daprdSum     = "h1:kMM2K0dZRGYRZe+U2wgu2iJwqAA1o74a6YRi9era5Lo="
 	// daprdPackages is about how many packages it is made of, for the progress.
-	daprdPackages = 4400
+	daprdPackages = 2900
 )
 
 // layersName begins the names of the directories in which a daprd is the layer of a root filesystem.
