@@ -94,3 +94,10 @@ type Lister interface {
 	// Consumers are the names that Consume was called with and Forget was not.
 	Consumers(ctx context.Context) ([]string, error)
 }
+
+// Heir is a bus on which one consumer can go on where another stopped.
+type Heir interface {
+	// Inherit lets c, if it is new, begin with the first event that former has not handled. Some of those after it may have been
+	// handled too. former is as before; without it nothing happens.
+	Inherit(ctx context.Context, c Consumer, former string) error
+}

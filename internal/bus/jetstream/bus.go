@@ -71,6 +71,7 @@ var (
 	_ bus.Bus    = (*Bus)(nil)
 	_ bus.Holder = (*Bus)(nil)
 	_ bus.Lister = (*Bus)(nil)
+	_ bus.Heir   = (*Bus)(nil)
 )
 
 // New describes a bus; it needs no server yet.

@@ -33,11 +33,39 @@ const (
 // An event counts as delivered when it was taken, so one that waited for its turn at a stop has a higher Attempt.
 func (b *Bus) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) error {
 	c.Concurrency = max(c.Concurrency, 1)
+	return b.consume(ctx, c, atOnce(c), func(ctx context.Context, m bus.Stored, answer func(bus.Verdict)) { answer(handle(ctx, m)) })
+}
+
+// atOnce is how many events are taken at once for a consumer.
+func atOnce(c bus.Consumer) int {
 	most := max(takenLeast, takenPerHandler*c.Concurrency)
 	if c.Ordered {
 		most = max(most, takenOrdered)
 	}
-	return b.consume(ctx, c, most, func(ctx context.Context, m bus.Stored, answer func(bus.Verdict)) { answer(handle(ctx, m)) })
+	return most
+}
+
+// Inherit implements bus.Heir.
+func (b *Bus) Inherit(ctx context.Context, c bus.Consumer, former string) error {
+	js, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	old, err := js.Consumer(ctx, b.stream, token(former))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking where consumer %s of bus %s stopped: %w", former, b.opts.Name, err)
+	}
+	c.From = bus.From{Sequence: old.CachedInfo().AckFloor.Stream + 1}
+	if c.AckWait == 0 {
+		c.AckWait = defaultAckWait
+	}
+	if _, err := b.durable(ctx, js, c, atOnce(c)); err != nil {
+		return explain(err)
+	}
+	return nil
 }
 
 // Hold implements bus.Holder.

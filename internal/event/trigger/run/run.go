@@ -51,6 +51,9 @@ func (r *Runner) Run(ctx, work context.Context, t event.Trigger, env embedded.En
 			return err
 		}
 	}
+	if err := inherit(ctx, t, env.Bus, subscribers); err != nil {
+		return err
+	}
 	if err := tidy(ctx, t, env.Bus); err != nil {
 		return err
 	}
@@ -135,26 +138,56 @@ func consumers(t event.Trigger) []string {
 
 func prefix(t event.Trigger) string { return "trigger/" + t.Namespace + "/" + t.Name.Name + "/" }
 
-// tidy forgets the consumers of subscribers that the trigger no longer has: the bus would keep events for them.
-func tidy(ctx context.Context, t event.Trigger, on bus.Bus) error {
-	l, ok := on.(bus.Lister)
+// inherit lets a subscriber whose sink was changed go on where it was, with what the former sink did not take: one subscriber
+// is new then, and one is gone.
+func inherit(ctx context.Context, t event.Trigger, on bus.Bus, all []*subscriber) error {
+	heir, ok := on.(bus.Heir)
 	if !ok {
 		return nil
 	}
-	have, err := l.Consumers(ctx)
+	have, gone, err := known(ctx, t, on)
+	if err != nil || len(gone) != 1 {
+		return err
+	}
+	fresh := slices.DeleteFunc(slices.Clone(all), func(s *subscriber) bool { return slices.Contains(have, s.consumer) })
+	if len(fresh) != 1 || fresh[0].spec.From != "" {
+		return nil
+	}
+	return heir.Inherit(ctx, fresh[0].wish(), gone[0])
+}
+
+// tidy forgets the consumers of subscribers that the trigger no longer has: the bus would keep events for them.
+func tidy(ctx context.Context, t event.Trigger, on bus.Bus) error {
+	_, gone, err := known(ctx, t, on)
 	if err != nil {
 		return err
 	}
-	wanted := consumers(t)
-	for _, name := range have {
-		if !strings.HasPrefix(name, prefix(t)) || slices.Contains(wanted, name) {
-			continue
-		}
+	for _, name := range gone {
 		if err := on.Forget(ctx, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// known are the consumers that the bus has for the trigger: those of its subscribers, and those of subscribers it has no more.
+func known(ctx context.Context, t event.Trigger, on bus.Bus) (have, gone []string, err error) {
+	l, ok := on.(bus.Lister)
+	if !ok {
+		return nil, nil, nil
+	}
+	all, err := l.Consumers(ctx)
+	wanted := consumers(t)
+	for _, name := range all {
+		switch {
+		case !strings.HasPrefix(name, prefix(t)):
+		case slices.Contains(wanted, name):
+			have = append(have, name)
+		default:
+			gone = append(gone, name)
+		}
+	}
+	return have, gone, err
 }
 
 // from reads where a new subscriber begins.

@@ -353,6 +353,36 @@ func TestSubscribersKeepTheirPlaces(t *testing.T) {
 	}
 }
 
+// TestAChangedSinkGoesOn: who corrects the address of a sink wants what could not be delivered to the wrong one.
+func TestAChangedSinkGoesOn(t *testing.T) {
+	w := newWorld(t, event.Trigger{Inputs: topics("a"), Subscribers: []event.Subscriber{{Condition: "a", Sink: to("wrong"), Retry: event.Policy{Attempts: 1000}}, {Condition: "a", Sink: to("other")}}})
+	tried := make(chan struct{})
+	once := sync.OnceFunc(func() { close(tried) })
+	w.answer = func(c call) int {
+		if c.function == "wrong" && c.data == "2" {
+			once()
+			return 503
+		}
+		return 200
+	}
+	w.start()
+	w.publish("a", "1")
+	w.expect("wrong", "1")
+	w.publish("a", "2")
+	<-tried
+	w.end()
+	w.publish("a", "3")
+	w.trigger.Subscribers[0].Sink = to("right")
+	w.start()
+	w.publish("a", "4")
+	w.expect("right", "2", "3", "4")
+	w.expect("other", "1", "2", "3", "4")
+	w.end()
+	w.start() // and it has a place of its own now
+	w.publish("a", "5")
+	w.expect("right", "2", "3", "4", "5")
+}
+
 func TestWhatIsNoCloudEventBecomesOne(t *testing.T) {
 	w := newWorld(t, event.Trigger{Inputs: topics("a"), Subscribers: []event.Subscriber{{Condition: "a", Sink: to("f")}}})
 	w.start()

@@ -77,8 +77,13 @@ func (r *Runner) subscriber(t event.Trigger, i int, in *inputs, env embedded.Env
 	return s, nil
 }
 
+// wish is what it asks of the bus.
+func (s *subscriber) wish() bus.Consumer {
+	return bus.Consumer{Name: s.consumer, Topics: s.inputs.list(), From: s.from, Concurrency: s.spec.Concurrency, Ordered: s.spec.Ordered}
+}
+
 func (s *subscriber) run(ctx, work context.Context) error {
-	c := bus.Consumer{Name: s.consumer, Topics: s.inputs.list(), From: s.from, Concurrency: s.spec.Concurrency, Ordered: s.spec.Ordered}
+	c := s.wish()
 	if s.gather != nil {
 		return newGatherer(s).run(ctx, work, c)
 	}
