@@ -80,7 +80,7 @@ func (p *platform) eventControllers(c client.Client) []registrable {
 		eventbusrun.NewClusterController(c, buses),
 		&listening{eventsourcerun.NewController(c, eventsourcerun.Options{Engine: e, Resolver: r, Clock: k}), c, e, p.events.hooks},
 		triggerrun.NewController(c, triggerrun.Options{Engine: e, Resolver: r, Clock: k}),
-		&sweeper{c, p.events},
+		&sweeper{c, p.events, p.log},
 	}
 }
 

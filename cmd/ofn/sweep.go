@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,7 @@ import (
 type sweeper struct {
 	client client.Client
 	events *eventing
+	log    *slog.Logger
 }
 
 // Name implements registrable.
@@ -28,8 +30,8 @@ func (s *sweeper) Register(m ctrl.Manager) error { return m.Add(s) }
 
 // Start looks at every bus, until ctx ends.
 func (s *sweeper) Start(ctx context.Context) error {
-	if err := s.implied(ctx); err != nil {
-		return err
+	if err := s.implied(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("what an event bus of an earlier life keeps is not looked at; the next start tries again", "err", err)
 	}
 	s.events.engine.Sweep(ctx, func(ctx context.Context, name event.Name) (bool, error) {
 		err := s.client.Get(ctx, types.NamespacedName{Namespace: name.Namespace, Name: name.Name}, &eventsapi.Trigger{})
