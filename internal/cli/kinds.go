@@ -79,6 +79,9 @@ func resourceAndNames(args []string) (resource, []string, error) {
 	if r, ok, err := resourceNamed(args[0]); ok || err != nil {
 		return r, args[1:], err
 	}
+	if first, _, several := strings.Cut(args[0], ","); several {
+		return resource{}, nil, fmt.Errorf("%q: one kind at a time, please: begin with %s; several at once are kubectl's", args[0], first)
+	}
 	kind, name, slash := strings.Cut(args[0], "/")
 	if !slash {
 		return resources()[0], args, nil
