@@ -10,6 +10,9 @@ build: ## bin/ofn for this machine
 test: ## every test
 	./ofn test
 
+test-cluster: ## the tests that need a real Kubernetes, on one started for them (root; minutes the first time)
+	test/cluster/test.sh $(ENGINES)
+
 generate: ## CRDs and deep copies from the types
 	go generate ./api/...
 
@@ -31,4 +34,4 @@ check: generate lint cross ## what a change must pass besides the tests
 bench: ## every benchmark, printed as ratios
 	@for d in bench/*/; do echo "== $$d"; go run ./$$d || exit 1; done
 
-.PHONY: help build test generate lint scalers cross check bench
+.PHONY: help build test test-cluster generate lint scalers cross check bench

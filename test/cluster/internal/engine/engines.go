@@ -1,0 +1,101 @@
+package engine
+
+import "github.com/openfunction/ofn/test/cluster/internal/edge"
+
+func knative() Engine {
+	return Engine{
+		Module: "knative.dev/serving", Version: "v0.50.0",
+		Programs: []Program{
+			{Package: "cmd/controller"}, {Package: "cmd/autoscaler"}, {Package: "cmd/activator"}, {Package: "cmd/webhook"}, {Package: "cmd/queue"},
+		},
+		// Some of its CRDs are links to other modules, and a module's archive holds no links.
+		Sources: []Source{
+			{Files: []string{"config/core/100-namespace.yaml", "config/core/200-*.yaml", "config/core/200-*/*.yaml", "config/core/300-resources/*.yaml",
+				"config/core/configmaps/*.yaml", "config/core/webhooks/*.yaml", "config/core/999-cache.yaml",
+				"config/core/deployments/controller.yaml", "config/core/deployments/autoscaler.yaml",
+				"config/core/deployments/activator.yaml", "config/core/deployments/webhook.yaml"}},
+			{Module: "knative.dev/networking", Files: []string{"config/certificate.yaml", "config/domain-claim.yaml", "config/ingress.yaml",
+				"config/serverlessservice.yaml", "config/config-network.yaml"}},
+			{Module: "knative.dev/caching", Files: []string{"config/image.yaml"}},
+		},
+		Config: map[string]map[string]string{
+			"config-deployment": {
+				"queue-sidecar-image":               registry + "/knative-queue:v0.50.0",
+				"registries-skipping-tag-resolving": "kind.local,ko.local," + registry,
+			},
+			"config-network": {"ingress-class": edge.IngressClass},
+			"config-domain":  {"fn.test": ""},
+		},
+	}
+}
+
+func keda() Engine {
+	return Engine{
+		Module: "github.com/kedacore/keda/v2", Version: "v2.21.0",
+		Programs: []Program{
+			{Package: "cmd/operator", Image: "ghcr.io/kedacore/keda:main", Path: "/keda"},
+			{Package: "cmd/adapter", Image: "ghcr.io/kedacore/keda-metrics-apiserver:main", Path: "/keda-adapter"},
+			{Package: "cmd/webhooks", Image: "ghcr.io/kedacore/keda-admission-webhooks:main", Path: "/keda-admission-webhooks"},
+		},
+		Sources: []Source{{Kustomize: "config/default"}},
+	}
+}
+
+func httpAddOn() Engine {
+	return Engine{
+		Module: "github.com/kedacore/http-add-on", Version: "v0.15.0", Needs: []string{"keda"},
+		Programs: []Program{{Package: "interceptor"}, {Package: "scaler"}, {Package: "operator"}},
+		Sources:  []Source{{Kustomize: "config/default"}},
+	}
+}
+
+func tekton() Engine {
+	return Engine{
+		Module: "github.com/tektoncd/pipeline", Version: "v1.15.0",
+		Programs: []Program{
+			{Package: "cmd/controller"}, {Package: "cmd/webhook"}, {Package: "cmd/events"}, {Package: "cmd/resolvers"},
+			{Package: "cmd/entrypoint"}, {Package: "cmd/nop"}, {Package: "cmd/sidecarlogresults"}, {Package: "cmd/workingdirinit"},
+		},
+		Sources: []Source{{Files: []string{"config/*.yaml", "config/100-namespace/*.yaml", "config/300-crds/*.yaml", "config/resolvers/*.yaml"}}},
+	}
+}
+
+func shipwright() Engine {
+	return Engine{
+		Module: "github.com/shipwright-io/build", Version: "v0.20.13", Needs: []string{"tekton"},
+		Programs: []Program{
+			{Package: "cmd/shipwright-build-controller"}, {Package: "cmd/shipwright-build-webhook"},
+			{Package: "cmd/git"}, {Package: "cmd/image-processing"}, {Package: "cmd/waiter"}, {Package: "cmd/bundle"},
+		},
+		Sources:     []Source{{Files: []string{"deploy/*.yaml", "deploy/crds/*.yaml"}}},
+		Certificate: &Certificate{Namespace: "shipwright-build", Secret: "shipwright-build-webhook-cert", Service: "shp-build-webhook"},
+	}
+}
+
+// Its scheduler is left out: it needs github.com/diagridio/go-etcd-cron v0.9.2, which the module proxy does not serve.
+// So there are no jobs and no reminders; everything else is there.
+func dapr() Engine {
+	image := func(name string) string { return registry + "/" + name + ":v1.16.5" }
+	return Engine{
+		Module: "github.com/dapr/dapr", Version: "v1.16.5",
+		Programs: []Program{
+			{Package: "cmd/operator", Image: image("operator"), Path: "/operator"},
+			{Package: "cmd/injector", Image: image("injector"), Path: "/injector"},
+			{Package: "cmd/sentry", Image: image("sentry"), Path: "/sentry"},
+			{Package: "cmd/placement", Image: image("placement"), Path: "/placement"},
+			{Package: "cmd/daprd", Image: image("daprd"), Path: "/daprd"},
+		},
+		Sources: []Source{{Chart: "charts/dapr", Namespace: "dapr-system", Values: []string{
+			"global.registry=" + registry, "global.tag=v1.16.5", "global.scheduler.enabled=false",
+		}}},
+	}
+}
+
+// The kinds alone. No implementation of Gateway API builds from modules that the proxy serves: of Traefik v3.7.13 lego
+// and go-http-auth are refused, of NGINX Gateway Fabric the module itself; Envoy Gateway and Contour need Envoy.
+func gateway() Engine {
+	return Engine{
+		Module: "sigs.k8s.io/gateway-api", Version: "v1.6.1",
+		Sources: []Source{{Files: []string{"config/crd/standard/*.yaml"}}},
+	}
+}
