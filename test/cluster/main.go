@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"k8s.io/client-go/rest"
@@ -19,7 +20,7 @@ import (
 )
 
 func main() {
-	args := os.Args
+	args, given := os.Args, slices.Clone(os.Args[1:])
 	if filepath.Base(args[0]) == "cluster" && len(args) > 1 {
 		args = args[1:]
 	}
@@ -28,7 +29,7 @@ func main() {
 		os.Exit(code)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, args)
+	err := run(ctx, args, given)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
@@ -36,7 +37,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args, given []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	switch {
 	case len(args) == 2 && args[0] == node.HolderCommand:
@@ -48,6 +49,6 @@ func run(ctx context.Context, args []string) error {
 		}, log)
 	}
 	cmd := commands(log)
-	cmd.SetArgs(os.Args[1:])
+	cmd.SetArgs(given)
 	return cmd.ExecuteContext(ctx)
 }
