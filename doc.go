@@ -72,14 +72,15 @@
 //	internal/activator  queue and slots of a revision
 //	internal/gateway    routes, HTTP
 //	internal/instance   one copy; drivers/sandbox, a process; drivers/wasm, a module among others in one worker process
-//	internal/telemetry  metrics
+//	internal/telemetry  metrics, and spans by OTLP
 //	internal/cli        commands that talk to a control plane
 //	internal/dev        a function rebuilt and reloaded on save, without a platform
 //	internal/doctor     what this machine has and lacks
 //	framework           contract.md, the contract of all functions frameworks, and conformance, its suite; go, nodejs, python, java,
 //	                    rust and wasm, the frameworks; shim, which speaks the contracts of other platforms before their functions
 //	scalers             KEDA's scalers behind its ExternalScaler protocol, a module and a program of their own
-//	test                scenarios against the real binary; test/servers, the real brokers and databases
+//	test                scenarios against the real binary; test/servers, the real brokers and databases; test/cluster, a real Kubernetes, a
+//	                    module of its own
 //	bench               benchmarks that print ratios
 //
 // What may not import what is in imports_test.go.
