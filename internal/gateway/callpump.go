@@ -93,7 +93,9 @@ func (p *callPump) stop(u *upstream) bool {
 		}
 	}
 	p.stopping.Store(true)
-	_ = p.body.breakOff() // fails when it has ended
+	if p.body.unfinished() {
+		_ = p.body.breakOff() // fails where the connection has ended
+	}
 	u.nc.SetWriteDeadline(past)
 	<-done
 	return false

@@ -77,7 +77,9 @@ func (c *Contract) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var bad *headError
 	switch {
-	case err == nil || errors.Is(err, fork.ErrGone):
+	case err == nil:
+	case errors.Is(err, fork.ErrGone):
+		panic(http.ErrAbortHandler) // so that nobody takes what there is for an answer
 	case out.sent:
 		c.failures.Late(r, err)
 		panic(http.ErrAbortHandler)

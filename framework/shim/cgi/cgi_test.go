@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/openfunction/ofn/framework/shim/host"
+	"github.com/openfunction/ofn/framework/shim/shimtest"
 )
 
 // The test binary is the program when it is told to be.
@@ -65,7 +66,7 @@ func newContract(t *testing.T, env host.Env, log io.Writer) *Contract {
 	if env == nil {
 		env = host.Env{}
 	}
-	env["PATH"] = "/bin:/usr/bin"
+	env["PATH"], env["GORACE"] = "/bin:/usr/bin", shimtest.Race
 	c, err := New([]string{os.Args[0]}, env, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)

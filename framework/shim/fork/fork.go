@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,7 +64,10 @@ func (p *Program) Run(w http.ResponseWriter, r *http.Request, env []string, out 
 	}
 	cmd := p.Cmd()
 	cmd.Env = append(append([]string{}, cmd.Env...), env...)
-	return p.run(ctx, cmd, http.NewResponseController(w), r.Body, out)
+	_ = http.NewResponseController(w).EnableFullDuplex() // or the answer waits for a body that the program may not want
+	c := &call{r: r, header: w.Header(), out: out}
+	c.read.Store(r.ContentLength == 0)
+	return p.run(ctx, cmd, c)
 }
 
 // limit is the shorter of the contract's time and what the caller waits for.
@@ -77,7 +81,7 @@ func (p *Program) limit(r *http.Request) time.Duration {
 	return limit
 }
 
-func (p *Program) run(ctx context.Context, cmd *exec.Cmd, rc *http.ResponseController, body io.Reader, out io.Writer) error {
+func (p *Program) run(ctx context.Context, cmd *exec.Cmd, c *call) error {
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("preparing the program: %w", err)
@@ -101,11 +105,10 @@ func (p *Program) run(ctx context.Context, cmd *exec.Cmd, rc *http.ResponseContr
 	fed := make(chan struct{})
 	go func() {
 		defer close(fed)
-		_, _ = io.Copy(stdin, body) // a program need not read all, and a caller that goes away ends the context
-		_ = stdin.Close()
+		c.feed(stdin)
 	}()
 	unkill := context.AfterFunc(ctx, func() { host.Kill(cmd, syscall.SIGKILL) })
-	_, copied := io.Copy(out, stdout)
+	_, copied := io.Copy(c, stdout)
 	if copied != nil {
 		host.Kill(cmd, syscall.SIGKILL)
 	}
@@ -113,16 +116,59 @@ func (p *Program) run(ctx context.Context, cmd *exec.Cmd, rc *http.ResponseContr
 	unkill()
 	host.Kill(cmd, syscall.SIGKILL)            // what it left behind
 	ended := outcome(ctx, cmd, waited, copied) // before the caller is cut off below, which looks as if it had gone
-	select {
-	case <-fed:
-	default: // the caller still sends what nobody reads
-		_ = rc.SetReadDeadline(time.Unix(1, 0))
+	c.leave()
+	if c.read.Load() {
+		<-fed
+	} else { // the caller still sends what nobody reads
+		host.BreakOff(c.r)
 		<-fed
 	}
 	if p.Debug {
 		p.Log.Info("call ended", "program", cmd.Path, "pid", cmd.Process.Pid, "took", time.Since(began).String(), "how", host.Ending(cmd.ProcessState))
 	}
 	return ended
+}
+
+// call is one call of a program.
+type call struct {
+	r      *http.Request
+	header http.Header // of the answer
+	out    io.Writer
+	read   atomic.Bool // the whole body
+}
+
+// feed gives the program the body. It need not read all, and a caller that goes away ends the context of the run.
+func (c *call) feed(stdin io.WriteCloser) {
+	defer stdin.Close()
+	_, _ = io.Copy(stdin, eof{c.r.Body, &c.read})
+}
+
+// eof notes the end of what it reads.
+type eof struct {
+	io.Reader
+	seen *atomic.Bool
+}
+
+// Read reads.
+func (e eof) Read(b []byte) (int, error) {
+	n, err := e.Reader.Read(b)
+	if errors.Is(err, io.EOF) {
+		e.seen.Store(true)
+	}
+	return n, err
+}
+
+// Write takes what the program says.
+func (c *call) Write(b []byte) (int, error) {
+	c.leave()
+	return c.out.Write(b)
+}
+
+// leave ends the connection with the answer where the caller still sends, if the answer has not begun: nobody may read the rest.
+func (c *call) leave() {
+	if !c.read.Load() {
+		c.header.Set("Connection", "close")
+	}
 }
 
 // outcome says why a run failed, the first cause first.

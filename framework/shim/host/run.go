@@ -62,11 +62,11 @@ type Site struct {
 func (s Site) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
 	var draining atomic.Bool
 	server := &http.Server{
-		Handler: reserved(&draining, s.Handler), IdleTimeout: 15 * time.Minute, ReadHeaderTimeout: time.Minute,
+		Handler: reserved(&draining, s.Handler), IdleTimeout: 15 * time.Minute, ReadHeaderTimeout: time.Minute, ConnContext: withConn,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), MaxHeaderBytes: 1 << 20,
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(breakables{l}) }()
 	var failed error
 	select {
 	case err := <-served:

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// Race is GORACE for programs that are the test binary: built with -race they would otherwise sleep for a second at their end.
+const Race = "atexit_sleep_ms=0"
+
 // Log is what a contract has said. It may be written and read by several goroutines.
 type Log struct {
 	mu sync.Mutex

@@ -60,7 +60,9 @@ func (f *forked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f *forked) finish(w http.ResponseWriter, r *http.Request, err error, begun bool) {
 	switch {
-	case err == nil || errors.Is(err, fork.ErrGone):
+	case err == nil:
+	case errors.Is(err, fork.ErrGone):
+		panic(http.ErrAbortHandler) // so that nobody takes what there is for an answer
 	case begun:
 		f.failures.Late(r, err)
 		panic(http.ErrAbortHandler) // so that nobody takes the answer for whole

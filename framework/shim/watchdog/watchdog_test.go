@@ -68,6 +68,8 @@ func forkedProgram() {
 				os.Exit(1)
 			}
 		}
+	case "/deaf":
+		fmt.Print("said")
 	case "/stderr":
 		fmt.Print("out ")
 		fmt.Fprint(os.Stderr, "err")
@@ -86,6 +88,7 @@ type running struct {
 func start(t *testing.T, env host.Env) *running {
 	t.Helper()
 	log := &shimtest.Log{}
+	env["GORACE"] = shimtest.Race
 	c, err := New([]string{os.Args[0]}, env, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -152,6 +155,42 @@ func TestForked(t *testing.T) {
 				t.Errorf("the log lacks %q: %s", c.log, r.log)
 			}
 		})
+	}
+}
+
+// A program that does not read what it is sent harms neither its own call nor the next one of the connection.
+func TestDeaf(t *testing.T) {
+	r := start(t, host.Env{"PROGRAM": "forked"})
+	endless := func() (int, string) { // a body that does not end before the answer
+		in, out := io.Pipe()
+		defer out.Close()
+		go func() { _, _ = out.Write([]byte("begun")) }()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL+"/deaf", in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		got, _ := io.ReadAll(resp.Body) // compared
+		return resp.StatusCode, string(got)
+	}
+	for i := range 50 {
+		for _, body := range []string{"", "in", strings.Repeat("x", 4<<20)} {
+			if code, got := r.call(t, http.MethodPost, "/deaf", body); code != 200 || got != "said" {
+				t.Fatalf("round %d, %d bytes not read: got %d %q", i, len(body), code, got)
+			}
+			if code, got := r.call(t, http.MethodPost, "/a", "in"); code != 200 || got != "POST/aowna/b in" {
+				t.Fatalf("round %d, after %d bytes not read: got %d %q", i, len(body), code, got)
+			}
+		}
+		if i%10 == 0 {
+			if code, got := endless(); code != 200 || got != "said" {
+				t.Fatalf("a body without end: got %d %q", code, got)
+			}
+		}
 	}
 }
 
