@@ -108,12 +108,19 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.Logger) []registrable {
 	c := m.GetClient()
 	found := engines.NewController(c, m.GetCache(), log)
-	placed := functionplace.New(c, functionplace.Options{Engine: knative.New(c, m.GetAPIReader()), Needs: engines.Knative(), Engines: found, ClusterDomain: s.clusterDomain, Log: log})
+	placed := functionplace.New(c, functionplace.Options{Ways: ways(m), Engines: found, ClusterDomain: s.clusterDomain, Log: log})
 	return []registrable{
 		found,
 		function.NewController(c, m.GetEventRecorder("ofn"), build.New(c), serve.New(c), placed),
 		delegate.NewController(c, delegate.Options{Engine: shipwright.New(c, m.GetAPIReader()), Needs: engines.Shipwright(), Engines: found, Clock: clock.RealClock{}}),
 		builderexpire.NewController(c, clock.RealClock{}),
+	}
+}
+
+// ways are those in which functions are run on a cluster, the best first.
+func ways(m ctrl.Manager) []functionplace.Way {
+	return []functionplace.Way{
+		{Name: v1beta2.EngineKnative, Engine: knative.New(m.GetClient(), m.GetAPIReader()), Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}},
 	}
 }
 

@@ -167,6 +167,7 @@ const (
 const (
 	EngineKnative = "knative"
 	EngineKeda    = "keda"
+	EnginePods    = "pods" // Kubernetes alone, behind ofn's own gateway
 )
 
 // The runtimes of a workload. They are compared case-insensitively and unknown ones are accepted.

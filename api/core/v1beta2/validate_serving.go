@@ -79,7 +79,7 @@ func (r *report) triggers(p *field.Path, s *ServingTemplate) {
 	if http := s.Triggers.HTTP; http != nil {
 		p := p.Child("http")
 		if http.Engine != nil {
-			r.oneOf(p.Child("engine"), *http.Engine, EngineKnative, EngineKeda)
+			r.oneOf(p.Child("engine"), *http.Engine, EngineKnative, EngineKeda, EnginePods)
 		}
 		if port := http.Port; port != nil && (*port < 1 || *port > 65535) {
 			r.invalid(p.Child("port"), *port, "must be between 1 and 65535")

@@ -14,6 +14,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
@@ -33,9 +34,11 @@ const reasonUnsupported = "Unsupported"
 
 // Options of the phase.
 type Options struct {
-	// Engine runs functions that HTTP requests call, and Needs is what it needs on the cluster.
-	Engine  cluster.Engine
-	Needs   engines.Engine
+	// Ways are those in which functions are run; where a function leaves the choice, the first that is possible is taken. At least
+	// one is for http triggers.
+	Ways []Way
+	// Default is the name of the way for functions that name none; empty leaves it to what the cluster has.
+	Default string
 	Engines *engines.Controller
 	// ClusterDomain ends the internal names, "cluster.local".
 	ClusterDomain string
@@ -54,9 +57,24 @@ func New(c client.Client, o Options) *Phase { return &Phase{client: c, options: 
 // Gone does nothing: the garbage collector removes what a deleted function owns.
 func (p *Phase) Gone(context.Context, string, string) error { return nil }
 
-// Watch queues Functions when the engine comes or goes, and when one of its objects changes.
+// Watch queues Functions when an engine comes or goes, and when an object that one made changes.
 func (p *Phase) Watch(_ ctrl.Manager, b *builder.Builder) error {
-	b.WatchesRawSource(p.options.Engines.Source(engines.User{Engine: p.options.Needs, All: p.all, Concerned: engines.Labelled(v1beta2.LabelFunction)}))
+	concerned := engines.Labelled(v1beta2.LabelFunction)
+	watched := map[string]bool{}
+	for _, w := range p.options.Ways {
+		for _, e := range w.Needs {
+			if !watched[e.Name] {
+				watched[e.Name] = true
+				b.WatchesRawSource(p.options.Engines.Source(engines.User{Engine: e, All: p.all, Concerned: concerned}))
+			}
+		}
+		for _, o := range w.Kinds {
+			if kind := fmt.Sprintf("%T", o); !watched[kind] {
+				watched[kind] = true
+				b.Watches(o, handler.EnqueueRequestsFromMapFunc(concerned))
+			}
+		}
+	}
 	return nil
 }
 
@@ -78,18 +96,21 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	missing := p.options.Engines.Check(ctx, p.options.Needs)
-	lacks := (*engines.Missing)(nil)
-	if missing != nil && !errors.As(missing, &lacks) {
-		return reconcile.Result{}, missing
-	}
 	if fn.Spec.Serving == nil || len(servings) == 0 {
-		return reconcile.Result{}, p.absent(ctx, fn, lacks)
+		return reconcile.Result{}, p.absent(ctx, fn)
 	}
-	if why := unsupported(fn, servings[0]); why != "" {
-		return reconcile.Result{}, p.refuse(ctx, fn, servings, reasonUnsupported, why)
+	way, err := p.wayOf(ctx, fn, servings)
+	if err == nil {
+		err = unsupported(fn, servings[0], way)
 	}
-	if lacks != nil { // its coming brings the function back
+	if wrong := (*cluster.Refused)(nil); errors.As(err, &wrong) {
+		return reconcile.Result{}, p.refuse(ctx, fn, servings, wrong.Reason, wrong.Error())
+	} else if err != nil {
+		return reconcile.Result{}, err
+	}
+	if lacks, err := p.missing(ctx, way); err != nil {
+		return reconcile.Result{}, err
+	} else if lacks != nil { // its coming brings the function back
 		return reconcile.Result{}, p.refuse(ctx, fn, servings, lacks.Reason(), lacks.Error())
 	}
 	service, err := p.service(ctx, fn, servings)
@@ -98,7 +119,7 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	} else if err != nil {
 		return reconcile.Result{}, err
 	}
-	status, err := p.options.Engine.Apply(ctx, service)
+	status, err := way.Engine.Apply(ctx, service)
 	if wrong := (*cluster.Refused)(nil); errors.As(err, &wrong) {
 		return reconcile.Result{RequeueAfter: again}, p.refuse(ctx, fn, servings[:1], wrong.Reason, wrong.Error())
 	} else if err != nil {
@@ -114,40 +135,36 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 			return reconcile.Result{}, err
 		}
 	}
-	return reconcile.Result{}, nil
+	if status.Revisions[servings[0].Name].Phase != run.Ready {
+		return reconcile.Result{}, nil // what it was run with before goes on
+	}
+	return reconcile.Result{}, p.leave(ctx, fn, way)
 }
 
 // absent takes away what was made for a function that is not served, or not yet again.
-func (p *Phase) absent(ctx context.Context, fn *v1beta2.Function, lacks *engines.Missing) error {
+func (p *Phase) absent(ctx context.Context, fn *v1beta2.Function) error {
 	if fn.Spec.Serving != nil {
 		return nil // the first image is still built
 	}
 	fn.Status.Addresses, fn.Status.Route = nil, nil
 	condition.Remove(&fn.Status.Conditions, v1beta2.ConditionRouted)
-	if lacks != nil {
-		return nil // then there is nothing of it
-	}
-	return p.options.Engine.Remove(ctx, fn.Namespace, fn.Name, owner(fn))
+	return p.leave(ctx, fn, nil)
 }
 
 func owner(fn *v1beta2.Function) metav1.OwnerReference {
 	return *metav1.NewControllerRef(fn, v1beta2.GroupVersion.WithKind("Function"))
 }
 
-// unsupported says what of a function `ofn operator` cannot do; empty when it can do all of it.
-func unsupported(fn *v1beta2.Function, newest *v1beta2.Serving) string {
-	t := fn.Spec.Serving.Triggers
+// unsupported says what of a function cannot be done on a cluster, or not in this way.
+func unsupported(fn *v1beta2.Function, newest *v1beta2.Serving, w *Way) error {
 	switch {
-	case t == nil || t.HTTP == nil:
-		return "this function has no http trigger: `ofn operator` runs functions that HTTP requests call, and no event-driven ones yet; run it with `ofn up`"
-	case t.HTTP.Engine != nil && *t.HTTP.Engine != v1beta2.EngineKnative:
-		return fmt.Sprintf("triggers.http.engine is %q: `ofn operator` has the engine %q only so far", *t.HTTP.Engine, v1beta2.EngineKnative)
-	case daprapp.Enabled(newest):
-		return "this function uses components of Dapr, for which `ofn operator` makes no objects yet; run it with `ofn up`, or switch Dapr off with the annotation " + v1beta2.AnnotationEnableDapr + `: "false"`
+	case daprapp.Enabled(newest) && !w.Components:
+		return &cluster.Refused{Reason: reasonUnsupported, Err: fmt.Errorf("this function uses components of Dapr, for which `ofn operator` makes no objects with the engine %q; run it with `ofn up`, or switch Dapr off with the annotation %s: \"false\"",
+			w.Name, v1beta2.AnnotationEnableDapr)}
 	case fn.Annotations[v1beta2.AnnotationShare] != "":
-		return "functions that share their copies (" + v1beta2.AnnotationShare + ") are not run by `ofn operator` yet"
+		return &cluster.Refused{Reason: reasonUnsupported, Err: fmt.Errorf("functions that share their copies (%s) are not run by `ofn operator` yet", v1beta2.AnnotationShare)}
 	}
-	return ""
+	return nil
 }
 
 // refuse reports into Servings and the Function why they do not run.
