@@ -24,7 +24,7 @@ type Engine struct {
 	Name string
 	// Kinds are those that ofn makes or reads. All of them must be served in the version given.
 	Kinds []Kind
-	// Install is a command that installs it.
+	// Install is a command that installs it: that of its Release.
 	Install string
 }
 
@@ -53,7 +53,7 @@ func Knative() Engine {
 	return Engine{Name: "Knative Serving", Kinds: []Kind{
 		kind("serving.knative.dev", "v1", "Service", "services"),
 		kind("serving.knative.dev", "v1", "Revision", "revisions"),
-	}, Install: "kubectl apply -f https://github.com/knative/serving/releases/download/knative-v1.23.0/serving-crds.yaml -f https://github.com/knative/serving/releases/download/knative-v1.23.0/serving-core.yaml"}
+	}, Install: command("knative")}
 }
 
 // Shipwright is Shipwright Build.
@@ -64,7 +64,7 @@ func Shipwright() Engine {
 		kind(group, version, "BuildRun", "buildruns"),
 		kind(group, version, "BuildStrategy", "buildstrategies"),
 		kind(group, version, "ClusterBuildStrategy", "clusterbuildstrategies"),
-	}, Install: "kubectl apply --server-side -f https://github.com/shipwright-io/build/releases/download/v0.20.13/release.yaml (it needs Tekton Pipelines)"}
+	}, Install: command("shipwright")}
 }
 
 // Missing says what of an engine is not there, and how to get it.
