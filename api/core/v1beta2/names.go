@@ -28,6 +28,8 @@ const (
 	AnnotationShare = "openfunction.io/share"
 	// AnnotationSharePath on a Function of a group is the path at which the application serves it, where its build does not tell.
 	AnnotationSharePath = "openfunction.io/share-path"
+	// AnnotationBuildEngine on a Builder or its Function is the engine that is to build it on a cluster, one of the BuildEngine constants.
+	AnnotationBuildEngine = "openfunction.io/build-engine"
 	// AnnotationSourceRevision on a Builder is the commit or digest that its source named when it was made.
 	AnnotationSourceRevision = "openfunction.io/source-revision"
 	// AnnotationEnableDapr among serving.annotations is "false" to switch Dapr off; any other value switches it on.
@@ -161,6 +163,15 @@ const (
 	ConditionShared = "Shared"
 	// ConditionSucceeded on a Builder: the build has ended well (True), badly (False) or not yet (Unknown).
 	ConditionSucceeded = "Succeeded"
+	// ConditionEngineChosen on a Builder of a cluster: its reason is the engine that builds it, its message why none that comes before.
+	ConditionEngineChosen = "EngineChosen"
+)
+
+// The engines that build on a cluster, in the order in which they are asked for.
+const (
+	BuildEngineShipwright = "shipwright" // Shipwright Build, with one of its strategies
+	BuildEngineTekton     = "tekton"     // ofn's own build, or a Dockerfile, in a TaskRun of Tekton
+	BuildEngineJob        = "job"        // ofn's own build in a Job of Kubernetes
 )
 
 // The engines of an http trigger.
@@ -206,8 +217,11 @@ const (
 
 // Keys of the resourceRef maps of Builder and Serving.
 const (
+	RefBuildEngine        = "openfunction.io/build-engine" // one of the BuildEngine constants
 	RefShipwrightBuild    = "shipwright.io/build"
 	RefShipwrightBuildRun = "shipwright.io/buildRun"
+	RefTektonTaskRun      = "tekton.dev/taskRun"
+	RefBuildJob           = "batch/job"
 	RefKnativeService     = "serving.knative.dev/service"
 	RefKedaHTTPDeployment = "http.keda.sh/deployment"
 	RefKedaHTTPScaled     = "http.keda.sh/httpscaledobject"
