@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed *.yaml
+//go:embed *_*.yaml
 var files embed.FS
 
 // Objects reads all definitions, ordered by name. Each call returns fresh copies.
