@@ -62,6 +62,20 @@ type Status struct {
 	TagURLs map[string]string
 	// Routed is whether requests are divided as Traffic says.
 	Routed Condition
+	// Backends are the Services to which a route of the Gateway API leads, dividing the requests as Traffic says; none until there
+	// are any.
+	Backends []Backend
+}
+
+// Backend is a Service that requests are sent to, and its share of them.
+type Backend struct {
+	Namespace, Name string
+	Port            int32
+	Weight          int32
+	// Host is what it must see as the host of a request; empty is the request's own.
+	Host string
+	// Headers are what each request must have.
+	Headers map[string]string
 }
 
 // Condition is a metav1 condition without its type and times.
@@ -70,7 +84,8 @@ type Condition struct {
 	Reason, Message string
 }
 
-// Engine runs services. Its methods are idempotent, and quiet when nothing is to be changed.
+// Engine runs services, and sees to it that <name>.<namespace>.svc leads to each of them inside the cluster. Its methods are
+// idempotent, and quiet when nothing is to be changed.
 type Engine interface {
 	// Apply makes it so, now, without waiting for readiness, and says how it stands. What the cluster refuses (it is invalid,
 	// forbidden, over a quota, or somebody else has the name) is a *Refused.

@@ -1,6 +1,7 @@
 package knative
 
 import (
+	"reflect"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,6 +89,29 @@ func TestNext(t *testing.T) {
 			s := &cluster.Service{Revisions: revisions, Traffic: []cluster.Share{{Revision: "fn-1", Percent: 50}, {Revision: "fn-3", Percent: 50}}}
 			if got := next(s, test.made); got.Name != test.want {
 				t.Errorf("got %s, want %s", got.Name, test.want)
+			}
+		})
+	}
+}
+
+// Routes of the Gateway API lead to the Services of revisions, which need to know for which revision a request is.
+func TestBackends(t *testing.T) {
+	made := map[string]*unstructured.Unstructured{"fn-1": revisionWith("True", "", ""), "fn-2": revisionWith("True", "", "")}
+	backend := func(revision string, weight int32) cluster.Backend {
+		return cluster.Backend{Namespace: "ns", Name: revision, Port: 80, Weight: weight, Headers: map[string]string{"Knative-Serving-Namespace": "ns", "Knative-Serving-Revision": revision}}
+	}
+	for name, test := range map[string]struct {
+		traffic []cluster.Share
+		want    []cluster.Backend
+	}{
+		"the newest":                {nil, []cluster.Backend{backend("fn-2", 100)}},
+		"divided":                   {[]cluster.Share{{Revision: "fn-1", Percent: 90}, {Revision: "fn-2", Percent: 10}}, []cluster.Backend{backend("fn-1", 90), backend("fn-2", 10)}},
+		"only tagged, or not there": {[]cluster.Share{{Revision: "fn-1", Tag: "old"}, {Revision: "fn-0", Percent: 100}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := backends(&cluster.Service{Namespace: "ns", Name: "fn", Revisions: []cluster.Revision{{Name: "fn-1"}, {Name: "fn-2"}}, Traffic: test.traffic}, made)
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 		})
 	}

@@ -80,14 +80,18 @@ func serviceOf(s *cluster.Service, t template) service {
 	out.Metadata.Labels[v1beta2.LabelFunction] = s.Name
 	out.Metadata.Annotations = concerning(s.Annotations, own)
 	out.Spec.Template = t
-	shares := s.Traffic
-	if len(shares) == 0 {
-		shares = []cluster.Share{{Revision: s.Newest().Name, Percent: 100}}
-	}
-	for _, t := range shares {
+	for _, t := range shares(s) {
 		out.Spec.Traffic = append(out.Spec.Traffic, traffic{RevisionName: t.Revision, Percent: &t.Percent, Tag: t.Tag})
 	}
 	return out
+}
+
+// shares are those of the requests; without any the newest revision has all.
+func shares(s *cluster.Service) []cluster.Share {
+	if len(s.Traffic) == 0 {
+		return []cluster.Share{{Revision: s.Newest().Name, Percent: 100}}
+	}
+	return s.Traffic
 }
 
 func concerning(all map[string]string, prefixes []string) map[string]string {

@@ -88,7 +88,7 @@ func statusOf(s *cluster.Service, current *unstructured.Unstructured, made map[s
 		}
 		out.Revisions[name], out.Made[name] = r.status(), true
 	}
-	out.URL = service.Status.URL
+	out.URL, out.Backends = service.Status.URL, backends(s, made)
 	for _, t := range service.Status.Traffic {
 		if t.Tag != "" {
 			out.TagURLs[t.Tag] = t.URL
@@ -100,6 +100,25 @@ func statusOf(s *cluster.Service, current *unstructured.Unstructured, made map[s
 		out.Routed = cluster.Condition{Status: c.Status, Reason: c.Reason, Message: c.Message}
 	}
 	return out, nil
+}
+
+// Headers by which Knative's activator knows for which revision a request is that did not come by Knative's own ingress.
+const (
+	headerNamespace = "Knative-Serving-Namespace"
+	headerRevision  = "Knative-Serving-Revision"
+)
+
+// backends are the Services that Knative makes of revisions, under their names. They lead to the activator or to the pods,
+// whichever is right at the time.
+func backends(s *cluster.Service, made map[string]*unstructured.Unstructured) []cluster.Backend {
+	var out []cluster.Backend
+	for _, t := range shares(s) {
+		if t.Percent > 0 && made[t.Revision] != nil {
+			out = append(out, cluster.Backend{Namespace: s.Namespace, Name: t.Revision, Port: 80, Weight: int32(t.Percent),
+				Headers: map[string]string{headerNamespace: s.Namespace, headerRevision: t.Revision}})
+		}
+	}
+	return out
 }
 
 // unmade is the state of a revision that Knative has not made: it may have refused to.
