@@ -58,7 +58,7 @@
 //	internal/control    controllers, one verb each; they declare the interfaces they need
 //	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code; build/shipwright, on a cluster
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
-//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative
+//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative; run/podstatus, why pods do not come up
 //	internal/drift      objects of engines, kept as they were made
 //	internal/route      the route seam; route/embedded
 //	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine

@@ -32,12 +32,13 @@ var rules = []rule{
 	// Engines of a cluster speak its API, and no Go package of the engine.
 	{under: "./internal/build/shipwright", never: []string{"./internal/", "github.com/shipwright-io/", "github.com/tektoncd/"}, except: []string{"./internal/build", "./internal/drift"}},
 	{under: "./internal/run/cluster", never: []string{"./internal/", "sigs.k8s.io/controller-runtime"}, except: []string{"./internal/run"}},
+	{under: "./internal/run/podstatus", never: []string{"./internal/"}, except: []string{"./internal/run"}},
 	{under: "./internal/run/knative", never: []string{"./internal/", "knative.dev/"}, except: []string{"./internal/run", "./internal/drift"}},
 	{under: "./internal/drift", never: []string{"./internal/"}, except: []string{"./internal/drift"}},
 	{under: "./framework", never: []string{"./internal/", "./api/", "k8s.io/"}},
 	{under: "./internal/image", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/image"}},
 	{under: "./internal/run", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/run", "./internal/instance", "./internal/activator", "./internal/scale"},
-		but: []string{"./internal/run/cluster", "./internal/run/knative"}},
+		but: []string{"./internal/run/cluster", "./internal/run/podstatus", "./internal/run/knative"}},
 	{under: "./internal/lag", never: []string{"./internal/", "github.com/kedacore/"}, except: []string{"./internal/lag", "./internal/run", "./internal/scale", "./internal/compile"}},
 	{under: "./internal/compile", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/compile"}},
 	{under: "./internal/kubeapi", never: []string{"./internal/"}, except: []string{"./internal/kubeapi"}},
@@ -68,7 +69,7 @@ var rules = []rule{
 var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/build/native/", "./internal/route/", "./internal/bus/", "./internal/event/source/"}
 
 // shared are children of a sibling folder that the siblings are built on: seams, conformance suites and sources.
-var shared = map[string]bool{"runtest": true, "cluster": true, "buildtest": true, "bustest": true, "source": true, "sourcetest": true, "lang": true, "langtest": true, "system": true}
+var shared = map[string]bool{"runtest": true, "cluster": true, "podstatus": true, "buildtest": true, "bustest": true, "source": true, "sourcetest": true, "lang": true, "langtest": true, "system": true}
 
 func TestImports(t *testing.T) {
 	for p, deps := range packages(t) {
