@@ -6,10 +6,12 @@ package cluster
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/run"
 )
 
@@ -24,6 +26,8 @@ type Service struct {
 	Revisions []Revision
 	// Traffic says which revisions share the requests; empty is the newest alone.
 	Traffic []Share
+	// Pinned is whether Traffic leaves out the newest revision for good: a user named others.
+	Pinned bool
 }
 
 // Newest is the last revision.
@@ -40,6 +44,16 @@ type Revision struct {
 	Concurrency int64
 	// Made is whether the engine has made it at some time, as Status.Made said.
 	Made bool
+	// Proven is whether it has been ready at some time, as its Serving said last.
+	Proven bool
+	// HTTP is whether requests call it. Events may, too.
+	HTTP bool
+	// Workload is one of the WorkloadType constants of the API, where requests do not call it alone; empty is a Deployment.
+	Workload string
+	// Scale is what the user says of the number of its copies; nil is nothing. Annotations have the bounds again, in Knative's words.
+	Scale *v1beta2.ScaleOptions
+	// StartTimeout bounds its start until the first copy is ready; 0 is the engine's own.
+	StartTimeout time.Duration
 }
 
 // Share is what a revision gets of the requests, in percent, and the tag under which it is reached by itself.
@@ -53,7 +67,7 @@ type Share struct {
 type Status struct {
 	// Objects are the names of what was made, by the Ref constants of the API.
 	Objects map[string]string
-	// Revisions by name.
+	// Revisions by name. One that is not in it stands as it did.
 	Revisions map[string]run.Status
 	// Made are the names of those that the engine has made.
 	Made map[string]bool
