@@ -137,7 +137,7 @@ func served(crd *apiextensionsv1.CustomResourceDefinition) []string {
 	return out
 }
 
-// Strip leaves of a CustomResourceDefinition what this package reads. As the transformation of a cache it keeps the schemas of a
+// Strip leaves of a CustomResourceDefinition what this package reads, and how versions are converted. As the transformation of a cache it keeps the schemas of a
 // large cluster, tens of megabytes, out of memory.
 func Strip(o any) (any, error) {
 	crd, ok := o.(*apiextensionsv1.CustomResourceDefinition)
@@ -148,7 +148,12 @@ func Strip(o any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: crd.Name, UID: crd.UID, ResourceVersion: crd.ResourceVersion, DeletionTimestamp: crd.DeletionTimestamp},
 		Status:     apiextensionsv1.CustomResourceDefinitionStatus{Conditions: crd.Status.Conditions},
 	}
-	out.Spec.Group = crd.Spec.Group
+	for name, value := range crd.Annotations {
+		if strings.HasPrefix(name, "cert-manager.io/") {
+			metav1.SetMetaDataAnnotation(&out.ObjectMeta, name, value)
+		}
+	}
+	out.Spec.Group, out.Spec.Conversion = crd.Spec.Group, crd.Spec.Conversion
 	for _, v := range crd.Spec.Versions {
 		out.Spec.Versions = append(out.Spec.Versions, apiextensionsv1.CustomResourceDefinitionVersion{Name: v.Name, Served: v.Served})
 	}
