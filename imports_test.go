@@ -28,9 +28,12 @@ var rules = []rule{
 	{under: "./internal/activator", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/activator", "./internal/instance"}},
 	{under: "./internal/gateway", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/gateway", "./internal/activator", "./internal/instance"}},
 	{under: "./internal/scale", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "net/http"}, except: []string{"./internal/scale"}},
-	{under: "./internal/build", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/build"}, but: []string{"./internal/build/shipwright"}},
+	{under: "./internal/build", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/build"}, but: []string{"./internal/build/shipwright", "./internal/build/pod", "./internal/build/job", "./internal/build/tekton", "./internal/build/enginetest"}},
 	// Engines of a cluster speak its API, and no Go package of the engine.
 	{under: "./internal/build/shipwright", never: []string{"./internal/", "github.com/shipwright-io/", "github.com/tektoncd/"}, except: []string{"./internal/build", "./internal/drift"}},
+	{under: "./internal/build/tekton", never: []string{"./internal/", "github.com/tektoncd/"}, except: []string{"./internal/build", "./internal/drift"}},
+	{under: "./internal/build/job", never: []string{"./internal/"}, except: []string{"./internal/build", "./internal/drift"}},
+	{under: "./internal/build/pod", never: []string{"./internal/"}, except: []string{"./internal/build", "./internal/drift"}},
 	{under: "./internal/run/cluster", never: []string{"./internal/", "sigs.k8s.io/controller-runtime"}, except: []string{"./internal/run"}},
 	{under: "./internal/run/podstatus", never: []string{"./internal/"}, except: []string{"./internal/run"}},
 	{under: "./internal/run/knative", never: []string{"./internal/", "knative.dev/"}, except: []string{"./internal/run", "./internal/drift"}},
@@ -43,14 +46,16 @@ var rules = []rule{
 	{under: "./internal/compile", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/compile"}},
 	{under: "./internal/kubeapi", never: []string{"./internal/"}, except: []string{"./internal/kubeapi"}},
 	{under: "./internal/control", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/"},
-		except: []string{"./internal/control", "./internal/run", "./internal/build", "./internal/route", "./internal/event"}},
+		except: []string{"./internal/control", "./internal/run", "./internal/build", "./internal/route", "./internal/event", "./internal/drift"}},
 	{under: "./internal/route", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/route", "./internal/gateway", "./internal/activator"}},
 	{under: "./internal/nodeapi", never: []string{"./internal/", "k8s.io/", "github.com/nats-io/"}, except: []string{"./internal/nodeapi", "./internal/bus"}},
 	{under: "./internal/calls", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/calls"}},
 	{under: "./internal/dev", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/dev", "./internal/build", "./internal/image"}},
 	{under: "./internal/doctor", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/doctor"}},
 	{under: "./internal/cli", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/", "sigs.k8s.io/controller-runtime/pkg/manager"},
-		except: []string{"./internal/cli", "./internal/image/bundle", "./internal/image/assemble", "./internal/image/unpack"}},
+		except: []string{"./internal/cli", "./internal/image", "./internal/export"}},
+	{under: "./internal/export", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "sigs.k8s.io/controller-runtime/pkg/manager"},
+		except: []string{"./internal/export", "./internal/image"}},
 	{under: "./internal/bus", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/bus"}},
 	{under: "./internal/event", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},
 	{under: "./internal/event/trigger", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/event", "./internal/bus"}},
@@ -69,7 +74,7 @@ var rules = []rule{
 var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/build/native/", "./internal/route/", "./internal/bus/", "./internal/event/source/"}
 
 // shared are children of a sibling folder that the siblings are built on: seams, conformance suites and sources.
-var shared = map[string]bool{"runtest": true, "cluster": true, "podstatus": true, "buildtest": true, "bustest": true, "source": true, "sourcetest": true, "lang": true, "langtest": true, "system": true}
+var shared = map[string]bool{"runtest": true, "cluster": true, "podstatus": true, "buildtest": true, "pod": true, "bustest": true, "source": true, "sourcetest": true, "lang": true, "langtest": true, "system": true}
 
 func TestImports(t *testing.T) {
 	for p, deps := range packages(t) {

@@ -24,8 +24,6 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
-	"github.com/openfunction/ofn/internal/build/shipwright"
-	"github.com/openfunction/ofn/internal/control/builder/delegate"
 	builderexpire "github.com/openfunction/ofn/internal/control/builder/expire"
 	"github.com/openfunction/ofn/internal/control/engines"
 	"github.com/openfunction/ofn/internal/control/function"
@@ -66,7 +64,11 @@ func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, 
 			return nil, fmt.Errorf("adding health checks: %w", err)
 		}
 	}
-	for _, c := range operatorControllers(manager, s, log) {
+	controllers, err := operatorControllers(manager, s, log)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range controllers {
 		if err := c.Register(manager); err != nil {
 			return nil, fmt.Errorf("registering controller %s: %w", c.Name(), err)
 		}
@@ -105,22 +107,26 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 
 // operatorControllers are those of a cluster. build and serve are the phases of one machine; place stands where serving/run and
 // route do, delegate where builder/run does.
-func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.Logger) []registrable {
+func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.Logger) ([]registrable, error) {
 	c := m.GetClient()
 	found := engines.NewController(c, m.GetCache(), log)
-	placed := functionplace.New(c, functionplace.Options{Ways: ways(m), Engines: found, ClusterDomain: s.clusterDomain, Log: log})
+	builds, err := buildController(m, s, found)
+	if err != nil {
+		return nil, err
+	}
+	placed := functionplace.New(c, functionplace.Options{Ways: ways(m), Engines: found, Live: m.GetAPIReader(), ClusterDomain: s.clusterDomain, Log: log})
 	return []registrable{
 		found,
 		function.NewController(c, m.GetEventRecorder("ofn"), build.New(c), serve.New(c), placed),
-		delegate.NewController(c, delegate.Options{Engine: shipwright.New(c, m.GetAPIReader()), Needs: engines.Shipwright(), Engines: found, Clock: clock.RealClock{}}),
+		builds,
 		builderexpire.NewController(c, clock.RealClock{}),
-	}
+	}, nil
 }
 
 // ways are those in which functions are run on a cluster, the best first.
 func ways(m ctrl.Manager) []functionplace.Way {
 	return []functionplace.Way{
-		{Name: v1beta2.EngineKnative, Engine: knative.New(m.GetClient(), m.GetAPIReader()), Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}},
+		{Name: v1beta2.EngineKnative, Engine: knative.New(m.GetClient(), m.GetAPIReader()), Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}, Components: true},
 	}
 }
 

@@ -71,10 +71,7 @@ func flags() map[string]flag {
 
 // Sidecar is the daprd that a revision's annotations ask for, without its Configuration. An error names the annotation.
 func Sidecar(s *v1beta2.Serving) (*run.Sidecar, error) {
-	out := &run.Sidecar{AppID: Annotation(s, AnnotationAppID), Files: map[string][]byte{}}
-	if out.AppID == "" {
-		out.AppID = s.Labels[v1beta2.LabelFunction] + "-" + s.Namespace
-	}
+	out := &run.Sidecar{AppID: ID(s), Files: map[string][]byte{}}
 	all := flags()
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if v := Annotation(s, annotation+key); v != "" {

@@ -40,6 +40,8 @@ type Options struct {
 	// Default is the name of the way for functions that name none; empty leaves it to what the cluster has.
 	Default string
 	Engines *engines.Controller
+	// Live reads what no cache holds.
+	Live client.Reader
 	// ClusterDomain ends the internal names, "cluster.local".
 	ClusterDomain string
 	Log           *slog.Logger
@@ -62,14 +64,14 @@ func (p *Phase) Watch(_ ctrl.Manager, b *builder.Builder) error {
 	concerned := engines.Labelled(v1beta2.LabelFunction)
 	watched := map[string]bool{}
 	for _, w := range p.options.Ways {
-		for _, e := range w.Needs {
+		for _, e := range w.engines() {
 			if !watched[e.Name] {
 				watched[e.Name] = true
 				b.WatchesRawSource(p.options.Engines.Source(engines.User{Engine: e, All: p.all, Concerned: concerned}))
 			}
 		}
 		for _, o := range w.Kinds {
-			if kind := fmt.Sprintf("%T", o); !watched[kind] {
+			if kind := fmt.Sprintf("%T %s", o, o.GetObjectKind().GroupVersionKind().Kind); !watched[kind] {
 				watched[kind] = true
 				b.Watches(o, handler.EnqueueRequestsFromMapFunc(concerned))
 			}
@@ -108,12 +110,15 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	} else if err != nil {
 		return reconcile.Result{}, err
 	}
-	if lacks, err := p.missing(ctx, way); err != nil {
+	if lacks, err := p.missing(ctx, way.with(servings[0])); err != nil {
 		return reconcile.Result{}, err
 	} else if lacks != nil { // its coming brings the function back
 		return reconcile.Result{}, p.refuse(ctx, fn, servings, lacks.Reason(), lacks.Error())
 	}
 	service, err := p.service(ctx, fn, servings)
+	if err == nil {
+		err = p.components(ctx, fn, providers(fn, servings))
+	}
 	if wrong := (*cluster.Refused)(nil); errors.As(err, &wrong) {
 		return reconcile.Result{}, p.refuse(ctx, fn, servings[:1], wrong.Reason, wrong.Error())
 	} else if err != nil {
@@ -127,11 +132,15 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	}
 	p.route(fn, status)
 	for _, s := range servings {
+		r, ok := status.Revisions[s.Name]
+		if !ok {
+			continue
+		}
 		var objects map[string]string
 		if status.Made[s.Name] {
 			objects = status.Objects
 		}
-		if err := p.report(ctx, s, status.Revisions[s.Name], objects); err != nil {
+		if err := p.report(ctx, s, r, objects); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
@@ -148,7 +157,7 @@ func (p *Phase) absent(ctx context.Context, fn *v1beta2.Function) error {
 	}
 	fn.Status.Addresses, fn.Status.Route = nil, nil
 	condition.Remove(&fn.Status.Conditions, v1beta2.ConditionRouted)
-	return p.leave(ctx, fn, nil)
+	return errors.Join(p.leave(ctx, fn, nil), p.components(ctx, fn, nil))
 }
 
 func owner(fn *v1beta2.Function) metav1.OwnerReference {
@@ -164,7 +173,7 @@ func unsupported(fn *v1beta2.Function, newest *v1beta2.Serving, w *Way) error {
 	case fn.Annotations[v1beta2.AnnotationShare] != "":
 		return &cluster.Refused{Reason: reasonUnsupported, Err: fmt.Errorf("functions that share their copies (%s) are not run by `ofn operator` yet", v1beta2.AnnotationShare)}
 	}
-	return nil
+	return undelivered(newest)
 }
 
 // refuse reports into Servings and the Function why they do not run.

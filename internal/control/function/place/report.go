@@ -52,6 +52,11 @@ func (p *Phase) report(ctx context.Context, s *v1beta2.Serving, r run.Status, ob
 
 // route writes where the function is reached. Hosts and rules of its own need a gateway, for which nothing is made yet.
 func (p *Phase) route(fn *v1beta2.Function, st cluster.Status) {
+	if t := fn.Spec.Serving.Triggers; t == nil || t.HTTP == nil { // nobody calls it by an address
+		fn.Status.Addresses, fn.Status.Route = nil, nil
+		condition.Remove(&fn.Status.Conditions, v1beta2.ConditionRouted)
+		return
+	}
 	fn.Status.Addresses = []v1beta2.FunctionAddress{{Type: v1beta2.AddressInternal, Value: fmt.Sprintf("http://%s.%s.svc.%s/", fn.Name, fn.Namespace, p.options.ClusterDomain)}}
 	if st.URL != "" {
 		external := v1beta2.FunctionAddress{Type: v1beta2.AddressExternal, Value: st.URL}

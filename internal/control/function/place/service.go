@@ -26,7 +26,7 @@ const (
 
 // service is the function as an engine gets it. Servings come the newest first.
 func (p *Phase) service(ctx context.Context, fn *v1beta2.Function, servings []*v1beta2.Serving) (cluster.Service, error) {
-	s := cluster.Service{Namespace: fn.Namespace, Name: fn.Name, Owner: owner(fn), Labels: fn.Labels, Annotations: fn.Annotations}
+	s := cluster.Service{Namespace: fn.Namespace, Name: fn.Name, Owner: owner(fn), Labels: fn.Labels, Annotations: fn.Annotations, Pinned: pinned(fn)}
 	for _, serving := range slices.Backward(servings) {
 		r, err := p.revision(ctx, fn, serving)
 		if err != nil {
@@ -41,7 +41,14 @@ func (p *Phase) service(ctx context.Context, fn *v1beta2.Function, servings []*v
 }
 
 func (p *Phase) revision(ctx context.Context, fn *v1beta2.Function, s *v1beta2.Serving) (cluster.Revision, error) {
-	r := cluster.Revision{Name: s.Name, Annotations: annotations(&s.Spec), Made: len(s.Status.ResourceRef) > 0}
+	r := cluster.Revision{Name: s.Name, Annotations: annotations(&s.Spec), Made: len(s.Status.ResourceRef) > 0, Proven: s.Status.State == v1beta2.StateRunning,
+		HTTP: s.Spec.Triggers != nil && s.Spec.Triggers.HTTP != nil, Workload: s.Spec.WorkloadType, Scale: s.Spec.ScaleOptions}
+	if t := s.Spec.Timeout; t != nil {
+		r.StartTimeout = t.Duration
+	}
+	if daprapp.Enabled(s) {
+		maps.Copy(r.Annotations, daprapp.PodAnnotations(s))
+	}
 	r.Labels = map[string]string{v1beta2.LabelManaged: "true"}
 	maps.Copy(r.Labels, s.Spec.Labels)
 	maps.Copy(r.Labels, map[string]string{v1beta2.LabelFunction: fn.Name, v1beta2.LabelServing: s.Name})

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/control/daprapp"
 	"github.com/openfunction/ofn/internal/control/engines"
 	"github.com/openfunction/ofn/internal/run/cluster"
 )
@@ -28,13 +29,48 @@ type Way struct {
 	Needs []engines.Engine
 	// Kinds are Kubernetes' own of which it makes objects, labelled with the function.
 	Kinds []client.Object
-	// Components is whether it makes Dapr's objects, too.
+	// Sometimes are needed by some functions only.
+	Sometimes []Need
+	// Components is whether it runs functions beside Dapr's sidecar, to which their annotations lead. The cluster must have Dapr for
+	// those then.
 	Components bool
 }
 
-// missing says what the way lacks on the cluster; nil is nothing.
-func (p *Phase) missing(ctx context.Context, w *Way) (*engines.Missing, error) {
-	for _, e := range w.Needs {
+// Need is an engine that some revisions need.
+type Need struct {
+	Engine engines.Engine
+	For    func(*v1beta2.Serving) bool
+}
+
+// engines are all with which the way may have to do.
+func (w *Way) engines() []engines.Engine {
+	out := slices.Clone(w.Needs)
+	for _, n := range w.Sometimes {
+		out = append(out, n.Engine)
+	}
+	if w.Components {
+		out = append(out, engines.Dapr())
+	}
+	return out
+}
+
+// with is what the way needs for a revision.
+func (w *Way) with(s *v1beta2.Serving) []engines.Engine {
+	out := slices.Clone(w.Needs)
+	for _, n := range w.Sometimes {
+		if n.For(s) {
+			out = append(out, n.Engine)
+		}
+	}
+	if w.Components && daprapp.Enabled(s) {
+		out = append(out, engines.Dapr())
+	}
+	return out
+}
+
+// missing says what of these the cluster lacks; nil is nothing.
+func (p *Phase) missing(ctx context.Context, needs []engines.Engine) (*engines.Missing, error) {
+	for _, e := range needs {
 		err := p.options.Engines.Check(ctx, e)
 		if lacks := (*engines.Missing)(nil); errors.As(err, &lacks) {
 			return lacks, nil
@@ -75,7 +111,7 @@ func (p *Phase) wayOf(ctx context.Context, fn *v1beta2.Function, servings []*v1b
 		}
 	}
 	for _, w := range http {
-		if lacks, err := p.missing(ctx, w); err != nil || lacks == nil {
+		if lacks, err := p.missing(ctx, w.Needs); err != nil || lacks == nil {
 			return w, err
 		}
 	}
@@ -120,7 +156,7 @@ func (p *Phase) leave(ctx context.Context, fn *v1beta2.Function, but *Way) error
 		if w == but {
 			continue
 		}
-		if lacks, err := p.missing(ctx, w); err != nil {
+		if lacks, err := p.missing(ctx, w.Needs); err != nil {
 			return err
 		} else if lacks != nil {
 			continue // then there is nothing of it

@@ -20,7 +20,7 @@ func (c *Controller) platformEnv(ctx context.Context, s *v1beta2.Serving) ([]run
 	if err != nil {
 		return nil, fmt.Errorf("reading configmap %s/%s: %w", configNamespace, configName, err)
 	}
-	v := view{s: s, t: &s.Spec.ServingTemplate, fn: s.Labels[v1beta2.LabelFunction]}
+	v := view{s: s, t: &s.Spec.ServingTemplate, fn: s.Labels[v1beta2.LabelFunction], object: c.options.ComponentName}
 	v.hooks, v.tracing = general.settle(s)
 	if v.types, err = c.types(ctx, s); err != nil {
 		return nil, err
@@ -95,6 +95,24 @@ type view struct {
 	hooks   *v1beta2.Hooks
 	tracing *v1beta2.TracingConfig // nil: nothing is traced
 	types   map[string]string      // of components that the function does not define
+	object  func(fn, component string) string
+}
+
+// component is what the component of a reference is called where the function runs.
+func (v *view) component(ref *v1beta2.DaprComponentRef) string {
+	name := daprapp.Name(v.t, ref)
+	if v.object != nil && (v.t.Bindings[ref.Name] != nil || v.t.Pubsub[ref.Name] != nil || v.t.States[ref.Name] != nil && v.t.States[ref.Name].Spec != nil) {
+		return v.object(v.fn, name)
+	}
+	return name
+}
+
+// store is what a state store is called where the function runs.
+func (v *view) store(name string) string {
+	if s := v.t.States[name]; v.object != nil && s != nil && s.Spec != nil {
+		return v.object(v.fn, daprapp.StateName(v.t, name))
+	}
+	return daprapp.StateName(v.t, name)
 }
 
 // kind is the type of the component that a reference means.
@@ -118,7 +136,7 @@ func (v *view) old() contextV1Beta1 {
 			if d == nil {
 				continue
 			}
-			name, kind := daprapp.Name(v.t, &d.DaprComponentRef), v.kind(&d.DaprComponentRef)
+			name, kind := v.component(&d.DaprComponentRef), v.kind(&d.DaprComponentRef)
 			c.Inputs[or(d.InputName, d.Name)] = ioV1Beta1{URI: uri(kind, name, d.Topic), ComponentName: name, ComponentType: kind}
 		}
 	}
@@ -126,12 +144,12 @@ func (v *view) old() contextV1Beta1 {
 		if o == nil || o.Dapr == nil {
 			continue
 		}
-		name, kind := daprapp.Name(v.t, &o.Dapr.DaprComponentRef), v.kind(&o.Dapr.DaprComponentRef)
+		name, kind := v.component(&o.Dapr.DaprComponentRef), v.kind(&o.Dapr.DaprComponentRef)
 		c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta1{URI: uri(kind, name, o.Dapr.Topic), ComponentName: name,
 			ComponentType: kind, Metadata: o.Dapr.Metadata, Operation: o.Dapr.Operation}
 	}
 	for name, st := range v.t.States {
-		c.States[name] = ioV1Beta1{ComponentName: daprapp.StateName(v.t, name), ComponentType: v.stateType(name, st)}
+		c.States[name] = ioV1Beta1{ComponentName: v.store(name), ComponentType: v.stateType(name, st)}
 	}
 	if t := v.tracing; t != nil { // its plugin sees what all others did
 		c.PrePlugins = append(slices.Clone(c.PrePlugins), t.Provider.Name)
@@ -147,18 +165,18 @@ func (v *view) current() contextV1Beta2 {
 	if t := v.t.Triggers; t != nil {
 		for _, i := range t.Inputs {
 			if i != nil && i.Dapr != nil {
-				c.Inputs[i.Dapr.Name] = ioV1Beta2{ComponentName: daprapp.Name(v.t, i.Dapr), ComponentType: v.kind(i.Dapr), Topic: i.Dapr.Topic}
+				c.Inputs[i.Dapr.Name] = ioV1Beta2{ComponentName: v.component(i.Dapr), ComponentType: v.kind(i.Dapr), Topic: i.Dapr.Topic}
 			}
 		}
 	}
 	for _, o := range v.t.Outputs {
 		if o != nil && o.Dapr != nil {
-			c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta2{ComponentName: daprapp.Name(v.t, &o.Dapr.DaprComponentRef),
+			c.Outputs[or(o.Dapr.OutputName, o.Dapr.Name)] = ioV1Beta2{ComponentName: v.component(&o.Dapr.DaprComponentRef),
 				ComponentType: v.kind(&o.Dapr.DaprComponentRef), Topic: o.Dapr.Topic, Metadata: o.Dapr.Metadata, Operation: o.Dapr.Operation}
 		}
 	}
 	for name, st := range v.t.States {
-		c.States[name] = ioV1Beta2{ComponentName: daprapp.StateName(v.t, name), ComponentType: v.stateType(name, st)}
+		c.States[name] = ioV1Beta2{ComponentName: v.store(name), ComponentType: v.stateType(name, st)}
 	}
 	return c
 }
@@ -173,7 +191,7 @@ func (v *view) triggers() *v1beta2.Triggers {
 		if d == nil {
 			continue
 		}
-		name := daprapp.Name(v.t, &d.DaprComponentRef)
+		name := v.component(&d.DaprComponentRef)
 		d.Type = v.kind(&d.DaprComponentRef)
 		if name != d.Name {
 			d.InputName, d.Name = or(d.InputName, d.Name), name

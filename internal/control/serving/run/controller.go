@@ -46,6 +46,8 @@ type Options struct {
 	Sidecars bool
 	// Gone is told of every revision that no longer exists; may be nil.
 	Gone func(run.Key)
+	// ComponentName is what a component of a function's own is called where it runs; nil is as the function calls it.
+	ComponentName func(fn, component string) string
 }
 
 // Controller runs Servings.
