@@ -51,6 +51,7 @@ func root() *cobra.Command {
 		Terminal: terminal(os.Stderr),
 	})
 	cmd.AddCommand(upCommand(), operatorCommand(), doctorCommand(), devCommand(), demoCommand())
+	cmd.AddCommand(buildStepCommand())
 	return cmd
 }
 

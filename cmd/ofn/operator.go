@@ -30,6 +30,7 @@ type operatorSettings struct {
 	logLevel       string
 	logFormat      string
 	elect          bool
+	builds         buildSettings
 	// several allows more than one operator in this process, for tests.
 	several bool
 }
@@ -43,6 +44,7 @@ func (s *operatorSettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.clusterDomain, "cluster-domain", "cluster.local", "domain of the cluster's internal names")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")
+	s.builds.bind(f)
 	f.BoolVar(&s.elect, "leader-elect", true, "let one of several operators work and the others wait; without it there must be only one")
 }
 

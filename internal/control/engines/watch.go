@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,8 @@ type User struct {
 	All func(ctx context.Context) []reconcile.Request
 	// Concerned are those that an object of the engine is about.
 	Concerned func(ctx context.Context, o client.Object) []reconcile.Request
+	// Informers watch the objects of the engine, which then must be this user's alone; nil are those of the controller.
+	Informers cache.Informers
 }
 
 // Controller watches the CustomResourceDefinitions of engines, and their objects while there are any.
@@ -117,7 +120,7 @@ func (c *Controller) follow(ctx context.Context) error {
 			}
 		}
 		for _, k := range u.Engine.Kinds {
-			if err := c.watch(ctx, k, missing == nil); err != nil {
+			if err := c.watch(ctx, k, cmp.Or(u.Informers, c.cache), missing == nil); err != nil {
 				return err
 			}
 		}
@@ -126,16 +129,16 @@ func (c *Controller) follow(ctx context.Context) error {
 }
 
 // watch needs c.mu.
-func (c *Controller) watch(ctx context.Context, k Kind, wanted bool) error {
+func (c *Controller) watch(ctx context.Context, k Kind, from cache.Informers, wanted bool) error {
 	switch {
 	case wanted == c.watching[k]:
 		return nil
 	case !wanted:
 		c.log.Info("an engine is gone", "kind", k.definition())
 		delete(c.watching, k)
-		return c.cache.RemoveInformer(ctx, k.object())
+		return from.RemoveInformer(ctx, k.object())
 	}
-	informer, err := c.cache.GetInformer(ctx, k.object(), cache.BlockUntilSynced(false))
+	informer, err := from.GetInformer(ctx, k.object(), cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("watching %s: %w", k.definition(), err)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -13,9 +14,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/build"
@@ -35,10 +39,13 @@ const patience = time.Minute
 
 // Options of the controller.
 type Options struct {
-	// Engine builds, and Needs is what it needs on the cluster.
-	Engine  Engine
-	Needs   engines.Engine
+	// Choices are the engines, the best first.
+	Choices []Choice
 	Engines *engines.Controller
+	// Objects has what engines make for Builders and nothing else. The Kinds of Kubernetes' own among it are watched there, those of
+	// engines that say so in Choice.Own too.
+	Objects cache.Cache
+	Kinds   []client.Object
 	Clock   clock.PassiveClock
 }
 
@@ -48,19 +55,29 @@ type Controller struct {
 	options Options
 }
 
-// NewController carries out Builders with the engine of o.
+// NewController carries out Builders with the engines of o.
 func NewController(c client.Client, o Options) *Controller { return &Controller{client: c, options: o} }
 
 // Name is the controller's.
 func (c *Controller) Name() string { return "builder.delegate" }
 
-// Register watches Builders, and what the engine makes of them while there is one.
+// Register watches Builders, and what the engines make of them while there are any.
 func (c *Controller) Register(m ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(m).Named(c.Name()).
-		For(&v1beta2.Builder{}).
-		WatchesRawSource(c.options.Engines.Source(engines.User{Engine: c.options.Needs, All: c.unfinished, Concerned: c.concerned})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
-		Complete(c)
+	made := ctrl.NewControllerManagedBy(m).Named(c.Name()).For(&v1beta2.Builder{}).WithOptions(controller.Options{MaxConcurrentReconciles: 4})
+	for _, x := range c.options.Choices {
+		if x.Needs == nil {
+			continue
+		}
+		user := engines.User{Engine: *x.Needs, All: c.unfinished, Concerned: c.concerned}
+		if x.Own {
+			user.Informers = c.options.Objects
+		}
+		made = made.WatchesRawSource(c.options.Engines.Source(user))
+	}
+	for _, kind := range c.options.Kinds {
+		made = made.WatchesRawSource(source.Kind(c.options.Objects, kind, handler.EnqueueRequestsFromMapFunc(engines.Labelled(v1beta2.LabelBuilder))))
+	}
+	return made.Complete(c)
 }
 
 // unfinished are the Builders that the coming of an engine concerns.
@@ -111,28 +128,65 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return result, c.report(ctx, b, p)
 }
 
-// The reasons of engines.Missing: an engine is waited for as long as it takes.
+// The reasons of engines.Missing: an engine is waited for as long as it takes. One that cannot do what is asked of it is not.
 const (
-	engineMissing  = "EngineMissing"
-	engineOutdated = "EngineOutdated"
+	engineMissing    = "EngineMissing"
+	engineOutdated   = "EngineOutdated"
+	engineUnsuitable = "EngineUnsuitable"
 )
 
+// apply hands the Builder to its engine, which is chosen once.
 func (c *Controller) apply(ctx context.Context, b *v1beta2.Builder) (build.Progress, error) {
-	err := c.options.Engines.Check(ctx, c.options.Needs)
-	lacks, wrong := (*engines.Missing)(nil), (*build.Failure)(nil)
-	switch {
-	case errors.As(err, &lacks) && b.Spec.State == v1beta2.BuilderStateCancelled:
-		return build.Progress{Stage: build.Cancelled, Reason: "Cancelled", Message: "the build was cancelled"}, nil
-	case errors.As(err, &lacks):
-		return build.Progress{Stage: build.Waiting, Reason: lacks.Reason(), Message: lacks.Error()}, nil
-	case err != nil:
+	cancelled := b.Spec.State == v1beta2.BuilderStateCancelled
+	if cancelled && given(b) == "" {
+		return build.Progress{Stage: build.Cancelled, Reason: "Cancelled", Message: "the build was cancelled before it ran"}, nil
+	}
+	x, why, p, err := c.choose(ctx, b)
+	if x == nil || err != nil {
+		return p, err
+	}
+	if x.Needs != nil {
+		err := c.options.Engines.Check(ctx, *x.Needs)
+		lacks := (*engines.Missing)(nil)
+		switch {
+		case errors.As(err, &lacks) && cancelled:
+			return build.Progress{Stage: build.Cancelled, Reason: "Cancelled", Message: "the build was cancelled"}, nil
+		case errors.As(err, &lacks):
+			return waiting(lacks.Reason(), lacks.Error()), nil
+		case err != nil:
+			return build.Progress{}, err
+		}
+	}
+	if err := c.record(ctx, b, x, why); err != nil {
 		return build.Progress{}, err
 	}
-	p, err := c.options.Engine.Apply(ctx, b)
-	if errors.As(err, &wrong) {
+	p, err = x.Engine.Apply(ctx, b)
+	if wrong := (*build.Failure)(nil); errors.As(err, &wrong) {
 		return build.Progress{Stage: build.Failed, Reason: wrong.Reason, Message: wrong.Message}, nil
 	}
 	return p, err
+}
+
+// record writes down which engine was taken before that makes anything: another operator, or this one after a crash, must not take
+// another one for the same build.
+func (c *Controller) record(ctx context.Context, b *v1beta2.Builder, x *Choice, why string) error {
+	if b.Status.ResourceRef[v1beta2.RefBuildEngine] == x.Name {
+		return nil
+	}
+	before := b.DeepCopy()
+	if b.Status.ResourceRef == nil {
+		b.Status.ResourceRef = map[string]string{}
+	}
+	b.Status.ResourceRef[v1beta2.RefBuildEngine] = x.Name
+	message := "built with " + x.Title
+	if why != "" {
+		message += ", because: " + why
+	}
+	condition.Set(&b.Status.Conditions, b.Generation, v1beta2.ConditionEngineChosen, metav1.ConditionTrue, strings.ToUpper(x.Name[:1])+x.Name[1:], message)
+	if err := c.client.Status().Patch(ctx, b, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("writing the engine of builder %s: %w", b.Name, err)
+	}
+	return nil
 }
 
 // report writes the progress into the Builder's status, when that is new.
@@ -140,8 +194,8 @@ func (c *Controller) report(ctx context.Context, b *v1beta2.Builder, p build.Pro
 	before := b.DeepCopy()
 	s := &b.Status
 	s.ObservedGeneration, s.Phase, s.Reason, s.Message = b.Generation, v1beta2.PhaseBuild, p.Reason, p.Message
-	if p.Objects != nil {
-		s.ResourceRef = p.Objects
+	for kind, name := range p.Objects {
+		s.ResourceRef[kind] = name // record has made it
 	}
 	succeeded := metav1.ConditionFalse
 	switch p.Stage {
@@ -155,7 +209,7 @@ func (c *Controller) report(ctx context.Context, b *v1beta2.Builder, p build.Pro
 	case build.Succeeded:
 		s.State, succeeded = v1beta2.StateSucceeded, metav1.ConditionTrue
 		s.Reason, s.Message = "", ""
-		s.Output = &v1beta2.BuilderOutput{Digest: p.Result.Digest, Size: p.Result.Size}
+		s.Output = &v1beta2.BuilderOutput{Digest: p.Result.Digest, Size: p.Result.Size, Functions: functions(p.Result.Functions)}
 		s.Sources = sources(p.Result.Sources)
 	case build.TimedOut:
 		s.State = v1beta2.StateTimeout
@@ -184,6 +238,14 @@ func (c *Controller) end(s *v1beta2.BuilderStatus) {
 	if s.StartTime != nil {
 		s.BuildDuration = &metav1.Duration{Duration: s.CompletionTime.Sub(s.StartTime.Time).Round(time.Millisecond)}
 	}
+}
+
+func functions(from []build.Function) []v1beta2.BuiltFunction {
+	var out []v1beta2.BuiltFunction
+	for _, f := range from {
+		out = append(out, v1beta2.BuiltFunction{Name: f.Name, Signature: f.Signature, Path: f.Path, Methods: f.Methods})
+	}
+	return out
 }
 
 func sources(from []build.SourceResult) []v1beta2.SourceResult {
