@@ -67,6 +67,8 @@ type Share struct {
 type Status struct {
 	// Objects are the names of what was made, by the Ref constants of the API.
 	Objects map[string]string
+	// Own are the same, of single revisions by name; what is there is not to be read in Objects.
+	Own map[string]map[string]string
 	// Revisions by name. One that is not in it stands as it did.
 	Revisions map[string]run.Status
 	// Made are the names of those that the engine has made.
@@ -74,6 +76,8 @@ type Status struct {
 	// URL is where the service is reached from outside; empty until it is known. TagURLs are those of the tags.
 	URL     string
 	TagURLs map[string]string
+	// Internal is where the service is reached inside the cluster; empty is port 80 of its name.
+	Internal string
 	// Routed is whether requests are divided as Traffic says.
 	Routed Condition
 	// Backends are the Services to which a route of the Gateway API leads, dividing the requests as Traffic says; none until there
