@@ -27,6 +27,7 @@
 //	Function ── control/function/build ── Builder ── control/builder/delegate ── build/shipwright ── Build, BuildRun
 //	   │
 //	   └────── control/function/serve ─── Servings ── control/function/place ── run/cluster, the seam ── run/knative ── Service
+//	                                                                                                   └─ run/dapr ── Deployment
 //
 // control/function/place stands where serving/run and function/route do on one machine, control/builder/delegate where builder/run
 // does. What `ofn up` gives the controllers and a cluster must give otherwise: a registry (the user's own, by spec.image and its push
@@ -59,7 +60,7 @@
 //	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code. On a
 //	                    cluster build/shipwright, build/tekton and build/job; build/pod, what the latter two run; build/enginetest, their suite
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
-//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative; run/podstatus, why pods do not come up
+//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative; run/dapr; run/podstatus, why pods do not come up
 //	internal/drift      objects of engines, kept as they were made
 //	internal/route      the route seam; route/embedded
 //	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine

@@ -1,0 +1,151 @@
+package dapr
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/run"
+	"github.com/openfunction/ofn/internal/run/cluster"
+	"github.com/openfunction/ofn/internal/run/podstatus"
+)
+
+// workloadStatus is how a revision stands by its workload.
+func (e *Engine) workloadStatus(ctx context.Context, r *cluster.Revision, o *unstructured.Unstructured) (run.Status, error) {
+	if o.GetKind() != v1beta2.WorkloadTypeJob {
+		return podstatus.OfObject(ctx, e.client, o, r.Proven)
+	}
+	j := &batchv1.Job{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, j); err != nil {
+		return run.Status{}, fmt.Errorf("reading Job %s: %w", o.GetName(), err)
+	}
+	return e.jobStatus(ctx, r, j)
+}
+
+// jobStatus is how a Job stands that is done once: it is ready when its pod is, or has done its work.
+func (e *Engine) jobStatus(ctx context.Context, r *cluster.Revision, j *batchv1.Job) (run.Status, error) {
+	out := run.Status{Phase: run.Starting, Reason: podstatus.ReasonPodsStarting, Desired: int(j.Status.Active), Succeeded: int(j.Status.Succeeded), Lost: int(j.Status.Failed)}
+	if j.Status.Ready != nil {
+		out.Ready = int(*j.Status.Ready)
+	}
+	for _, c := range j.Status.Conditions {
+		if c.Status == corev1.ConditionTrue && c.Type == batchv1.JobFailed {
+			out.Phase, out.Reason, out.Message = run.Failed, c.Reason, c.Message
+			return out, nil
+		}
+	}
+	if out.Ready > 0 || out.Succeeded > 0 || r.Proven {
+		out.Phase, out.Reason = run.Ready, ""
+		return out, nil
+	}
+	t, err := e.trouble(ctx, j.Namespace, j.Name)
+	if err == nil && t.Reason != "" {
+		out.Reason, out.Message, out.Restarts = t.Reason, t.Message, t.Restarts
+		if t.Fatal {
+			out.Phase = run.Failed
+		}
+	}
+	return out, err
+}
+
+// pods are those of a revision.
+func (e *Engine) pods(ctx context.Context, namespace, revision string) ([]corev1.Pod, error) {
+	var list corev1.PodList
+	if err := e.client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{v1beta2.LabelServing: revision, labelEngine: engineName}); err != nil {
+		return nil, fmt.Errorf("listing pods: %w", err)
+	}
+	return list.Items, nil
+}
+
+func (e *Engine) trouble(ctx context.Context, namespace, revision string) (podstatus.Trouble, error) {
+	pods, err := e.pods(ctx, namespace, revision)
+	return podstatus.Find(pods), err
+}
+
+// conditions are KEDA's.
+type conditions []struct {
+	Type    string                 `json:"type"`
+	Status  metav1.ConditionStatus `json:"status"`
+	Reason  string                 `json:"reason"`
+	Message string                 `json:"message"`
+}
+
+func conditionsOf(o *unstructured.Unstructured) (conditions, error) {
+	var is struct {
+		Status struct {
+			Conditions conditions `json:"conditions"`
+		} `json:"status"`
+	}
+	data, err := o.MarshalJSON()
+	if err == nil {
+		err = json.Unmarshal(data, &is)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s %s: %w", o.GetKind(), o.GetName(), err)
+	}
+	return is.Status.Conditions, nil
+}
+
+// is says whether a condition has a status, and what it says.
+func (c conditions) is(kind string, status metav1.ConditionStatus) (string, bool) {
+	for _, each := range c {
+		if each.Type == kind && each.Status == status {
+			return each.Message, true
+		}
+	}
+	return "", false
+}
+
+// withScaler adds what a ScaledObject says. What keeps the copies from coming up is of more interest than who wants them.
+func withScaler(s run.Status, c conditions) run.Status {
+	if s.Phase == run.Failed || s.Reason != "" && s.Phase == run.Ready {
+		return s
+	}
+	if message, ok := c.is("Ready", metav1.ConditionFalse); ok {
+		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot scale it: "+message
+	} else if message, ok := c.is("Fallback", metav1.ConditionTrue); ok {
+		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot ask a trigger, and has as many copies as fallback says: "+message
+	}
+	return s
+}
+
+// scaledJobStatus is how a revision stands whose Jobs KEDA makes: it is ready when KEDA has taken it in.
+func (e *Engine) scaledJobStatus(ctx context.Context, r *cluster.Revision, o *unstructured.Unstructured) (run.Status, error) {
+	c, err := conditionsOf(o)
+	if err != nil {
+		return run.Status{}, err
+	}
+	pods, err := e.pods(ctx, o.GetNamespace(), r.Name)
+	if err != nil {
+		return run.Status{}, err
+	}
+	out := run.Status{Phase: run.Starting, Reason: "Deploying"}
+	for i := range pods {
+		switch pods[i].Status.Phase {
+		case corev1.PodRunning:
+			out.Desired, out.Ready = out.Desired+1, out.Ready+1
+		case corev1.PodPending:
+			out.Desired, out.Starting = out.Desired+1, out.Starting+1
+		case corev1.PodSucceeded:
+			out.Succeeded++
+		case corev1.PodFailed:
+			out.Lost++
+		default:
+		}
+	}
+	if _, ok := c.is("Ready", metav1.ConditionTrue); ok || r.Proven {
+		out.Phase, out.Reason = run.Ready, ""
+	}
+	if t := podstatus.Find(pods); t.Reason != "" && out.Ready+out.Succeeded == 0 {
+		out.Reason, out.Message, out.Restarts = t.Reason, t.Message, t.Restarts
+	}
+	return withScaler(out, c), nil
+}
