@@ -16,8 +16,6 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
-
-	"github.com/openfunction/ofn/config"
 )
 
 // Where the operator lives.
@@ -40,6 +38,8 @@ const (
 
 // Manifests says how the operator is to be installed.
 type Manifests struct {
+	// Files are the kustomizations: those of the package config.
+	Files fs.FS
 	// Version of ofn, which becomes a label.
 	Version string
 	// Image of the operator.
@@ -75,14 +75,14 @@ func (m Manifests) Objects() ([]*unstructured.Unstructured, error) {
 	return out, nil
 }
 
-// tree is config, with a kustomization "install" that says what m does.
+// tree is the files, with a kustomization "install" that says what m does.
 func (m Manifests) tree() (filesys.FileSystem, error) {
 	files := filesys.MakeFsInMemory()
-	err := fs.WalkDir(config.Files, ".", func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(m.Files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		data, err := config.Files.ReadFile(name)
+		data, err := fs.ReadFile(m.Files, name)
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (m Manifests) tree() (filesys.FileSystem, error) {
 	}
 	overlay := map[string]any{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": []any{"../default"}}
 	if m.Scope != "" {
-		overlay["patches"], err = scoped(m.Scope)
+		overlay["patches"], err = m.scoped()
 		if err != nil {
 			return nil, err
 		}
@@ -108,12 +108,12 @@ func (m Manifests) tree() (filesys.FileSystem, error) {
 	return files, files.WriteFile("install/kustomization.yaml", data)
 }
 
-// scopeExample is the namespace that config/namespaced is written for.
+// scopeExample is the namespace that namespaced is written for.
 const scopeExample = "functions"
 
-// scoped are the patches of config/namespaced, for another namespace.
-func scoped(namespace string) ([]any, error) {
-	data, err := config.Files.ReadFile("namespaced/kustomization.yaml")
+// scoped are the patches of namespaced, for another namespace.
+func (m Manifests) scoped() ([]any, error) {
+	data, err := fs.ReadFile(m.Files, "namespaced/kustomization.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("reading the variant for one namespace: %w", err)
 	}
@@ -127,8 +127,8 @@ func scoped(namespace string) ([]any, error) {
 		if !ok {
 			return nil, errors.New("reading the variant for one namespace: a patch without content")
 		}
-		text = strings.ReplaceAll(text, "value: "+scopeExample, "value: "+namespace)
-		p["patch"] = strings.ReplaceAll(text, "--namespace="+scopeExample, "--namespace="+namespace)
+		text = strings.ReplaceAll(text, "value: "+scopeExample, "value: "+m.Scope)
+		p["patch"] = strings.ReplaceAll(text, "--namespace="+scopeExample, "--namespace="+m.Scope)
 		out = append(out, p)
 	}
 	return out, nil
@@ -173,9 +173,10 @@ func sortObjects(all []*unstructured.Unstructured) {
 	slices.SortStableFunc(all, func(a, b *unstructured.Unstructured) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
-// rank is late for webhooks: what they guard must run first.
-func rank(o *unstructured.Unstructured) int {
-	kind := o.GetKind()
+// rank is that of an object's kind; it is late for webhooks: what they guard must run first.
+func rank(o *unstructured.Unstructured) int { return rankOf(o.GetKind()) }
+
+func rankOf(kind string) int {
 	if i := slices.Index(ranks, kind); i >= 0 {
 		return i
 	}

@@ -7,11 +7,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/openfunction/ofn/config"
 	"github.com/openfunction/ofn/internal/install"
 )
 
 func TestManifests(t *testing.T) {
-	objects, err := install.Manifests{Version: "v1.0/x+y", Image: "registry.example.com:5000/team/ofn:1"}.Objects()
+	objects, err := install.Manifests{Files: config.Files, Version: "v1.0/x+y", Image: "registry.example.com:5000/team/ofn:1"}.Objects()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +38,7 @@ func TestManifests(t *testing.T) {
 }
 
 func TestManifestsOfOneNamespace(t *testing.T) {
-	objects, err := install.Manifests{Image: "r/ofn@sha256:" + strings.Repeat("a", 64), Scope: "team-a"}.Objects()
+	objects, err := install.Manifests{Files: config.Files, Image: "r/ofn@sha256:" + strings.Repeat("a", 64), Scope: "team-a"}.Objects()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func TestManifestsOfOneNamespace(t *testing.T) {
 
 // TestRestricted holds the Deployment to the restricted profile of pod security.
 func TestRestricted(t *testing.T) {
-	objects, err := install.Manifests{Image: "ofn:1"}.Objects()
+	objects, err := install.Manifests{Files: config.Files, Image: "ofn:1"}.Objects()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/spf13/cobra"
+
+	"github.com/openfunction/ofn/internal/image/assemble"
+	"github.com/openfunction/ofn/internal/install"
+)
+
+// imaging is what `ofn image` can be told.
+type imaging struct {
+	push, output, tag, binary, certificates string
+	plainHTTP                               bool
+}
+
+func imageCommand() *cobra.Command {
+	var i imaging
+	cmd := &cobra.Command{
+		Use:   "image --push REGISTRY/ofn:TAG | --output FILE",
+		Short: "Make the image that the operator runs from on a cluster, of this program",
+		Long: `Make the image that the operator runs from on a cluster: this program, authorities of certificates, and a user who is not root.
+It is pushed to a registry, with the credentials of ~/.docker/config.json, or written as an archive that docker load, ctr images
+import and the like take. The same program and authorities make the same image. No container engine is needed.`,
+		Example: "  ofn image --push registry.example.com/ofn:1.0\n  ofn image --output ofn.tar --tag registry.example.com/ofn:1.0\n  GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -o ofn-arm64 ./cmd/ofn && ofn image --binary ofn-arm64 --push registry.example.com/ofn:1.0-arm64",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return i.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&i.push, "push", "", "reference to push the image to")
+	f.StringVar(&i.output, "output", "", "archive to write the image to")
+	f.StringVar(&i.tag, "tag", "", "reference of the image in the archive (default: ofn:VERSION)")
+	f.StringVar(&i.binary, "binary", "", "static program for Linux to pack (default: this one)")
+	f.StringVar(&i.certificates, "certificates", "", "PEM file with the authorities that the operator trusts beside the cluster's (default: this machine's)")
+	f.BoolVar(&i.plainHTTP, "plain-http", false, "the registry has no TLS")
+	return cmd
+}
+
+func (i *imaging) run(ctx context.Context, out io.Writer) error {
+	if i.push == "" && i.output == "" {
+		return errors.New("say where the image is to go: --push REGISTRY/ofn:TAG, or --output FILE")
+	}
+	image, err := i.make()
+	if err != nil {
+		return err
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return fmt.Errorf("making the image: %w", err)
+	}
+	if i.output != "" {
+		if err := i.write(image); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s written, %s\n", i.output, digest)
+	}
+	if i.push == "" {
+		return nil
+	}
+	at, err := i.reference(i.push)
+	if err != nil {
+		return err
+	}
+	if err := remote.Write(at, image, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("ofn/"+version)); err != nil {
+		return fmt.Errorf("pushing %s: %w", i.push, err)
+	}
+	fmt.Fprintf(out, "%s pushed, %s\n", i.push, digest)
+	return nil
+}
+
+func (i *imaging) make() (v1.Image, error) {
+	binary := i.binary
+	if binary == "" {
+		own, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("finding this program: %w; name one with --binary", err)
+		}
+		binary = own
+	}
+	certificates, err := i.authorities()
+	if err != nil {
+		return nil, fmt.Errorf("reading the authorities of certificates: %w", err)
+	}
+	return install.Image(binary, version, certificates)
+}
+
+func (i *imaging) authorities() ([]byte, error) {
+	if i.certificates != "" {
+		return os.ReadFile(i.certificates)
+	}
+	return assemble.HostCertificates()
+}
+
+func (i *imaging) write(image v1.Image) error {
+	tag := i.tag
+	if tag == "" {
+		tag = i.push
+	}
+	if tag == "" {
+		tag = "ofn:" + version
+	}
+	at, err := i.reference(tag)
+	if err != nil {
+		return err
+	}
+	if err := tarball.WriteToFile(i.output, at, image); err != nil {
+		return fmt.Errorf("writing %s: %w", i.output, err)
+	}
+	return nil
+}
+
+func (i *imaging) reference(s string) (name.Tag, error) {
+	var options []name.Option
+	if i.plainHTTP {
+		options = append(options, name.Insecure)
+	}
+	at, err := name.NewTag(s, options...)
+	if err != nil {
+		return name.Tag{}, fmt.Errorf("reading the reference %s: %w", s, err)
+	}
+	return at, nil
+}
