@@ -60,7 +60,7 @@
 //	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code. On a
 //	                    cluster build/shipwright, build/tekton and build/job; build/pod, what the latter two run; build/enginetest, their suite
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
-//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative; run/dapr; run/podstatus, why pods do not come up
+//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative, run/kedahttp; run/dapr; run/podstatus, why pods do not come up
 //	internal/drift      objects of engines, kept as they were made
 //	internal/route      the route seam; route/embedded
 //	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine
