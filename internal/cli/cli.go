@@ -54,7 +54,8 @@ func New(env Environment) *cobra.Command {
 	}
 	add(groupFunction, a.initCommand(), a.deployCommand(), a.invokeCommand(), a.logsCommand(), a.rebuildCommand(),
 		a.revisionsCommand(), a.trafficCommand(), a.rollbackCommand(), a.callsCommand(), a.eventsCommand(), a.deadLettersCommand())
-	add(groupObject, a.getCommand(), a.describeCommand(), a.applyCommand(), a.createCommand(), a.deleteCommand())
+	add(groupObject, a.getCommand(), a.describeCommand(), a.applyCommand(), a.createCommand(), a.deleteCommand(),
+		a.exportCommand(), a.importCommand())
 	add("", a.versionCommand())
 	root.AddCommand(formerCommands()...)
 	root.SetFlagErrorFunc(explainFlag)
