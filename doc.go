@@ -60,7 +60,7 @@
 //	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code. On a
 //	                    cluster build/shipwright, build/tekton and build/job; build/pod, what the latter two run; build/enginetest, their suite
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
-//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative, run/kedahttp; run/dapr; run/podstatus, why pods do not come up
+//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative, run/kedahttp, run/pods; run/dapr; run/podstatus, why pods do not come up
 //	internal/drift      objects of engines, kept as they were made
 //	internal/route      the route seam; route/embedded
 //	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine
@@ -73,7 +73,8 @@
 //	internal/scale      pure: samples and policy to wanted copies
 //	internal/activator  queue and slots of a revision
 //	internal/gateway    routes, HTTP
-//	internal/instance   one copy; drivers/sandbox, a process; drivers/wasm, a module among others in one worker process
+//	internal/instance   one copy; drivers/sandbox, a process; drivers/wasm, a module among others in one worker process; drivers/pods,
+//	                    a pod of a cluster
 //	internal/telemetry  metrics, and spans by OTLP
 //	internal/cli        commands that talk to a control plane
 //	internal/dev        a function rebuilt and reloaded on save, without a platform

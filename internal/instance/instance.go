@@ -35,6 +35,8 @@ type Spec struct {
 	Log io.Writer
 	// Namespace is whose copy it is. Drivers that put several copies into one process do so within a namespace only.
 	Namespace string
+	// Revision names, within Namespace, what it is a copy of. Drivers that make copies from a record of the revision look there.
+	Revision string
 	// RequestTimeout bounds one request; 0 is none. Only drivers that see requests look at it.
 	RequestTimeout time.Duration
 	// Services are what the platform offers to the copy, and to nobody else, on ports of the copy's own loopback. Drivers of

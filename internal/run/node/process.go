@@ -60,7 +60,7 @@ func planFor(r run.Revision, root Root) (plan, error) {
 		Listen: instance.Listen{Port: portOf(r.Port, img.ExposedPorts), Activation: root.Activation && r.Sidecar == nil},
 		Limits: instance.Limits{MemoryBytes: c.Memory, CPUMillis: c.CPU, PIDs: c.PIDs},
 
-		Namespace: r.Namespace, RequestTimeout: r.Timeout,
+		Namespace: r.Namespace, Revision: r.Name, RequestTimeout: r.Timeout,
 	}
 	if c.WorkingDir != "" {
 		s.Process.Dir = c.WorkingDir

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/activator"
+	"github.com/openfunction/ofn/internal/gateway"
+	"github.com/openfunction/ofn/internal/instance"
+	driver "github.com/openfunction/ofn/internal/instance/drivers/pods"
+	"github.com/openfunction/ofn/internal/route/embedded"
+	"github.com/openfunction/ofn/internal/run"
+	"github.com/openfunction/ofn/internal/run/node"
+	"github.com/openfunction/ofn/internal/run/pods"
+	"github.com/openfunction/ofn/internal/telemetry"
+)
+
+// What the gateway asks of the API server in a second at most, and for a moment: each start of a copy is one or two requests, and
+// requests of users wait for it.
+const (
+	gatewayQPS   = 200
+	gatewayBurst = 500
+)
+
+// gatewayLease names the lease of the gateway that serves. When a gateway is killed the next one serves after leaseTime.
+const (
+	gatewayLease = "ofn-gateway.openfunction.io"
+	leaseTime    = 8 * time.Second
+	leaseRenew   = 6 * time.Second
+	leaseRetry   = 2 * time.Second
+)
+
+// startsAtOnce bounds how many copies are being started at the same time: most of that is waiting for nodes.
+const startsAtOnce = 512
+
+// front is the data path of a cluster: the gateway, the activator and the scaler of one machine over copies that are pods.
+type front struct {
+	settings *gatewaySettings
+	log      *slog.Logger
+	manager  ctrlmanager.Manager
+	listener net.Listener
+	metrics  *telemetry.Metrics
+	driver   *driver.Driver
+	warm     *warmth
+	node     *node.Node
+	gateway  *gateway.Gateway
+	follower *pods.Follower
+	known    toolscache.InformerSynced // whether the driver was told of all pods
+	serving  atomic.Bool
+}
+
+func newFront(ctx context.Context, config *rest.Config, s *gatewaySettings, log *slog.Logger) (*front, error) {
+	config = rest.CopyConfig(config)
+	config.UserAgent, config.QPS, config.Burst = "ofn-gateway/"+version, gatewayQPS, gatewayBurst
+	f := &front{settings: s, log: log, metrics: telemetry.New(version)}
+	var err error
+	if f.manager, err = newGatewayManager(config, s); err != nil {
+		return nil, err
+	}
+	c := f.manager.GetClient()
+	if f.warm, err = newWarmth(c, s, log); err != nil {
+		return nil, err
+	}
+	f.driver = driver.New(driver.Options{Client: c, Template: templateIn(c), Container: v1beta2.FunctionContainer, Log: log, Warm: f.warm.pool()})
+	f.node, err = node.New(node.Options{Drivers: map[string]instance.Driver{"": f.driver}, Images: f.warm, Metrics: f.metrics, Log: log,
+		StartTimeout: s.startTimeout, Starts: startsAtOnce, Prepares: startsAtOnce})
+	if err != nil {
+		return nil, err
+	}
+	f.gateway = gateway.New(gateway.Options{Log: log, Metrics: f.metrics, DrainTimeout: s.drain})
+	routes := embedded.New(f.gateway, func(namespace, name string) *activator.Revision {
+		return f.node.Revision(run.Key{Namespace: namespace, Name: name})
+	})
+	f.follower = pods.NewFollower(c, f.node, names{routes, s}, log)
+	f.metrics.ObserveReplicas(f.replicas)
+	return f, errors.Join(f.register(), f.watch(ctx), f.listen(ctx))
+}
+
+func newGatewayManager(config *rest.Config, s *gatewaySettings) (ctrlmanager.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("making the scheme: %w", err)
+	}
+	ours := cache.ByObject{Label: labels.SelectorFromSet(pods.Selector())}
+	stop := s.drain + 10*time.Second
+	lease, renew, retry := leaseTime, leaseRenew, leaseRetry
+	o := ctrl.Options{
+		Scheme:                 scheme,
+		Metrics:                metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress: s.healthAddress,
+		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: ours, &corev1.PodTemplate{}: ours, &corev1.Service{}: ours}},
+		LeaderElection: s.elect, LeaderElectionID: gatewayLease, LeaderElectionNamespace: s.ownNamespace, LeaderElectionReleaseOnCancel: true,
+		LeaseDuration: &lease, RenewDeadline: &renew, RetryPeriod: &retry,
+		GracefulShutdownTimeout: &stop,
+	}
+	if s.namespace != "" {
+		o.Cache.DefaultNamespaces = map[string]cache.Config{s.namespace: {}}
+		o.LeaderElectionID = s.namespace + "." + gatewayLease
+	}
+	m, err := ctrl.NewManager(config, o)
+	if err != nil {
+		return nil, fmt.Errorf("making the gateway's controllers: %w", err)
+	}
+	return m, nil
+}
+
+// register joins the parts with the manager: what leads serves.
+func (f *front) register() error {
+	ready := func(*http.Request) error {
+		if !f.serving.Load() {
+			return errors.New("another gateway serves")
+		}
+		return nil
+	}
+	return errors.Join(f.manager.AddHealthzCheck("ping", healthz.Ping), f.manager.AddReadyzCheck("serving", ready),
+		f.follower.Register(f.manager), f.manager.Add(ctrlmanager.RunnableFunc(f.serve)), f.manager.Add(always(f.observe)))
+}
+
+// always runs on every replica.
+type always func(context.Context) error
+
+// Start implements manager.Runnable.
+func (a always) Start(ctx context.Context) error { return a(ctx) }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (always) NeedLeaderElection() bool { return false }
+
+func (f *front) listen(ctx context.Context) (err error) {
+	f.listener, err = listen(ctx, f.settings.address, "--address")
+	return err
+}
+
+// observe serves the metrics.
+func (f *front) observe(ctx context.Context) error {
+	if f.settings.metricsAddress == "" {
+		<-ctx.Done()
+		return nil
+	}
+	l, err := listen(ctx, f.settings.metricsAddress, "--metrics-address")
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", f.metrics.Handler())
+	return serveHTTP(ctx, l, mux)
+}
+
+// watch tells the driver and the pool of pods, on every replica, so that the one that comes to lead knows them.
+func (f *front) watch(ctx context.Context) error {
+	informer, err := f.manager.GetCache().GetInformer(ctx, &corev1.Pod{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	seen := func(o any) {
+		if p, ok := o.(*corev1.Pod); ok {
+			f.warm.seen(p)
+			if p.Labels[driver.LabelRevision] != "" {
+				f.driver.Seen(p)
+			}
+		}
+	}
+	told, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: seen, UpdateFunc: func(_, o any) { seen(o) }, DeleteFunc: func(o any) {
+		if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+			o = last.Obj
+		}
+		if p, ok := o.(*corev1.Pod); ok {
+			f.warm.gone(p)
+			f.driver.Gone(p.Namespace, p.Name)
+		}
+	}})
+	if err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	f.known = told.HasSynced
+	return nil
+}
+
+// serve is what the gateway that leads does until ctx ends. Copies go on when it stops.
+func (f *front) serve(ctx context.Context) error {
+	if !toolscache.WaitForCacheSync(ctx.Done(), f.known) {
+		return errNotSynced
+	}
+	if err := f.follower.Prime(ctx); err != nil {
+		return err
+	}
+	f.serving.Store(true)
+	f.log.Info("this gateway serves", "address", f.listener.Addr().String())
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { f.driver.Sweep(ctx); return nil })
+	group.Go(func() error { return f.warm.run(ctx) })
+	group.Go(func() error { return f.gateway.Serve(ctx, f.listener) })
+	err := group.Wait()
+	f.serving.Store(false)
+	f.driver.Leave()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if late := f.node.Close(end); late != nil {
+		f.log.Debug("not every copy was left in time", "err", late)
+	}
+	return errors.Join(err, f.driver.Close())
+}
+
+// templateIn finds the record of a revision.
+func templateIn(c client.Reader) func(context.Context, string, string) (*corev1.PodTemplate, error) {
+	return func(ctx context.Context, namespace, revision string) (*corev1.PodTemplate, error) {
+		t := &corev1.PodTemplate{}
+		if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: revision}, t); err != nil {
+			return nil, client.IgnoreNotFound(err)
+		}
+		return t, nil
+	}
+}
