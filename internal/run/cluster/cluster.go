@@ -78,6 +78,8 @@ type Status struct {
 	TagURLs map[string]string
 	// Internal is where the service is reached inside the cluster; empty is port 80 of its name.
 	Internal string
+	// Again is when to look again although no event may tell of a change; 0 is never.
+	Again time.Duration
 	// Routed is whether requests are divided as Traffic says.
 	Routed Condition
 	// Backends are the Services to which a route of the Gateway API leads, dividing the requests as Traffic says; none until there

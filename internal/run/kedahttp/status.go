@@ -3,6 +3,7 @@ package kedahttp
 import (
 	"context"
 	"fmt"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -13,13 +14,19 @@ import (
 	"github.com/openfunction/ofn/internal/run/podstatus"
 )
 
+// again is how soon a name is tried again that somebody else has: its Service is not the function's, and nothing tells when it goes.
+const again = 15 * time.Second
+
 // status is how everything stands.
 func (w *work) status(ctx context.Context) (cluster.Status, error) {
-	out := cluster.Status{Objects: map[string]string{v1beta2.RefKedaHTTPDeployment: w.service.Newest().Name}, Revisions: map[string]run.Status{},
-		Made: map[string]bool{}, TagURLs: map[string]string{}, Internal: w.address(w.service.Name), Routed: w.routed()}
+	out := cluster.Status{Own: map[string]map[string]string{}, Revisions: map[string]run.Status{}, Made: map[string]bool{}, TagURLs: map[string]string{},
+		Internal: w.address(w.service.Name), Routed: w.routed()}
+	if w.taken != nil {
+		out.Again = again
+	}
 	for i := range w.copies {
 		c := &w.copies[i]
-		out.Made[c.Name] = true
+		out.Made[c.Name], out.Own[c.Name] = true, map[string]string{v1beta2.RefKedaHTTPDeployment: c.Name}
 		if !c.run && !c.proven {
 			continue // what was said of it last is all that is to be said
 		}
