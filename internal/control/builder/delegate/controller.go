@@ -25,6 +25,7 @@ import (
 	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/control/condition"
 	"github.com/openfunction/ofn/internal/control/engines"
+	"github.com/openfunction/ofn/internal/control/owned"
 )
 
 // Engine builds Builders.
@@ -109,8 +110,8 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := c.client.Get(ctx, req.NamespacedName, b); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !b.DeletionTimestamp.IsZero() || b.Status.State.Finished() {
-		return reconcile.Result{}, nil // what was made for it goes with it
+	if !b.DeletionTimestamp.IsZero() || b.Status.State.Finished() || owned.Foreign(b) {
+		return reconcile.Result{}, nil // what was made for it goes with it; what OpenFunction builds is not built here
 	}
 	p, err := c.apply(ctx, b)
 	if err != nil {
