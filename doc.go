@@ -29,7 +29,8 @@
 //	   └────── control/function/serve ─── Servings ── control/function/place ── run/cluster, the seam ── run/knative ── Service
 //	                                                                                                   └─ run/dapr ── Deployment
 //
-// control/function/place stands where serving/run and function/route do on one machine, control/builder/delegate where builder/run
+// control/function/place stands where serving/run and function/route do on one machine (routes are control/function/expose, and
+// control/gateway/provide where gateway/accept does), control/builder/delegate where builder/run
 // does. What `ofn up` gives the controllers and a cluster must give otherwise: a registry (the user's own, by spec.image and its push
 // secret), sources (git, or a bundle in that registry), a gateway (Knative's), a node (Knative's pods). control/engines knows which
 // engines are there; drift keeps their objects as they were made.
@@ -60,9 +61,9 @@
 //	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code. On a
 //	                    cluster build/shipwright, build/tekton and build/job; build/pod, what the latter two run; build/enginetest, their suite
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
-//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative, run/kedahttp, run/pods; run/dapr; run/podstatus, why pods do not come up
+//	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative, run/kedahttp, run/pods; run/dapr; run/podspec, what every pod gets; run/podstatus, why pods do not come up
 //	internal/drift      objects of engines, kept as they were made
-//	internal/route      the route seam; route/embedded
+//	internal/route      the route seam; route/embedded. route/cluster, the route seam of a cluster; route/gatewayapi
 //	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine
 //	internal/bus        the bus seam; bus/jetstream, embedded or external, bus/dapr; bustest
 //	internal/dapr       Dapr's runtime in process: components, runtime, api; daprd, what a real one beside a copy is to load

@@ -36,6 +36,7 @@ var rules = []rule{
 	{under: "./internal/build/job", never: []string{"./internal/"}, except: []string{"./internal/build", "./internal/drift"}},
 	{under: "./internal/build/pod", never: []string{"./internal/"}, except: []string{"./internal/build", "./internal/drift"}},
 	{under: "./internal/run/cluster", never: []string{"./internal/", "sigs.k8s.io/controller-runtime"}, except: []string{"./internal/run"}},
+	{under: "./internal/run/podspec", never: []string{"./internal/"}, except: []string{"./internal/run"}},
 	{under: "./internal/run/podstatus", never: []string{"./internal/"}, except: []string{"./internal/run"}},
 	{under: "./internal/run/kedahttp", never: []string{"./internal/", "github.com/kedacore/"}, except: []string{"./internal/run", "./internal/drift"}},
 	{under: "./internal/run/knative", never: []string{"./internal/", "knative.dev/"}, except: []string{"./internal/run", "./internal/drift"}},
@@ -45,13 +46,16 @@ var rules = []rule{
 	{under: "./framework", never: []string{"./internal/", "./api/", "k8s.io/"}},
 	{under: "./internal/image", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/image"}},
 	{under: "./internal/run", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/run", "./internal/instance", "./internal/activator", "./internal/scale"},
-		but: []string{"./internal/run/cluster", "./internal/run/kedahttp", "./internal/run/podstatus", "./internal/run/knative", "./internal/run/dapr", "./internal/run/pods"}},
+		but: []string{"./internal/run/cluster", "./internal/run/podspec", "./internal/run/kedahttp", "./internal/run/podstatus", "./internal/run/knative", "./internal/run/dapr", "./internal/run/pods"}},
 	{under: "./internal/lag", never: []string{"./internal/", "github.com/kedacore/"}, except: []string{"./internal/lag", "./internal/run", "./internal/scale", "./internal/compile"}},
 	{under: "./internal/compile", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/compile"}},
 	{under: "./internal/kubeapi", never: []string{"./internal/"}, except: []string{"./internal/kubeapi"}},
 	{under: "./internal/control", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/"},
 		except: []string{"./internal/control", "./internal/run", "./internal/build", "./internal/route", "./internal/event", "./internal/drift"}},
-	{under: "./internal/route", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/route", "./internal/gateway", "./internal/activator"}},
+	{under: "./internal/route", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/route", "./internal/gateway", "./internal/activator"},
+		but: []string{"./internal/route/cluster", "./internal/route/gatewayapi"}},
+	{under: "./internal/route/cluster", never: []string{"./internal/", "sigs.k8s.io/controller-runtime"}, except: []string{"./internal/route"}},
+	{under: "./internal/route/gatewayapi", never: []string{"./internal/", "sigs.k8s.io/gateway-api"}, except: []string{"./internal/route", "./internal/drift"}},
 	{under: "./internal/nodeapi", never: []string{"./internal/", "k8s.io/", "github.com/nats-io/"}, except: []string{"./internal/nodeapi", "./internal/bus"}},
 	{under: "./internal/calls", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/calls"}},
 	{under: "./internal/dev", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/dev", "./internal/build", "./internal/image"}},
@@ -78,7 +82,7 @@ var rules = []rule{
 var siblings = []string{"./internal/run/", "./internal/instance/drivers/", "./internal/build/", "./internal/build/native/", "./internal/route/", "./internal/bus/", "./internal/event/source/"}
 
 // shared are children of a sibling folder that the siblings are built on: seams, conformance suites and sources.
-var shared = map[string]bool{"runtest": true, "cluster": true, "podstatus": true, "buildtest": true, "pod": true, "bustest": true, "source": true, "sourcetest": true, "lang": true, "langtest": true, "system": true}
+var shared = map[string]bool{"runtest": true, "cluster": true, "podspec": true, "podstatus": true, "buildtest": true, "pod": true, "bustest": true, "source": true, "sourcetest": true, "lang": true, "langtest": true, "system": true}
 
 func TestImports(t *testing.T) {
 	for p, deps := range packages(t) {

@@ -43,6 +43,21 @@ func (g *Gateway) InternalHost(name, namespace string) string {
 	return name + "." + namespace + ".svc." + domain
 }
 
+// Target is the Gateway of the Gateway API that carries the traffic: the one referred to, or the one that is made, under the name
+// of this object when it is given none.
+func (g *Gateway) Target() GatewayRef {
+	switch ref, def := g.Spec.GatewayRef, g.Spec.GatewayDef; {
+	case ref != nil:
+		return *ref
+	case def != nil && def.Name != "":
+		return GatewayRef{Name: def.Name, Namespace: def.Namespace}
+	case def != nil:
+		return GatewayRef{Name: g.Name, Namespace: def.Namespace}
+	default:
+		return GatewayRef{}
+	}
+}
+
 // expand runs a template over its variables; one it does not have is an error.
 func expand(text, def string, vars map[string]string) (string, error) {
 	if text == "" {

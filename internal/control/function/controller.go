@@ -13,9 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
@@ -45,7 +47,7 @@ func (c *Controller) Register(m ctrl.Manager) error {
 		For(&v1beta2.Function{}).
 		Owns(&v1beta2.Builder{}).
 		Owns(&v1beta2.Serving{}).
-		Watches(&networking.Gateway{}, handler.EnqueueRequestsFromMapFunc(c.attached)).
+		Watches(&networking.Gateway{}, handler.EnqueueRequestsFromMapFunc(c.attached), builder.WithPredicates(predicate.GenerationChangedPredicate{})). // its status counts routes
 		Watches(&v1beta2.Function{}, handler.EnqueueRequestsFromMapFunc(c.sharing)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 8})
 	for _, p := range c.phases {

@@ -1,0 +1,224 @@
+package expose
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
+	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
+	"github.com/openfunction/ofn/api/opaque"
+	route "github.com/openfunction/ofn/internal/route/cluster"
+)
+
+// mostHosts is how many an HTTPRoute takes.
+const mostHosts = 16
+
+var kubernetesGateway = schema.GroupVersionKind{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "Gateway"}
+
+// plan is where a function is to be reached.
+type plan struct {
+	labels map[string]string
+	parent route.Parent
+	// hosts lead to the function; internal is the one that is known inside the cluster alone.
+	hosts    []string
+	internal string
+	rules    []opaque.Object
+	paths    []v1beta2.RoutePath
+	// listeners are those of the parent that take HTTP; unheard are the hosts for which none of them answers.
+	listeners []listener
+	unheard   []string
+}
+
+// plan follows OpenFunction: the user's hostnames, or the Gateway's host template; always the name inside the cluster. Without
+// rules the path is "/" under a templated host and the path template under the user's own hosts, which several functions may share.
+func (e *Exposer) plan(ctx context.Context, fn *v1beta2.Function, t *v1beta2.HTTPTrigger) (*plan, error) {
+	g, err := e.gateway(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{labels: labelsOf(g), internal: strings.ToLower(g.InternalHost(fn.Name, fn.Namespace))}
+	if p.parent, p.listeners, err = e.parent(ctx, g); err != nil {
+		return nil, err
+	}
+	path := "/"
+	if t.Route != nil && len(t.Route.Hostnames) > 0 {
+		for _, h := range t.Route.Hostnames {
+			if host := strings.ToLower(string(h)); !slices.Contains(p.hosts, host) {
+				p.hosts = append(p.hosts, host)
+			}
+		}
+		if path, err = g.Path(fn.Name, fn.Namespace); err != nil {
+			return nil, refused("InvalidGateway", "the gateway's %v", err)
+		}
+	} else {
+		host, err := g.Host(fn.Name, fn.Namespace)
+		if err != nil {
+			return nil, refused("InvalidGateway", "the gateway's %v", err)
+		}
+		host = strings.ToLower(host)
+		if problems := validation.IsDNS1123Subdomain(host); len(problems) > 0 {
+			return nil, refused("InvalidGateway", "the gateway's hostTemplate gives %q, which is no host name: %s", host, strings.Join(problems, "; "))
+		}
+		p.hosts = []string{host}
+	}
+	p.unheard = slices.DeleteFunc(slices.Clone(p.hosts), func(h string) bool { return p.listener(h) != nil })
+	// The engine sees to the name inside the cluster; the route has it, too, for those who come by the Gateway's internal listener.
+	if !slices.Contains(p.hosts, p.internal) && len(p.hosts) < mostHosts && p.listener(p.internal) != nil {
+		p.hosts = append(p.hosts, p.internal)
+	}
+	return p, p.rule(t, path)
+}
+
+// rule takes the user's rules; without any there is one that matches a path prefix.
+func (p *plan) rule(t *v1beta2.HTTPTrigger, prefix string) error {
+	parsed, err := t.Route.ParseRules()
+	if err != nil {
+		return refused("InvalidRules", "%v", err)
+	}
+	if len(parsed) == 0 {
+		p.paths = []v1beta2.RoutePath{{Type: v1beta2.PathMatchPrefix, Value: prefix}}
+		only, err := opaque.Of(v1beta2.RouteRule{Matches: []v1beta2.RouteMatch{{Path: &v1beta2.PathMatch{Type: v1beta2.PathMatchPrefix, Value: prefix}}}})
+		if err != nil {
+			return fmt.Errorf("making the rule: %w", err)
+		}
+		p.rules = []opaque.Object{only}
+		return nil
+	}
+	p.rules = t.Route.Rules
+	for _, r := range parsed {
+		for _, m := range r.Matches {
+			p.paths = append(p.paths, v1beta2.RoutePath{Type: m.Path.Type, Value: m.Path.Value})
+		}
+	}
+	return nil
+}
+
+// listener is what is read of one of a Gateway's.
+type listener struct {
+	Name     string `json:"name"`
+	Hostname string `json:"hostname"`
+	Port     int    `json:"port"`
+	Protocol string `json:"protocol"`
+}
+
+// parent is the Gateway of the Gateway API that carries the traffic of one of OpenFunction's, with its listeners for HTTP.
+func (e *Exposer) parent(ctx context.Context, g *networking.Gateway) (route.Parent, []listener, error) {
+	at := route.Parent{Namespace: g.Target().Namespace, Name: g.Target().Name}
+	if len(e.options.Namespaces) > 0 && !slices.Contains(e.options.Namespaces, at.Namespace) {
+		return at, nil, refused("GatewayOutOfReach", "Gateway %s/%s is in a namespace that this operator does not look after; it sees %s", at.Namespace, at.Name, list(e.options.Namespaces))
+	}
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(kubernetesGateway)
+	if err := e.client.Get(ctx, client.ObjectKey{Namespace: at.Namespace, Name: at.Name}, u); apierrors.IsNotFound(err) {
+		return at, nil, refused("GatewayNotReady", "gateway %s/%s has no Gateway %s/%s of %s: look at its conditions", g.Namespace, g.Name, at.Namespace, at.Name, kubernetesGateway.Group)
+	} else if err != nil {
+		return at, nil, fmt.Errorf("reading Gateway %s/%s: %w", at.Namespace, at.Name, err)
+	}
+	var has struct {
+		Spec struct {
+			Listeners []listener `json:"listeners"`
+		} `json:"spec"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &has); err != nil {
+		return at, nil, fmt.Errorf("reading Gateway %s/%s: %w", at.Namespace, at.Name, err)
+	}
+	return at, slices.DeleteFunc(has.Spec.Listeners, func(l listener) bool { return l.Protocol != "HTTP" && l.Protocol != "HTTPS" }), nil
+}
+
+// listener is one that answers for a host, best one with TLS; nil when there is none.
+func (p *plan) listener(host string) *listener {
+	var found *listener
+	for i := range p.listeners {
+		l := &p.listeners[i]
+		if l.answers(host) && (found == nil || found.Protocol != "HTTPS" && l.Protocol == "HTTPS") {
+			found = l
+		}
+	}
+	return found
+}
+
+// answers is whether the names of a listener and of a route have one in common.
+func (l *listener) answers(host string) bool {
+	return l.Hostname == "" || covers(l.Hostname, host) || covers(host, l.Hostname)
+}
+
+// covers is whether a name, which may be a wildcard for any number of labels, has the other in it.
+func covers(name, other string) bool {
+	suffix, wild := strings.CutPrefix(name, "*")
+	return name == other || wild && strings.HasSuffix(strings.TrimPrefix(other, "*"), suffix)
+}
+
+// heard are the names that the listeners answer for, for people.
+func (p *plan) heard() string {
+	var out []string
+	for _, l := range p.listeners {
+		if !slices.Contains(out, l.Hostname) {
+			out = append(out, l.Hostname)
+		}
+	}
+	return list(out)
+}
+
+func list(all []string) string {
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
+}
+
+// report writes hosts, paths, addresses and what the implementation says.
+func (p *plan) report(fn *v1beta2.Function, conditions []metav1.Condition) {
+	fn.Status.Route = &v1beta2.RouteStatus{Paths: p.paths, Conditions: conditions}
+	var external []v1beta2.FunctionAddress
+	for _, h := range p.hosts {
+		fn.Status.Route.Hosts = append(fn.Status.Route.Hosts, v1beta2.Hostname(h))
+		if h == p.internal || strings.HasPrefix(h, "*.") || slices.Contains(p.unheard, h) {
+			continue // the engine has its address, or it is none
+		}
+		for _, path := range p.prefixes() {
+			external = append(external, v1beta2.FunctionAddress{Type: v1beta2.AddressExternal, Value: p.listener(h).url(h, path)})
+		}
+	}
+	if len(external) == 0 {
+		return
+	}
+	inside := slices.DeleteFunc(fn.Status.Addresses, func(a v1beta2.FunctionAddress) bool { return a.Type == v1beta2.AddressExternal })
+	fn.Status.Addresses = append(external, inside...)
+}
+
+func (l *listener) url(host, path string) string {
+	scheme, usual := "http", 80
+	if l.Protocol == "HTTPS" {
+		scheme, usual = "https", 443
+	}
+	if l.Port != usual {
+		host = net.JoinHostPort(host, strconv.Itoa(l.Port))
+	}
+	return scheme + "://" + host + path
+}
+
+// prefixes are the paths that make an address.
+func (p *plan) prefixes() []string {
+	var out []string
+	for _, each := range p.paths {
+		if each.Type != v1beta2.PathMatchRegularExpression && !slices.Contains(out, each.Value) {
+			out = append(out, each.Value)
+		}
+	}
+	if len(out) == 0 {
+		return []string{"/"}
+	}
+	return out
+}
