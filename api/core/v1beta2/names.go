@@ -30,6 +30,13 @@ const (
 	AnnotationSharePath = "openfunction.io/share-path"
 	// AnnotationBuildEngine on a Builder or its Function is the engine that is to build it on a cluster, one of the BuildEngine constants.
 	AnnotationBuildEngine = "openfunction.io/build-engine"
+	// AnnotationImageUser on a Serving is "nonroot" when ofn built its image, which runs as a user by number that is not root.
+	AnnotationImageUser = "openfunction.io/image-user"
+	// AnnotationPodSecurity among serving.annotations, or on a Function, says how far pods on a cluster are restricted where serving.template says
+	// nothing: auto, restricted or none.
+	AnnotationPodSecurity = "openfunction.io/pod-security"
+	// AnnotationNetworkPolicy on a Function says whether its pods on a cluster are behind a NetworkPolicy: isolated or open.
+	AnnotationNetworkPolicy = "openfunction.io/network-policy"
 	// AnnotationSourceRevision on a Builder is the commit or digest that its source named when it was made.
 	AnnotationSourceRevision = "openfunction.io/source-revision"
 	// AnnotationEnableDapr among serving.annotations is "false" to switch Dapr off; any other value switches it on.
@@ -64,6 +71,18 @@ const (
 	DaprServiceModeStandalone = "standalone"
 	// DaprServiceModeSidecar is one Dapr runtime beside every instance.
 	DaprServiceModeSidecar = "sidecar"
+	// ImageUserNonroot is the value of AnnotationImageUser.
+	ImageUserNonroot = "nonroot"
+	// PodSecurityAuto restricts images of ofn's own as the profile "restricted" wants, and others as far as no image minds; the default.
+	PodSecurityAuto = "auto"
+	// PodSecurityRestricted restricts all images as the profile wants.
+	PodSecurityRestricted = "restricted"
+	// PodSecurityNone leaves the template as it is.
+	PodSecurityNone = "none"
+	// NetworkPolicyIsolated lets only the engines call the pods, and keeps these from the cluster's API and the cloud's metadata.
+	NetworkPolicyIsolated = "isolated"
+	// NetworkPolicyOpen makes no NetworkPolicy.
+	NetworkPolicyOpen = "open"
 	// WasmVariant is the value AnnotationWasmVariant gets by default.
 	WasmVariant = "compat-smart"
 	// WasmRuntimeClass is the runtimeClassName a WebAssembly function gets by default.

@@ -88,12 +88,33 @@ func (p *Phase) ensure(ctx context.Context, fn *v1beta2.Function, servings []*v1
 		return servings[0], nil
 	}
 	s := &v1beta2.Serving{Spec: spec}
+	if s.Annotations, err = p.known(ctx, fn); err != nil {
+		return nil, err
+	}
 	made, err := owned.Create(ctx, p.client, fn, s, fn.Name, name(fn, servings, hash), hash)
 	if err != nil || !made {
 		return nil, err
 	}
 	fn.Status.Serving.ResourceHash = hash
 	return s, nil
+}
+
+// known is what the build of a revision's image tells beside its digest. On a cluster ofn's own builder may have built it, or another, of
+// whose images nothing is known.
+func (p *Phase) known(ctx context.Context, fn *v1beta2.Function) (map[string]string, error) {
+	if fn.Spec.Build == nil || fn.Status.Build == nil || fn.Status.Build.ResourceRef == "" || fn.Spec.Build.Dockerfile != nil {
+		return nil, nil
+	}
+	b := &v1beta2.Builder{}
+	if err := p.client.Get(ctx, client.ObjectKey{Namespace: fn.Namespace, Name: fn.Status.Build.ResourceRef}, b); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	switch b.Status.ResourceRef[v1beta2.RefBuildEngine] {
+	case v1beta2.BuildEngineTekton, v1beta2.BuildEngineJob:
+		return map[string]string{v1beta2.AnnotationImageUser: v1beta2.ImageUserNonroot}, nil
+	default:
+		return nil, nil
+	}
 }
 
 // name is that of the revision to make. One that the status knows for this very spec is made again under its own name: where it
