@@ -178,6 +178,8 @@ const (
 	ConditionEventsReady = "EventsReady"
 	// ConditionRouted on a Function: the gateway knows its hosts and paths.
 	ConditionRouted = "Routed"
+	// ConditionIsolated on a Function of a cluster that is to be behind a NetworkPolicy (AnnotationNetworkPolicy): it is, or why not.
+	ConditionIsolated = "Isolated"
 	// ConditionShared on a Function that asks to share its copies with others (AnnotationShare): it does, or why not.
 	ConditionShared = "Shared"
 	// ConditionSucceeded on a Builder: the build has ended well (True), badly (False) or not yet (Unknown).
