@@ -40,7 +40,7 @@ type buildSettings struct {
 
 func (s *buildSettings) bind(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.images, "builder-image", nil, "image with ofn, git and the tools of the languages, in which functions are built where Shipwright is not; LANGUAGE=IMAGE for one language ("+strings.Join(pod.Languages(), ", ")+"); repeatable")
-	f.StringVar(&s.dockerfileImage, "dockerfile-image", "quay.io/buildah/stable:v1.41.0", "image with buildah, in which Tekton builds Dockerfiles where Shipwright is not")
+	f.StringVar(&s.dockerfileImage, "dockerfile-image", "quay.io/containers/buildah:v1.43.1", "image with buildah, in which Tekton builds Dockerfiles where Shipwright is not")
 	f.StringSliceVar(&s.insecure, "insecure-registry", nil, "registry host that builds in pods speak to without TLS; repeatable")
 }
 

@@ -47,7 +47,7 @@ func (c *Controller) choose(ctx context.Context, b *v1beta2.Builder) (chosen *Ch
 		}
 		not, reason, err := c.unfit(ctx, b, chosen)
 		if not != "" {
-			chosen, p = nil, waiting(reason, said+" asks for "+chosen.Title+": "+not)
+			chosen, p = nil, waiting(reason, said+" asks for "+chosen.Title+"; "+not)
 		}
 		return chosen, said + " asks for it", p, err
 	}
@@ -65,7 +65,7 @@ func (c *Controller) choose(ctx context.Context, b *v1beta2.Builder) (chosen *Ch
 		if first == "" {
 			first = reason
 		}
-		against = append(against, chosen.Title+": "+not)
+		against = append(against, not)
 	}
 	return nil, "", waiting(first, "nothing here can build this; any one of these would do: "+strings.Join(against, "; ")), nil
 }
@@ -131,11 +131,11 @@ func (c *Controller) called(name string) (*Choice, build.Progress) {
 func (c *Controller) unfit(ctx context.Context, b *v1beta2.Builder, x *Choice) (not, reason string, err error) {
 	if x.Refuses != nil {
 		if not := x.Refuses(b); not != "" {
-			return not, engineUnsuitable, nil
+			return x.Title + ": " + not, engineUnsuitable, nil
 		}
 	}
 	if x.Lacks != "" {
-		return x.Lacks, engineMissing, nil
+		return x.Title + ": " + x.Lacks, engineMissing, nil
 	}
 	if x.Needs == nil {
 		return "", "", nil

@@ -137,7 +137,7 @@ func TestChoice(t *testing.T) {
 		says   []string
 	}{
 		"the best":                           {both, nil, "", "shipwright", nil},
-		"the second":                         {both[1:], nil, "", "tekton", []string{"Shipwright: ", "builds.shipwright.io", "install"}},
+		"the second":                         {both[1:], nil, "", "tekton", []string{"Shipwright Build is needed", "builds.shipwright.io", "install"}},
 		"the last":                           {nil, nil, "", "job", []string{"builds.shipwright.io", "taskruns.tekton.dev"}},
 		"nothing":                            {nil, nil, "give --builder-image", "EngineMissing", []string{"shipwright.io", "tekton.dev", "--builder-image"}},
 		"the builder of ofn":                 {both, func(b *v1beta2.Builder) { b.Spec.Builder = new("native") }, "", "job", []string{"build.builder"}},
