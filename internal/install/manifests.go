@@ -109,7 +109,7 @@ func (m Manifests) tree() (filesys.FileSystem, error) {
 }
 
 // scopeExample is the namespace that namespaced is written for.
-const scopeExample = "functions"
+var scopeExample = regexp.MustCompile(`\bfunctions\b`)
 
 // scoped are the patches of namespaced, for another namespace.
 func (m Manifests) scoped() ([]any, error) {
@@ -127,8 +127,7 @@ func (m Manifests) scoped() ([]any, error) {
 		if !ok {
 			return nil, errors.New("reading the variant for one namespace: a patch without content")
 		}
-		text = strings.ReplaceAll(text, "value: "+scopeExample, "value: "+m.Scope)
-		p["patch"] = strings.ReplaceAll(text, "--namespace="+scopeExample, "--namespace="+m.Scope)
+		p["patch"] = scopeExample.ReplaceAllLiteralString(text, m.Scope)
 		out = append(out, p)
 	}
 	return out, nil
