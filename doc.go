@@ -78,6 +78,7 @@
 //	                    a pod of a cluster
 //	internal/telemetry  metrics, and spans by OTLP
 //	internal/cli        commands that talk to a control plane
+//	internal/export     functions and all that belongs to them, as manifests for another control plane, with their images
 //	internal/dev        a function rebuilt and reloaded on save, without a platform
 //	internal/doctor     what this machine has and lacks
 //	framework           contract.md, the contract of all functions frameworks, and conformance, its suite; go, nodejs, python, java,

@@ -11,8 +11,8 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta2"
 )
 
-// List reads the children that the function controls and that nobody is removing, the newest first, into the list given,
-// which is one of T.
+// List reads the children that this program made for the function, that it controls and that nobody is removing, the newest first,
+// into the list given, which is one of T. Those of OpenFunction's operator are not among them: see Foreign.
 func List[T client.Object](ctx context.Context, c client.Reader, fn *v1beta2.Function, into client.ObjectList) ([]T, error) {
 	err := c.List(ctx, into, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelFunction: fn.Name})
 	if err != nil {
@@ -20,7 +20,7 @@ func List[T client.Object](ctx context.Context, c client.Reader, fn *v1beta2.Fun
 	}
 	var own []T
 	err = meta.EachListItem(into, func(o runtime.Object) error {
-		if child, ok := o.(T); ok && By(fn, child) && child.GetDeletionTimestamp().IsZero() {
+		if child, ok := o.(T); ok && By(fn, child) && !Foreign(child) && child.GetDeletionTimestamp().IsZero() {
 			own = append(own, child)
 		}
 		return nil

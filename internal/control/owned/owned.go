@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,7 +104,7 @@ func Create[T client.Object](ctx context.Context, c client.Client, fn *v1beta2.F
 // notInherited are annotations of a Function that say nothing of its children.
 var notInherited = []string{corev1.LastAppliedConfigAnnotation, v1beta2.AnnotationConversionData}
 
-// adopt gives a new child its name, labels, annotations and owner.
+// adopt gives a new child its name, labels, annotations and owner. Annotations that it has already stay.
 func adopt(fn *v1beta2.Function, child client.Object, name, hash string) {
 	annotations := map[string]string{}
 	for k, v := range fn.Annotations {
@@ -111,6 +112,7 @@ func adopt(fn *v1beta2.Function, child client.Object, name, hash string) {
 			annotations[k] = v
 		}
 	}
+	maps.Copy(annotations, child.GetAnnotations())
 	annotations[AnnotationHash] = hash
 	child.SetName(name)
 	child.SetNamespace(fn.Namespace)
@@ -121,3 +123,10 @@ func adopt(fn *v1beta2.Function, child client.Object, name, hash string) {
 
 // By says whether a child is controlled by the function (and not by an earlier one of the same name).
 func By(fn *v1beta2.Function, child client.Object) bool { return metav1.IsControlledBy(child, fn) }
+
+// Foreign says whether a child that a Function controls was made by another program, which is OpenFunction's operator: it does not
+// have the hash that every child has which this one made.
+func Foreign(child client.Object) bool {
+	owner := metav1.GetControllerOf(child)
+	return owner != nil && owner.Kind == "Function" && strings.HasPrefix(owner.APIVersion, v1beta2.Group+"/") && child.GetAnnotations()[AnnotationHash] == ""
+}

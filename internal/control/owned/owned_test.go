@@ -135,13 +135,16 @@ func TestList(t *testing.T) {
 		s := child(name)
 		s.Labels = map[string]string{v1beta2.LabelFunction: "fn"}
 		s.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(of, v1beta2.GroupVersion.WithKind("Function"))}
+		s.Annotations = map[string]string{owned.AnnotationHash: "1"}
 		return s
 	}
+	foreign := mine("serving-24567", fn) // OpenFunction's operator made it
+	foreign.Annotations = nil
 	going := mine("fn-00004", fn)
 	going.Finalizers = []string{"a/b"}
 	elsewhere := mine("fn-00005", fn)
 	elsewhere.Namespace = "elsewhere"
-	c := controltest.New(t, mine("fn-00001", fn), mine("fn-00002", fn), mine("fn-00003", other), going, elsewhere, child("fn-00006"))
+	c := controltest.New(t, mine("fn-00001", fn), mine("fn-00002", fn), mine("fn-00003", other), going, elsewhere, foreign, child("fn-00006"))
 	if err := c.Raw.Delete(context.Background(), going); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/openfunction/ofn/internal/control/condition"
 	"github.com/openfunction/ofn/internal/control/controltest"
 	"github.com/openfunction/ofn/internal/control/function/share"
+	"github.com/openfunction/ofn/internal/control/owned"
 )
 
 // step stands for building and serving: it remembers what it was given.
@@ -64,7 +65,7 @@ func built(functions ...v1beta2.BuiltFunction) *v1beta2.Builder {
 }
 
 func own(fn *v1beta2.Function, name string) *v1beta2.Serving {
-	return &v1beta2.Serving{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Labels: map[string]string{v1beta2.LabelFunction: fn.Name},
+	return &v1beta2.Serving{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Labels: map[string]string{v1beta2.LabelFunction: fn.Name}, Annotations: map[string]string{owned.AnnotationHash: "1"},
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(fn, v1beta2.GroupVersion.WithKind("Function"))}}}
 }
 
