@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -44,6 +46,21 @@ func hasKEDA(c client.Reader) func(context.Context) (bool, error) {
 		}
 		return err == nil, err
 	}
+}
+
+// possible leaves out the ways that make objects of kinds which the API server does not have: one without pods, such as that of one
+// machine, has no Deployments either.
+func possible(m ctrl.Manager, all []functionplace.Way) []functionplace.Way {
+	return slices.DeleteFunc(all, func(w functionplace.Way) bool {
+		return slices.ContainsFunc(w.Kinds, func(o client.Object) bool {
+			kind, err := m.GetClient().GroupVersionKindFor(o)
+			if err != nil {
+				return true
+			}
+			_, err = m.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+			return meta.IsNoMatchError(err)
+		})
+	})
 }
 
 // workloads are Kubernetes' own kinds of which engines make objects, in the form in which those are read.

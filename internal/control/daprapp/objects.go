@@ -38,8 +38,10 @@ func PodAnnotations(s *v1beta2.Serving) map[string]string {
 	t := s.Spec.Triggers
 	switch {
 	case t == nil: // a sidecar that is told of a port waits until somebody listens there
-	case len(t.Dapr) > 0:
+	case len(t.Dapr) > 0 && s.Annotations[v1beta2.AnnotationImageUser] != v1beta2.ImageUserNonroot:
 		out[AnnotationAppPort], out[AnnotationAppProtocol] = strconv.Itoa(Port(s)), "grpc" // what OpenFunction's frameworks speak
+	case len(t.Dapr) > 0: // ofn built the image, whose framework speaks HTTP in every language
+		out[AnnotationAppPort], out[AnnotationAppProtocol] = strconv.Itoa(Port(s)), "http"
 	case t.HTTP != nil:
 		out[AnnotationAppPort], out[AnnotationAppProtocol] = strconv.Itoa(Port(s)), "http"
 	}

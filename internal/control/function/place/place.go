@@ -42,9 +42,26 @@ type Options struct {
 	Engines *engines.Controller
 	// Live reads what no cache holds.
 	Live client.Reader
+	// Exposer leads requests from outside to functions; nil leaves that to their engines.
+	Exposer Exposer
+	// PodSecurity is one of the PodSecurity constants of the API, for functions that name none.
+	PodSecurity string
 	// ClusterDomain ends the internal names, "cluster.local".
 	ClusterDomain string
 	Log           *slog.Logger
+}
+
+// Exposer leads requests from outside to functions that an engine runs.
+type Exposer interface {
+	// Expose makes the route of a function, writes its addresses into the status, which has those of the engine, and says whether requests
+	// reach it.
+	Expose(ctx context.Context, fn *v1beta2.Function, has cluster.Status) (cluster.Condition, error)
+	// Hide takes the route of a function away.
+	Hide(ctx context.Context, fn *v1beta2.Function) error
+	// Gone is told that a function no longer exists.
+	Gone(ctx context.Context, namespace, name string) error
+	// Watch adds to what queues Functions.
+	Watch(m ctrl.Manager, b *builder.Builder) error
 }
 
 // Phase places functions.
@@ -54,13 +71,30 @@ type Phase struct {
 }
 
 // New is the phase over a client.
-func New(c client.Client, o Options) *Phase { return &Phase{client: c, options: o} }
+func New(c client.Client, o Options) *Phase {
+	if o.Exposer == nil {
+		o.Exposer = unexposed{}
+	}
+	return &Phase{client: c, options: o}
+}
 
-// Gone does nothing: the garbage collector removes what a deleted function owns.
-func (p *Phase) Gone(context.Context, string, string) error { return nil }
+// unexposed leaves functions as their engines have them.
+type unexposed struct{}
+
+func (unexposed) Expose(_ context.Context, _ *v1beta2.Function, has cluster.Status) (cluster.Condition, error) {
+	return has.Routed, nil
+}
+func (unexposed) Hide(context.Context, *v1beta2.Function) error { return nil }
+func (unexposed) Gone(context.Context, string, string) error    { return nil }
+func (unexposed) Watch(ctrl.Manager, *builder.Builder) error    { return nil }
+
+// Gone leaves what a deleted function owns to the garbage collector.
+func (p *Phase) Gone(ctx context.Context, namespace, name string) error {
+	return p.options.Exposer.Gone(ctx, namespace, name)
+}
 
 // Watch queues Functions when an engine comes or goes, and when an object that one made changes.
-func (p *Phase) Watch(_ ctrl.Manager, b *builder.Builder) error {
+func (p *Phase) Watch(m ctrl.Manager, b *builder.Builder) error {
 	concerned := engines.Labelled(v1beta2.LabelFunction)
 	watched := map[string]bool{}
 	for _, w := range p.options.Ways {
@@ -77,7 +111,7 @@ func (p *Phase) Watch(_ ctrl.Manager, b *builder.Builder) error {
 			}
 		}
 	}
-	return nil
+	return p.options.Exposer.Watch(m, b)
 }
 
 func (p *Phase) all(ctx context.Context) []reconcile.Request {
@@ -130,7 +164,9 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 	} else if err != nil {
 		return reconcile.Result{}, err
 	}
-	p.route(fn, status)
+	if err := p.route(ctx, fn, status); err != nil {
+		return reconcile.Result{}, err
+	}
 	for _, s := range servings {
 		r, ok := status.Revisions[s.Name]
 		if !ok {
@@ -139,15 +175,18 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 		var objects map[string]string
 		if status.Made[s.Name] {
 			objects = status.Objects
+			if own := status.Own[s.Name]; own != nil {
+				objects = own
+			}
 		}
 		if err := p.report(ctx, s, r, objects); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
 	if status.Revisions[servings[0].Name].Phase != run.Ready {
-		return reconcile.Result{}, nil // what it was run with before goes on
+		return reconcile.Result{RequeueAfter: status.Again}, nil // what it was run with before goes on
 	}
-	return reconcile.Result{}, p.leave(ctx, fn, way)
+	return reconcile.Result{RequeueAfter: status.Again}, p.leave(ctx, fn, way)
 }
 
 // absent takes away what was made for a function that is not served, or not yet again.
@@ -155,9 +194,7 @@ func (p *Phase) absent(ctx context.Context, fn *v1beta2.Function) error {
 	if fn.Spec.Serving != nil {
 		return nil // the first image is still built
 	}
-	fn.Status.Addresses, fn.Status.Route = nil, nil
-	condition.Remove(&fn.Status.Conditions, v1beta2.ConditionRouted)
-	return errors.Join(p.leave(ctx, fn, nil), p.components(ctx, fn, nil))
+	return errors.Join(p.unroute(ctx, fn), p.leave(ctx, fn, nil), p.components(ctx, fn, nil))
 }
 
 func owner(fn *v1beta2.Function) metav1.OwnerReference {

@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -50,14 +51,13 @@ func (p *Phase) report(ctx context.Context, s *v1beta2.Serving, r run.Status, ob
 	return nil
 }
 
-// route writes where the function is reached. Hosts and rules of its own need a gateway, for which nothing is made yet.
-func (p *Phase) route(fn *v1beta2.Function, st cluster.Status) {
+// route writes where the function is reached: as its engine arranges it, and by a route of its own.
+func (p *Phase) route(ctx context.Context, fn *v1beta2.Function, st cluster.Status) error {
 	if t := fn.Spec.Serving.Triggers; t == nil || t.HTTP == nil { // nobody calls it by an address
-		fn.Status.Addresses, fn.Status.Route = nil, nil
-		condition.Remove(&fn.Status.Conditions, v1beta2.ConditionRouted)
-		return
+		return p.unroute(ctx, fn)
 	}
-	fn.Status.Addresses = []v1beta2.FunctionAddress{{Type: v1beta2.AddressInternal, Value: fmt.Sprintf("http://%s.%s.svc.%s/", fn.Name, fn.Namespace, p.options.ClusterDomain)}}
+	internal := cmp.Or(st.Internal, fmt.Sprintf("http://%s.%s.svc.%s/", fn.Name, fn.Namespace, p.options.ClusterDomain))
+	fn.Status.Addresses = []v1beta2.FunctionAddress{{Type: v1beta2.AddressInternal, Value: internal}}
 	if st.URL != "" {
 		external := v1beta2.FunctionAddress{Type: v1beta2.AddressExternal, Value: st.URL}
 		if !slices.Contains(fn.Status.Addresses, external) {
@@ -68,13 +68,23 @@ func (p *Phase) route(fn *v1beta2.Function, st cluster.Status) {
 		t := &fn.Status.Traffic[i]
 		t.URL = st.TagURLs[t.Tag]
 	}
-	routed := st.Routed
-	if r := fn.Spec.Serving.Triggers.HTTP.Route; r != nil && (len(r.Hostnames) > 0 || len(r.Rules) > 0) {
-		routed = cluster.Condition{Status: metav1.ConditionFalse, Reason: reasonUnsupported,
-			Message: "triggers.http.route: `ofn operator` makes no routes of the Gateway API yet; the function is reached at " + fn.Status.Addresses[0].Value}
+	routed, err := p.options.Exposer.Expose(ctx, fn, st)
+	if err != nil {
+		return fmt.Errorf("routing: %w", err)
 	}
 	if routed.Status == metav1.ConditionTrue && routed.Reason == "" {
 		routed.Reason = "Routed"
 	}
 	condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionRouted, routed.Status, routed.Reason, routed.Message)
+	return nil
+}
+
+// unroute takes away what leads to a function that nobody calls by an address.
+func (p *Phase) unroute(ctx context.Context, fn *v1beta2.Function) error {
+	fn.Status.Addresses, fn.Status.Route = nil, nil
+	condition.Remove(&fn.Status.Conditions, v1beta2.ConditionRouted)
+	if err := p.options.Exposer.Hide(ctx, fn); err != nil {
+		return fmt.Errorf("removing the route: %w", err)
+	}
+	return nil
 }

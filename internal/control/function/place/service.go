@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/openfunction/ofn/internal/control/daprapp"
 	servingrun "github.com/openfunction/ofn/internal/control/serving/run"
 	"github.com/openfunction/ofn/internal/run/cluster"
+	"github.com/openfunction/ofn/internal/run/podspec"
 )
 
 // Annotations of Knative's that fields of ours stand for.
@@ -69,6 +71,12 @@ func (p *Phase) revision(ctx context.Context, fn *v1beta2.Function, s *v1beta2.S
 	if ref := s.Spec.ImageCredentials; ref != nil && ref.Name != "" && !slices.Contains(pod.ImagePullSecrets, *ref) {
 		pod.ImagePullSecrets = append(pod.ImagePullSecrets, *ref)
 	}
+	security := cmp.Or(s.Spec.Annotations[v1beta2.AnnotationPodSecurity], s.Annotations[v1beta2.AnnotationPodSecurity], p.options.PodSecurity)
+	if err := podspec.Valid(security); err != nil {
+		return r, &cluster.Refused{Reason: "InvalidRevision", Err: fmt.Errorf("annotation %s: %w", v1beta2.AnnotationPodSecurity, err)}
+	}
+	// Dapr's sidecar asks the cluster for secrets as the pod's service account.
+	podspec.Complete(pod, podspec.Options{Security: security, Nonroot: s.Annotations[v1beta2.AnnotationImageUser] == v1beta2.ImageUserNonroot, Token: daprapp.Enabled(s)})
 	r.Pod = *pod
 	return r, nil
 }
