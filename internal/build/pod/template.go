@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
@@ -60,7 +61,7 @@ func (o Options) Container(b *v1beta2.Builder, p Part) (corev1.Container, error)
 	c := corev1.Container{Name: container, Image: image, Command: []string{"ofn", "build-step"}, Args: args,
 		Env:             []corev1.EnvVar{{Name: EnvRequest, Value: text}, {Name: "HOME", Value: workDir}, {Name: "TMPDIR", Value: "/tmp"}},
 		VolumeMounts:    []corev1.VolumeMount{{Name: "work", MountPath: workDir}, {Name: "tmp", MountPath: "/tmp"}},
-		SecurityContext: restricted(),
+		SecurityContext: restricted(), Resources: least(),
 	}
 	for _, e := range o.Env {
 		name, value, _ := strings.Cut(e, "=")
@@ -70,6 +71,13 @@ func (o Options) Container(b *v1beta2.Builder, p Part) (corev1.Container, error)
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "secret-" + what, MountPath: path.Join(SecretsDir, what), ReadOnly: true})
 	}
 	return c, nil
+}
+
+// least is what a build has for itself: without any it would get no processor time on a busy node. What it may have at most is for a
+// LimitRange to say.
+func least() corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("250m"), corev1.ResourceMemory: resource.MustParse("256Mi")}}
 }
 
 // Volumes are those that Container mounts. Secrets are optional: the program says which one is not there, where the kubelet would

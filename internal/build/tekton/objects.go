@@ -72,6 +72,8 @@ type step struct {
 	Env             []corev1.EnvVar         `json:"env,omitempty"`
 	VolumeMounts    []corev1.VolumeMount    `json:"volumeMounts,omitempty"`
 	SecurityContext *corev1.SecurityContext `json:"securityContext,omitempty"`
+	// Resources is called so in v1.
+	Resources corev1.ResourceRequirements `json:"computeResources,omitzero"`
 }
 
 func (e *Engine) runOf(b *v1beta2.Builder) (taskRun, error) {
@@ -108,7 +110,7 @@ func (e *Engine) native(b *v1beta2.Builder) ([]step, error) {
 }
 
 func stepOf(c corev1.Container) step {
-	return step{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args, Env: c.Env, VolumeMounts: c.VolumeMounts, SecurityContext: c.SecurityContext}
+	return step{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args, Env: c.Env, VolumeMounts: c.VolumeMounts, SecurityContext: c.SecurityContext, Resources: c.Resources}
 }
 
 const (
@@ -152,7 +154,7 @@ func (e *Engine) dockerfile(b *v1beta2.Builder) ([]step, error) {
 		{Name: "OFN_DIGEST", Value: resultPath(resultDigest)}, {Name: "OFN_IMAGE", Value: b.Spec.Image}, {Name: "OFN_TLS", Value: e.secure(b.Spec.Image)},
 		{Name: "HOME", Value: "/ofn/work"},
 	}...)
-	return []step{stepOf(fetch), {Name: "build", Image: e.options.Dockerfile, Script: buildScript, Args: args, Env: env, VolumeMounts: fetch.VolumeMounts, SecurityContext: root()}}, nil
+	return []step{stepOf(fetch), {Name: "build", Image: e.options.Dockerfile, Script: buildScript, Args: args, Env: env, VolumeMounts: fetch.VolumeMounts, SecurityContext: root(), Resources: fetch.Resources}}, nil
 }
 
 // secure is whether the registry of an image is spoken to with TLS, as an option of buildah.
