@@ -24,6 +24,7 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/drift"
 	"github.com/openfunction/ofn/internal/run/cluster"
+	"github.com/openfunction/ofn/internal/run/podstatus"
 )
 
 // labelEngine marks what this engine makes, among what others make for the same function.
@@ -161,7 +162,11 @@ func refused(err error) error {
 	case errors.As(err, &taken):
 		return &cluster.Refused{Reason: "NameTaken", Err: err}
 	case apierrors.IsForbidden(err):
-		return &cluster.Refused{Reason: "Forbidden", Err: err}
+		reason := "Forbidden"
+		if said := podstatus.Refusal(err.Error()); said != podstatus.ReasonRefused {
+			reason = said
+		}
+		return &cluster.Refused{Reason: reason, Err: err}
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return &cluster.Refused{Reason: "InvalidTemplate", Err: err}
 	default:

@@ -19,6 +19,7 @@ import (
 	"github.com/openfunction/ofn/internal/drift"
 	"github.com/openfunction/ofn/internal/run"
 	"github.com/openfunction/ofn/internal/run/cluster"
+	"github.com/openfunction/ofn/internal/run/podstatus"
 )
 
 // The group and version of Knative's API.
@@ -142,7 +143,11 @@ func refused(err error) error {
 	case errors.As(err, &taken):
 		return &cluster.Refused{Reason: "NameTaken", Err: err}
 	case apierrors.IsForbidden(err):
-		return &cluster.Refused{Reason: "Forbidden", Err: err} // a quota, a policy, or a right the operator lacks
+		reason := "Forbidden" // a policy, or a right the operator lacks
+		if said := podstatus.Refusal(err.Error()); said != podstatus.ReasonRefused {
+			reason = said
+		}
+		return &cluster.Refused{Reason: reason, Err: err}
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return &cluster.Refused{Reason: "RefusedByKnative", Err: err}
 	default:

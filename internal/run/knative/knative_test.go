@@ -19,6 +19,12 @@ func revisionWith(status, reason, digest string) *unstructured.Unstructured {
 			"containerStatuses": []any{map[string]any{"name": "function", "imageDigest": digest}}}}}
 }
 
+func failing(reason, message string) *unstructured.Unstructured {
+	r := revisionWith("False", reason, "")
+	_ = unstructured.SetNestedSlice(r.Object, []any{map[string]any{"type": "Ready", "status": "False", "reason": reason, "message": message}}, "status", "conditions")
+	return r
+}
+
 func serviceWith(template string, generation, observed int64, configurations string) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "serving.knative.dev/v1", "kind": "Service",
 		"metadata": map[string]any{"generation": generation},
@@ -40,6 +46,8 @@ func TestStatus(t *testing.T) {
 			run.Status{Phase: run.Ready, Message: "words", Desired: 3, Ready: 1, Starting: 2, ImageDigest: "sha256:1"}, "True"},
 		"deploying": {serviceWith("fn-1", 2, 2, "Unknown"), revisions{"fn-1": revisionWith("Unknown", "Deploying", "")},
 			run.Status{Phase: run.Starting, Reason: "Deploying", Message: "words", Desired: 3, Ready: 1, Starting: 2}, "True"},
+		"quota": {serviceWith("fn-1", 2, 2, "True"), revisions{"fn-1": failing("FailedCreate", "exceeded quota: small")},
+			run.Status{Phase: run.Failed, Reason: "QuotaExceeded", Message: "exceeded quota: small", Desired: 3, Ready: 1, Starting: 2}, "True"},
 		"too late": {serviceWith("fn-1", 2, 2, "True"), revisions{"fn-1": revisionWith("False", "ProgressDeadlineExceeded", "")},
 			run.Status{Phase: run.Failed, Reason: run.ReasonStartTimeout, Message: "words", Desired: 3, Ready: 1, Starting: 2}, "True"},
 		"never made":           {serviceWith("fn-1", 2, 2, "False"), nil, run.Status{Phase: run.Failed, Reason: "RevisionNameTaken", Message: "taken"}, "True"},

@@ -9,6 +9,7 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/run"
 	"github.com/openfunction/ofn/internal/run/cluster"
+	"github.com/openfunction/ofn/internal/run/podstatus"
 )
 
 // Types of conditions, and reasons that mean something here.
@@ -135,6 +136,9 @@ func (r *revision) status() run.Status {
 	out := run.Status{Phase: phase(c), Reason: c.Reason, Message: c.Message, Desired: r.Status.DesiredReplicas, Ready: r.Status.ActualReplicas}
 	if out.Phase == run.Failed && out.Reason == reasonDeadline {
 		out.Reason = run.ReasonStartTimeout
+	}
+	if said := podstatus.Refusal(c.Message); out.Phase == run.Failed && said != podstatus.ReasonRefused {
+		out.Reason = said // Knative passes the words on, with one reason for all
 	}
 	out.Starting = max(0, out.Desired-out.Ready)
 	for _, s := range r.Status.ContainerStatuses {
