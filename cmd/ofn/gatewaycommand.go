@@ -75,6 +75,7 @@ in, wait for a copy where there is none, and are divided among revisions; pods a
 		},
 	}
 	s.bind(cmd.Flags())
+	cmd.AddCommand(holdCommand())
 	return cmd
 }
 

@@ -194,6 +194,29 @@ func (f *front) watch(ctx context.Context) error {
 		return fmt.Errorf("watching pods: %w", err)
 	}
 	f.known = told.HasSynced
+	return f.watchRevisions(ctx)
+}
+
+// watchRevisions tells the pool of revisions.
+func (f *front) watchRevisions(ctx context.Context) error {
+	informer, err := f.manager.GetCache().GetInformer(ctx, &corev1.PodTemplate{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching pod templates: %w", err)
+	}
+	tell := func(o any, gone bool) {
+		if t, ok := o.(*corev1.PodTemplate); ok {
+			f.warm.revision(t, gone)
+		}
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: func(o any) { tell(o, false) }, UpdateFunc: func(_, o any) { tell(o, false) }, DeleteFunc: func(o any) {
+		if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+			o = last.Obj
+		}
+		tell(o, true)
+	}})
+	if err != nil {
+		return fmt.Errorf("watching pod templates: %w", err)
+	}
 	return nil
 }
 
@@ -209,7 +232,7 @@ func (f *front) serve(ctx context.Context) error {
 	f.log.Info("this gateway serves", "address", f.listener.Addr().String())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { f.driver.Sweep(ctx); return nil })
-	group.Go(func() error { return f.warm.run(ctx) })
+	group.Go(func() error { f.warm.run(ctx); return nil })
 	group.Go(func() error { return f.gateway.Serve(ctx, f.listener) })
 	err := group.Wait()
 	f.serving.Store(false)

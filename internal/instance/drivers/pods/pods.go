@@ -41,9 +41,9 @@ type Options struct {
 
 // Warm keeps pods that can become a copy of any revision.
 type Warm interface {
-	// Take makes one of them a copy and returns it as it is then; nil when there is none for this revision now. Nobody else gets
-	// the pod, whatever the error.
-	Take(ctx context.Context, t *corev1.PodTemplate, s instance.Spec) (*corev1.Pod, error)
+	// Take makes one of them a copy; nil when there is none for this revision now. claim is called before the pod can be seen as
+	// the revision's; from then on it is the caller's, whatever the error.
+	Take(ctx context.Context, t *corev1.PodTemplate, s instance.Spec, claim func(name string)) (*corev1.Pod, error)
 }
 
 // Driver is an instance.Driver. Make it with New, tell it of pods with Seen and Gone, and end it with Close.
@@ -152,9 +152,18 @@ func (d *Driver) found(s instance.Spec) (*Copy, error) {
 
 // warm makes a pod that waits a copy. One that fails is not worth an error: a new pod will do.
 func (d *Driver) warm(ctx context.Context, t *corev1.PodTemplate, s instance.Spec) (*Copy, error) {
-	p, err := d.opt.Warm.Take(ctx, t, s)
+	var c *Copy
+	p, err := d.opt.Warm.Take(ctx, t, s, func(name string) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		c = d.add(types.NamespacedName{Namespace: s.Namespace, Name: name}, s.Revision)
+		c.take(s)
+	})
 	if err != nil {
 		d.opt.Log.Warn("a warm pod could not become a copy", "revision", s.Namespace+"/"+s.Revision, "err", err)
+		if c != nil {
+			c.Stop(0)
+		}
 		return nil, ctx.Err()
 	}
 	if p == nil {
@@ -162,15 +171,6 @@ func (d *Driver) warm(ctx context.Context, t *corev1.PodTemplate, s instance.Spe
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
-		return nil, instance.ErrClosed
-	}
-	key := client.ObjectKeyFromObject(p)
-	c := d.copies[key]
-	if c == nil { // Seen may have been quicker
-		c = d.add(key, s.Revision)
-	}
-	c.take(s)
 	c.seen(p)
 	return c, nil
 }

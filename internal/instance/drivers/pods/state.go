@@ -15,12 +15,12 @@ import (
 // podOf is a new pod of a revision.
 func podOf(t *corev1.PodTemplate, name string) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace, Name: name}, Spec: *t.Template.Spec.DeepCopy()}
-	own(p, t)
+	Own(p, t)
 	return p
 }
 
-// own makes a pod one of a revision.
-func own(p *corev1.Pod, t *corev1.PodTemplate) {
+// Own makes a pod one of a revision.
+func Own(p *corev1.Pod, t *corev1.PodTemplate) {
 	if p.Labels == nil {
 		p.Labels = map[string]string{}
 	}

@@ -1,0 +1,158 @@
+package pool
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/openfunction/ofn/internal/instance/drivers/pods/holder"
+)
+
+// again is how soon what did not work is tried again.
+const again = 5 * time.Second
+
+// Run makes the pods that are missing, asks new ones whether they wait, and deletes those that are of no use, until ctx ends. The pods
+// that wait are deleted then: nobody else has their tokens.
+func (p *Pool) Run(ctx context.Context) {
+	var asking sync.WaitGroup
+	defer p.leave(ctx)
+	defer asking.Wait()
+	t := time.NewTicker(again)
+	defer t.Stop()
+	for {
+		lacking, useless, fresh := p.look()
+		for _, key := range useless {
+			p.remove(ctx, key)
+		}
+		for _, w := range fresh {
+			asking.Go(func() { p.ask(ctx, w) })
+		}
+		for _, namespace := range lacking {
+			if !p.create(ctx, namespace) {
+				break // the others would not be made either; later
+			}
+		}
+		select {
+		case <-p.wake:
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look says what is to be done: the namespaces that lack a pod, one entry for each; the pods that are of no use; those whose holder is
+// to be asked, which are then noted as being so.
+func (p *Pool) look() (lacking []string, useless []types.NamespacedName, fresh []*pod) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wanted := map[string]int{}
+	for key := range p.revisions {
+		wanted[key.Namespace] = p.opt.Size
+	}
+	all := 0
+	for key, w := range p.pods {
+		switch {
+		case w.token == "" || wanted[key.Namespace] == 0:
+			useless = append(useless, key)
+			continue
+		case w.address != "" && !w.asked:
+			w.asked = true
+			fresh = append(fresh, w)
+		}
+		wanted[key.Namespace]--
+		all++
+	}
+	for namespace, n := range wanted {
+		for range n {
+			if all++; all <= p.opt.Most {
+				lacking = append(lacking, namespace)
+			}
+		}
+	}
+	return lacking, useless, fresh
+}
+
+// create makes a pod; false when that did not work.
+func (p *Pool) create(ctx context.Context, namespace string) bool {
+	w := &pod{token: rand.Text(), made: time.Now(), key: types.NamespacedName{Namespace: namespace, Name: "warm-" + strings.ToLower(rand.Text()[:12])}}
+	p.mu.Lock()
+	p.pods[w.key] = w // before the pod, so that Seen finds it
+	p.mu.Unlock()
+	if err := p.opt.Client.Create(ctx, p.podOf(w)); err != nil {
+		if ctx.Err() == nil {
+			p.opt.Log.Warn("a warm pod was not made", "namespace", namespace, "err", err)
+		}
+		p.Gone(w.key.Namespace, w.key.Name)
+		return false
+	}
+	return true
+}
+
+// ask waits until the holder of a pod waits.
+func (p *Pool) ask(ctx context.Context, w *pod) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	for {
+		err := holder.Waits(ctx, p.http, w.address)
+		if err == nil {
+			p.mu.Lock()
+			w.ready = true
+			p.mu.Unlock()
+			return
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			p.mu.Lock()
+			w.token = "" // of no use
+			p.mu.Unlock()
+			p.poke()
+			return
+		}
+	}
+}
+
+func (p *Pool) remove(ctx context.Context, key types.NamespacedName) {
+	err := p.opt.Client.Delete(ctx, named(key), client.GracePeriodSeconds(1))
+	if client.IgnoreNotFound(err) != nil {
+		p.opt.Log.Warn("a warm pod was not deleted", "pod", key.String(), "err", err)
+		return
+	}
+	p.Gone(key.Namespace, key.Name)
+}
+
+// leave deletes the pods that wait.
+func (p *Pool) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), again)
+	defer cancel()
+	p.mu.Lock()
+	var all []types.NamespacedName
+	for key := range p.pods {
+		all = append(all, key)
+	}
+	p.mu.Unlock()
+	for _, key := range all {
+		p.remove(ctx, key)
+	}
+}
+
+// Ready is how many pods wait in a namespace.
+func (p *Pool) Ready(namespace string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for key, w := range p.pods {
+		if key.Namespace == namespace && w.ready {
+			n++
+		}
+	}
+	return n
+}
