@@ -195,6 +195,39 @@ func TestImageOfABuild(t *testing.T) {
 	}
 }
 
+// What is known of the user that an image runs as is kept with its revision: the Builder may go.
+func TestUserOfAnImage(t *testing.T) {
+	for name, test := range map[string]struct {
+		engine     string
+		dockerfile *string
+		want       string
+	}{
+		"ofn, in a Job":       {engine: v1beta2.BuildEngineJob, want: v1beta2.ImageUserNonroot},
+		"ofn, by Tekton":      {engine: v1beta2.BuildEngineTekton, want: v1beta2.ImageUserNonroot},
+		"a Dockerfile":        {engine: v1beta2.BuildEngineTekton, dockerfile: new("Dockerfile")},
+		"Shipwright":          {engine: v1beta2.BuildEngineShipwright},
+		"on one machine":      {},
+		"its Builder is gone": {engine: "gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &v1beta2.Builder{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "fn-build-00001"}}
+			b.Status.ResourceRef = map[string]string{v1beta2.RefBuildEngine: test.engine}
+			if test.engine == "gone" {
+				b.Name = "another"
+			}
+			w := newWorld(t, b)
+			w.fn.Annotations = map[string]string{"mine": "yes"}
+			w.fn.Spec.Build = &v1beta2.BuildTemplate{Dockerfile: test.dockerfile}
+			w.fn.Status.Build = &v1beta2.StageStatus{State: v1beta2.StateSucceeded, ResourceRef: "fn-build-00001"}
+			w.reconcile()
+			got := w.serving("fn-00001").Annotations
+			if got[v1beta2.AnnotationImageUser] != test.want || got["mine"] != "yes" {
+				t.Errorf("the revision has the annotations %v", got)
+			}
+		})
+	}
+}
+
 func TestUpdate(t *testing.T) {
 	w := newWorld(t)
 	w.reconcile()
