@@ -51,7 +51,7 @@ func root() *cobra.Command {
 		Terminal: terminal(os.Stderr),
 	})
 	cmd.AddCommand(upCommand(), operatorCommand(), imageCommand(), doctorCommand(), devCommand(), demoCommand())
-	cmd.AddCommand(buildStepCommand())
+	cmd.AddCommand(gatewayCommand(), buildStepCommand())
 	return cmd
 }
 

@@ -114,7 +114,7 @@ func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	placed := functionplace.New(c, functionplace.Options{Ways: ways(m), Engines: found, Live: m.GetAPIReader(), ClusterDomain: s.clusterDomain, Log: log})
+	placed := functionplace.New(c, functionplace.Options{Ways: ways(m, s), Engines: found, Live: m.GetAPIReader(), ClusterDomain: s.clusterDomain, Log: log})
 	return []registrable{
 		found,
 		function.NewController(c, m.GetEventRecorder("ofn"), build.New(c), serve.New(c), placed),
@@ -124,10 +124,10 @@ func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.L
 }
 
 // ways are those in which functions are run on a cluster, the best first.
-func ways(m ctrl.Manager) []functionplace.Way {
-	return []functionplace.Way{
+func ways(m ctrl.Manager, s *operatorSettings) []functionplace.Way {
+	return append([]functionplace.Way{
 		{Name: v1beta2.EngineKnative, Engine: knative.New(m.GetClient(), m.GetAPIReader()), Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}, Components: true},
-	}
+	}, podsWay(m, s)...)
 }
 
 // installedOn says whether the cluster has the kinds of OpenFunction in the version that is stored.
