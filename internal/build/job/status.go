@@ -48,6 +48,9 @@ func condition(j *batchv1.Job, kind batchv1.JobConditionType) *batchv1.JobCondit
 
 func (e *Engine) running(ctx context.Context, j *batchv1.Job) (build.Progress, error) {
 	p := build.Progress{Stage: build.Running, Reason: "Building"}
+	if j.Status.StartTime == nil { // Kubernetes has not looked at it yet
+		return p, nil
+	}
 	pods, err := podsOf(ctx, e.client, j)
 	if err != nil {
 		return p, err
