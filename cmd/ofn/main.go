@@ -50,7 +50,7 @@ func root() *cobra.Command {
 		In:         os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal: terminal(os.Stderr),
 	})
-	cmd.AddCommand(upCommand(), operatorCommand(), imageCommand(), doctorCommand(), devCommand(), demoCommand())
+	cmd.AddCommand(upCommand(), operatorCommand(), installCommand(), uninstallCommand(), imageCommand(), doctorCommand(), devCommand(), demoCommand())
 	cmd.AddCommand(gatewayCommand(), buildStepCommand())
 	return cmd
 }

@@ -57,7 +57,6 @@ func New(env Environment) *cobra.Command {
 	add(groupObject, a.getCommand(), a.describeCommand(), a.applyCommand(), a.createCommand(), a.deleteCommand(),
 		a.exportCommand(), a.importCommand())
 	add("", a.versionCommand())
-	root.AddCommand(formerCommands()...)
 	root.SetFlagErrorFunc(explainFlag)
 	return root
 }

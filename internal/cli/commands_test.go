@@ -125,8 +125,6 @@ func TestErrors(t *testing.T) {
 		{"deploy --zzzzzz x", "unknown flag: --zzzzzz; see `ofn deploy --help`"},
 		{"deploy --port x", "see `ofn deploy --help`"},
 		{"depoly", "Did you mean this?\n\tdeploy"},
-		{"install --all -y", "`ofn up` runs the whole platform"},
-		{"uninstall --all", "end `ofn up`"},
 		{"apply -k x -f y", "leave -f and -R out"},
 		{"apply -k none", "building the kustomization in none"},
 	} {
