@@ -84,13 +84,13 @@ func buildController(m ctrl.Manager, s *operatorSettings, found *engines.Control
 		return nil, fmt.Errorf("adding the cache of builds: %w", err)
 	}
 	c, live := made.GetClient(), m.GetAPIReader()
-	lacks := ""
+	lacks, kinds := "", []client.Object{untyped(batchv1.SchemeGroupVersion, "Job"), untyped(corev1.SchemeGroupVersion, "Pod")}
 	if pods.Image == "" {
-		lacks = "no image to build in is known: start `ofn operator` with --builder-image (config/builder-image says what it must hold)"
+		lacks, kinds = "no image to build in is known: start `ofn operator` with --builder-image (config/builder-image says what it must hold)", nil
 	}
 	withShipwright, withTekton := engines.Shipwright(), engines.Tekton()
 	return delegate.NewController(m.GetClient(), delegate.Options{
-		Engines: found, Clock: clock.RealClock{}, Objects: made.GetCache(), Kinds: []client.Object{untyped(batchv1.SchemeGroupVersion, "Job"), untyped(corev1.SchemeGroupVersion, "Pod")},
+		Engines: found, Clock: clock.RealClock{}, Objects: made.GetCache(), Kinds: kinds,
 		Choices: []delegate.Choice{
 			{Name: v1beta2.BuildEngineShipwright, Title: "Shipwright", Engine: shipwright.New(m.GetClient(), live), Needs: &withShipwright},
 			{Name: v1beta2.BuildEngineTekton, Title: "Tekton TaskRuns", Needs: &withTekton, Own: true, Lacks: lacks,

@@ -146,6 +146,9 @@ func (c *Controller) apply(ctx context.Context, b *v1beta2.Builder) (build.Progr
 	if x == nil || err != nil {
 		return p, err
 	}
+	if x.Lacks != "" && !cancelled { // of a build that it was given before
+		return waiting(engineMissing, x.Title+": "+x.Lacks), nil
+	}
 	if x.Needs != nil {
 		err := c.options.Engines.Check(ctx, *x.Needs)
 		lacks := (*engines.Missing)(nil)

@@ -218,6 +218,16 @@ func TestChoiceIsKept(t *testing.T) {
 	}
 }
 
+// An operator that was started again without an image to build in waits with what it had begun.
+func TestImageGone(t *testing.T) {
+	w := newWorld(t, builder(nil))
+	w.reconcile()
+	w.lacks = "give --builder-image"
+	if b, _ := w.reconcile(); b.Status.Reason != "EngineMissing" || !strings.Contains(b.Status.Message, "--builder-image") || w.engines["job"].asked != 1 {
+		t.Errorf("it is %+v", b.Status)
+	}
+}
+
 func TestCancelled(t *testing.T) {
 	w := newWorld(t, builder(func(b *v1beta2.Builder) { b.Spec.State = v1beta2.BuilderStateCancelled }))
 	if b, _ := w.reconcile(); b.Status.State != v1beta2.StateCanceled || w.engines["job"].asked != 0 {
