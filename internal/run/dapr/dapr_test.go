@@ -134,7 +134,9 @@ func (w *world) set(kind, name string, value any, at ...string) {
 	}
 	write := w.raw.Update
 	if at[0] == "status" && !strings.Contains(kinds[kind], "keda") {
-		write = func(ctx context.Context, o client.Object, _ ...client.UpdateOption) error { return w.raw.Status().Update(ctx, o) }
+		write = func(ctx context.Context, o client.Object, _ ...client.UpdateOption) error {
+			return w.raw.Status().Update(ctx, o)
+		}
 	}
 	if err := write(w.Context(), o); err != nil {
 		w.Fatal(err)
@@ -142,7 +144,10 @@ func (w *world) set(kind, name string, value any, at ...string) {
 }
 
 // comesUp does what Kubernetes does for a Deployment.
-func (w *world) comesUp(name string) { w.set("Deployment", name, int64(1), "status", "readyReplicas") }
+func (w *world) comesUp(name string) {
+	w.set("Deployment", name, int64(1), "status", "readyReplicas")
+	w.set("Deployment", name, int64(1), "status", "availableReplicas")
+}
 
 func (w *world) rests(s cluster.Service) {
 	w.Helper()
@@ -191,6 +196,20 @@ func TestOneRevisionIsLive(t *testing.T) {
 	w.has()
 }
 
+// A program that ends soon after it began is ready in between.
+func TestReadyForAMoment(t *testing.T) {
+	w := newWorld(t)
+	both := service("fn-1", revision("fn-1", proven), revision("fn-2"))
+	w.apply(both)
+	w.set("Deployment", "fn-2", int64(1), "status", "readyReplicas")
+	if st := w.apply(both); st.Revisions["fn-2"].Phase != run.Starting {
+		t.Errorf("status %+v", st.Revisions)
+	}
+	if n, _, _ := unstructured.NestedInt64(w.get("Deployment", "fn-2").Object, "spec", "minReadySeconds"); n == 0 {
+		t.Error("what nobody calls is taken for ready at once")
+	}
+}
+
 func TestWhatNeverWorkedDoesNotStay(t *testing.T) {
 	w := newWorld(t)
 	w.apply(service("fn-1", revision("fn-1"), revision("fn-2")))
@@ -212,6 +231,10 @@ func TestPinned(t *testing.T) {
 	s.Traffic = append(s.Traffic, cluster.Share{Revision: "fn-2", Percent: 0, Tag: "next"})
 	w.apply(s)
 	w.has("Deployment/fn-1")
+	s.Revisions[1].Made = true // it was tried before, and failed
+	if _, known := w.apply(s).Revisions["fn-2"]; known {
+		t.Error("a revision that failed is said to stand otherwise")
+	}
 }
 
 func TestRepaired(t *testing.T) {

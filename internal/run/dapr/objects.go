@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/run/cluster"
@@ -21,6 +22,9 @@ const (
 	labelEngine = "openfunction.io/engine"
 	engineName  = "dapr"
 )
+
+// annotationAppPort is where Dapr's sidecar calls the function, if it does.
+const annotationAppPort = "dapr.io/app-port"
 
 // servicePort is where a function's Service is reached.
 const servicePort = 80
@@ -95,6 +99,9 @@ func workload(s *cluster.Service, r *cluster.Revision, kind string) (manifest, e
 	if !scaled(r) { // otherwise it begins with one, which is Kubernetes' default, and KEDA goes on from there
 		spec["replicas"] = fixed(r)
 	}
+	if function(&r.Pod).ReadinessProbe == nil && !listens(r) {
+		spec["minReadySeconds"] = settled
+	}
 	switch {
 	case kind == v1beta2.WorkloadTypeStatefulSet:
 		spec["serviceName"] = s.Name
@@ -103,6 +110,12 @@ func workload(s *cluster.Service, r *cluster.Revision, kind string) (manifest, e
 	}
 	return of(s, r, "apps/v1", kind, spec), nil
 }
+
+// settled is for how many seconds a copy must run to count as one that works, when nothing else tells.
+const settled = 3
+
+// listens says whether something calls the revision at its port.
+func listens(r *cluster.Revision) bool { return r.HTTP || r.Annotations[annotationAppPort] != "" }
 
 // fixed is the number of copies of a revision that nothing scales. Nothing would wake it, so that there is one at least.
 func fixed(r *cluster.Revision) int64 {
@@ -124,6 +137,10 @@ func templateOf(r *cluster.Revision, kind string) (template, error) {
 	c := function(&pod)
 	if c.TerminationMessagePolicy == "" {
 		c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError // for the message about a crash
+	}
+	if c.ReadinessProbe == nil && listens(r) && kind != v1beta2.WorkloadTypeJob && len(c.Ports) > 0 { // a program that ends at once is ready until then otherwise
+		c.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
+			TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(c.Ports[0].ContainerPort)}}}
 	}
 	if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "POD_NAME" }) {
 		c.Env = append(c.Env, corev1.EnvVar{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}})

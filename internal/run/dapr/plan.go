@@ -30,6 +30,7 @@ func planOf(s *cluster.Service) plan {
 	}
 	switch newest := s.Newest(); {
 	case newest.Name == p.live.Name || newest.Proven:
+	case s.Pinned && newest.Made: // it was tried, and stands as it did
 	case s.Pinned:
 		p.waiting = newest
 	default:

@@ -21,13 +21,29 @@ import (
 // workloadStatus is how a revision stands by its workload.
 func (e *Engine) workloadStatus(ctx context.Context, r *cluster.Revision, o *unstructured.Unstructured) (run.Status, error) {
 	if o.GetKind() != v1beta2.WorkloadTypeJob {
-		return podstatus.OfObject(ctx, e.client, o, r.Proven)
+		return e.copiesStatus(ctx, r, o)
 	}
 	j := &batchv1.Job{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, j); err != nil {
 		return run.Status{}, fmt.Errorf("reading Job %s: %w", o.GetName(), err)
 	}
 	return e.jobStatus(ctx, r, j)
+}
+
+// copiesStatus is how a Deployment or StatefulSet stands. What is ready for a moment only has not proven itself.
+func (e *Engine) copiesStatus(ctx context.Context, r *cluster.Revision, o *unstructured.Unstructured) (run.Status, error) {
+	out, err := podstatus.OfObject(ctx, e.client, o, r.Proven)
+	if err != nil || r.Proven || out.Phase != run.Ready {
+		return out, err
+	}
+	available, _, err := unstructured.NestedInt64(o.Object, "status", "availableReplicas")
+	if err != nil {
+		return out, fmt.Errorf("reading %s %s: %w", o.GetKind(), o.GetName(), err)
+	}
+	if available == 0 {
+		out.Phase, out.Reason = run.Starting, podstatus.ReasonPodsStarting
+	}
+	return out, nil
 }
 
 // jobStatus is how a Job stands that is done once: it is ready when its pod is, or has done its work.
