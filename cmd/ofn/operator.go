@@ -30,6 +30,7 @@ type operatorSettings struct {
 	logLevel       string
 	logFormat      string
 	elect          bool
+	webhooks       webhookSettings
 	builds         buildSettings
 	// several allows more than one operator in this process, for tests.
 	several bool
@@ -46,6 +47,7 @@ func (s *operatorSettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")
 	s.builds.bind(f)
 	f.BoolVar(&s.elect, "leader-elect", true, "let one of several operators work and the others wait; without it there must be only one")
+	s.webhooks.bind(f)
 }
 
 func operatorCommand() *cobra.Command {

@@ -36,11 +36,14 @@ type operated struct {
 	client client.Client
 	config *rest.Config
 	writes atomic.Int64 // of all operators, leases apart
+
+	operators int // that have been started
 }
 
 func TestOperator(t *testing.T) {
 	o := newOperated(t)
 	first := o.operator()
+	o.Run("webhooks", o.webhooks)
 	o.Run("missing engine", o.missing)
 	o.Run("revisions and traffic", o.revisions)
 	o.Run("repaired by hand", o.repaired)
@@ -119,7 +122,7 @@ func (o *operated) operator() (stop func()) {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := &operatorSettings{ownNamespace: "openfunction", metricsAddress: "0", healthAddress: "0", clusterDomain: "cluster.local", elect: true, several: true}
+	s := &operatorSettings{ownNamespace: "openfunction", metricsAddress: "0", healthAddress: "0", clusterDomain: "cluster.local", elect: true, several: true, webhooks: o.webhookAddress()}
 	go func() { done <- operate(ctx, config, s, slog.New(slog.DiscardHandler)) }()
 	ended := false
 	stop = func() {

@@ -68,7 +68,11 @@ func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, 
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range controllers {
+	hooks, err := operatorWebhooks(manager, s, log)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range append(hooks, controllers...) {
 		if err := c.Register(manager); err != nil {
 			return nil, fmt.Errorf("registering controller %s: %w", c.Name(), err)
 		}

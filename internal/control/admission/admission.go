@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	kjson "sigs.k8s.io/json"
 
@@ -40,6 +41,9 @@ type Options struct {
 	Defined func(ctx context.Context, namespace, name string) (defined, known bool)
 	// InProcess is whether events start copies of functions by themselves, but of those with a daprd of their own.
 	InProcess bool
+	// Cluster reads runtime classes, priority classes, service accounts and the names of pull secrets of a cluster with pods. Nil: they
+	// are not looked for.
+	Cluster client.Reader
 }
 
 // Components knows the types of Dapr's components.

@@ -133,9 +133,11 @@ func (o Options) component(_ context.Context, c, _ *daprv1.Component) ([]string,
 	return append(warnings, o.known(field.NewPath("spec"), c.Spec.Type, c.Spec.Version, values)...), errs
 }
 
-// function adds to the rules of a Function what is known of the components it uses.
-func (o Options) function(ctx context.Context, f, _ *v1beta2.Function) ([]string, field.ErrorList) {
+// function adds to the rules of a Function what is known of the components it uses, and of what its pods name.
+func (o Options) function(ctx context.Context, f, old *v1beta2.Function) ([]string, field.ErrorList) {
 	warnings, errs := f.Validate()
+	more, absent := o.references(ctx, f, old)
+	warnings, errs = append(warnings, more...), append(errs, absent...)
 	if f.Spec.Serving == nil {
 		return warnings, errs
 	}
