@@ -75,6 +75,11 @@ func newFront(ctx context.Context, config *rest.Config, s *gatewaySettings, log 
 	config.UserAgent, config.QPS, config.Burst = "ofn-gateway/"+version, gatewayQPS, gatewayBurst
 	f := &front{settings: s, log: log, metrics: telemetry.New(version)}
 	var err error
+	if s.warm.image == "" && s.warm.ownPod != "" {
+		if s.warm.image, err = ownImage(ctx, config, s); err != nil {
+			return nil, err
+		}
+	}
 	if f.manager, err = newGatewayManager(config, s); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
@@ -33,13 +36,15 @@ const (
 type warmSettings struct {
 	size, most  int
 	image       string
+	ownPod      string
 	cpu, memory string
 	cache       string
 	insecure    []string
 }
 
 func (s *warmSettings) bind(f *pflag.FlagSet) {
-	f.StringVar(&s.image, "warm-image", "", "image of warm pods: one with ofn at /ofn; without it there are none")
+	f.StringVar(&s.image, "warm-image", "", "image of warm pods: one with ofn at /ofn (default: that of --own-pod)")
+	f.StringVar(&s.ownPod, "own-pod", "", "name of the gateway's own pod; without it and --warm-image there are no warm pods")
 	f.IntVar(&s.size, "warm-pods", 2, "warm pods in each namespace with functions that can use them")
 	f.IntVar(&s.most, "most-warm-pods", 50, "warm pods in all namespaces together")
 	f.StringVar(&s.cpu, "warm-cpu", "50m", "CPU that each warm pod requests")
@@ -75,6 +80,19 @@ func newWarmth(c client.Client, s *gatewaySettings, log *slog.Logger) (*warmth, 
 	w.of = pool.New(pool.Options{Client: c, Programs: w, Image: s.warm.image, Command: []string{"/ofn", "gateway", "hold"}, Size: s.warm.size, Most: s.warm.most,
 		Resources: corev1.ResourceRequirements{Requests: requests}, Labels: pods.Selector(), Container: v1beta2.FunctionContainer, Port: holder.Port, Log: log})
 	return w, nil
+}
+
+// ownImage is that of the gateway's own pod.
+func ownImage(ctx context.Context, config *rest.Config, s *gatewaySettings) (string, error) {
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", fmt.Errorf("finding the image of warm pods: %w", err)
+	}
+	p, err := c.CoreV1().Pods(s.ownNamespace).Get(ctx, s.warm.ownPod, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("finding the image of warm pods: %w; give it with --warm-image, or leave out --own-pod", err)
+	}
+	return p.Spec.Containers[0].Image, nil
 }
 
 // users are the ways in which images name the user that warm pods have.
