@@ -68,7 +68,7 @@ func (e *Exposer) handOver(ctx context.Context, fn *v1beta2.Function) error {
 		return fmt.Errorf("reading Knative's route: %w", err)
 	}
 	service := &corev1.Service{}
-	if err := e.live.Get(ctx, key, service); apierrors.IsNotFound(err) {
+	if err := e.live.Get(ctx, key, service); absent(err) {
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("reading the service of the function: %w", err)
