@@ -32,6 +32,8 @@ type operatorSettings struct {
 	elect          bool
 	webhooks       webhookSettings
 	builds         buildSettings
+	kedaHTTP       kedaHTTPSettings
+	pods           podSettings
 	// several allows more than one operator in this process, for tests.
 	several bool
 }
@@ -46,6 +48,8 @@ func (s *operatorSettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")
 	s.builds.bind(f)
+	s.kedaHTTP.bind(f)
+	s.pods.bind(f)
 	f.BoolVar(&s.elect, "leader-elect", true, "let one of several operators work and the others wait; without it there must be only one")
 	s.webhooks.bind(f)
 }

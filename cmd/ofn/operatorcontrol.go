@@ -81,6 +81,9 @@ func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, 
 }
 
 func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
+	if err := s.pods.validate(); err != nil {
+		return ctrl.Options{}, err
+	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme, daprv1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -102,6 +105,11 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 		GracefulShutdownTimeout: &drain,
 		Controller:              controllerconfig.Controller{SkipNameValidation: &s.several},
 	}
+	cacheGateways(s, &o.Cache)
+	if err := ofFunctions(&o.Cache); err != nil {
+		return ctrl.Options{}, fmt.Errorf("choosing what to watch: %w", err)
+	}
+	ofPolicies(&o.Cache)
 	if s.namespace != "" {
 		o.Cache.DefaultNamespaces = map[string]cache.Config{s.namespace: {}}
 		o.LeaderElectionID = s.namespace + "." + leaderElection
@@ -118,10 +126,11 @@ func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	placed := functionplace.New(c, functionplace.Options{Ways: ways(m, s), Engines: found, Live: m.GetAPIReader(), ClusterDomain: s.clusterDomain, Log: log})
+	placed := functionplace.New(c, functionplace.Options{Ways: ways(m, s), Engines: found, Live: m.GetAPIReader(), Exposer: adoptingRoutes(m, exposer(m, s, found)), PodSecurity: s.pods.security, ClusterDomain: s.clusterDomain, Log: log})
 	return []registrable{
 		found,
-		function.NewController(c, m.GetEventRecorder("ofn"), build.New(c), serve.New(c), placed),
+		function.NewController(c, m.GetEventRecorder("ofn"), append(isolation(m, s), adopting(m, build.New(c), serve.New(c), placed))...),
+		gatewayController(m, s, found),
 		builds,
 		builderexpire.NewController(c, clock.RealClock{}),
 	}, nil
@@ -129,9 +138,11 @@ func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.L
 
 // ways are those in which functions are run on a cluster, the best first.
 func ways(m ctrl.Manager, s *operatorSettings) []functionplace.Way {
-	return append([]functionplace.Way{
+	return append(possible(m, []functionplace.Way{
 		{Name: v1beta2.EngineKnative, Engine: knative.New(m.GetClient(), m.GetAPIReader()), Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}, Components: true},
-	}, podsWay(m, s)...)
+		daprWay(m),
+		kedaHTTPWay(m, s),
+	}), podsWay(m, s)...)
 }
 
 // installedOn says whether the cluster has the kinds of OpenFunction in the version that is stored.
