@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -158,8 +157,7 @@ func (s *session) writeExport(ctx context.Context, e *exporting, b *export.Bundl
 			fmt.Fprintf(s.app.env.Err, "kept image %s\n", i.From)
 		})
 		if err != nil {
-			os.Remove(e.to + "/kustomization.yaml") // what is not complete must not be applied
-			return err
+			return fmt.Errorf("%w; %s is not complete: export again", err, e.to)
 		}
 	}
 	if e.output != "" {
