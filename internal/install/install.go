@@ -77,10 +77,8 @@ func (i *Installer) operator(ctx context.Context) (*unstructured.Unstructured, e
 	if err != nil {
 		return nil, explained(err)
 	}
-	if old != nil {
-		if n, found, _ := unstructured.NestedInt64(old.Object, "spec", "replicas"); !found || n > 0 {
-			return nil, fmt.Errorf("OpenFunction's own operator works on this cluster (deployment %s/%s): two operators would undo each other's work. Hand over to this one with `kubectl -n %[1]s scale deployment %[2]s --replicas=0`, and come back here; docs/migration.md says what becomes of the functions, and the way back", Namespace, former)
-		}
+	if old != nil && replicas(old) > 0 {
+		return nil, fmt.Errorf("OpenFunction's own operator works on this cluster (deployment %s/%s): two operators would undo each other's work. Hand over to this one with `kubectl -n %[1]s scale deployment %[2]s --replicas=0`, and come back here; docs/migration.md says what becomes of the functions, and the way back", Namespace, former)
 	}
 	return i.get(ctx, deployments, Namespace, Operator)
 }
@@ -157,10 +155,7 @@ func (i *Installer) unavailable(ctx context.Context, namespace, name string) (st
 	if d == nil {
 		return "", fmt.Errorf("deployment %s/%s was deleted by somebody else", namespace, name)
 	}
-	wanted, found, _ := unstructured.NestedInt64(d.Object, "spec", "replicas")
-	if !found {
-		wanted = 1
-	}
+	wanted := replicas(d)
 	seen, _, _ := unstructured.NestedInt64(d.Object, "status", "observedGeneration")
 	updated, _, _ := unstructured.NestedInt64(d.Object, "status", "updatedReplicas")
 	available, _, _ := unstructured.NestedInt64(d.Object, "status", "availableReplicas")

@@ -23,6 +23,15 @@ func (r right) String() string {
 
 // permitted asks whether everything that applying the objects needs may be done, and names what may not.
 func (i *Installer) permitted(ctx context.Context, objects []*unstructured.Unstructured) error {
+	missing, err := i.denied(ctx, objects)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return fmt.Errorf("these credentials may not install ofn. They lack the rights to %s. Nothing was changed; use an account that has them (cluster-admin has)", strings.Join(missing, ", "))
+}
+
+// denied are the rights that applying the objects needs and nobody gave.
+func (i *Installer) denied(ctx context.Context, objects []*unstructured.Unstructured) ([]string, error) {
 	var missing []string
 	seen := map[right]bool{}
 	for _, o := range objects {
@@ -35,17 +44,14 @@ func (i *Installer) permitted(ctx context.Context, objects []*unstructured.Unstr
 			seen[r] = true
 			ok, err := i.may(ctx, r)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if !ok {
 				missing = append(missing, r.String())
 			}
 		}
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return fmt.Errorf("these credentials may not install ofn. They lack the rights to %s. Nothing was changed; use an account that has them (cluster-admin has)", strings.Join(missing, ", "))
+	return missing, nil
 }
 
 // may asks for a right of whoever asks.

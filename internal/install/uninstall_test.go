@@ -32,7 +32,9 @@ func certificates() *corev1.Secret {
 
 func removal(purge bool) install.Removal {
 	return install.Removal{Manifests: install.Manifests{Files: light(), Version: "v1"}, Purge: purge, Wait: true,
-		Made: func(string) []client.Object { return []client.Object{hooks("ofn-webhook"), hooks("theirs"), certificates()} }}
+		Made: func(string) []client.Object {
+			return []client.Object{hooks("ofn-webhook"), hooks("theirs"), certificates()}
+		}}
 }
 
 func withFunction(t *testing.T) (*cluster, *v1beta2.Function) {
