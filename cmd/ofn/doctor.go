@@ -30,33 +30,45 @@ const askTimeout = 3 * time.Second
 
 func doctorCommand() *cobra.Command {
 	var s settings
+	var cluster clusterDoctor
 	var output, kubeconfig string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check what this machine has and lacks for running the platform",
 		Long: `Check what this machine has and lacks for running the platform, one line each: ok, warn or fail, and what to do about it.
 The flags are those of ofn up, so that the same choices are checked. The exit code is 1 when something fails. It changes
-nothing but for an empty control group that it removes again.`,
-		Example: "  ofn doctor\n  ofn doctor -o json",
+nothing but for an empty control group that it removes again.
+
+With --cluster it checks a Kubernetes cluster that functions are to run on: access and rights, the kinds, the operator and its webhooks,
+each engine and which functions need it, and the runtime classes, secrets and features of Knative that functions name.`,
+		Example: "  ofn doctor\n  ofn doctor -o json\n  ofn doctor --cluster --context production",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" && output != "json" {
 				return fmt.Errorf("-o %s is not known here; it is json", output)
 			}
-			return s.doctor(cmd, kubeconfig, output)
+			if cluster.on {
+				report, err := cluster.examine(cmd.Context(), kubeconfig)
+				if err != nil {
+					return err
+				}
+				return printReport(cmd, report, output)
+			}
+			if err := s.check(); err != nil {
+				return err
+			}
+			return printReport(cmd, doctor.Examine(s.facts(cmd.Context(), kubeconfig)), output)
 		},
 	}
 	s.bind(cmd.Flags())
+	cluster.bind(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json")
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file of the control plane to reach (default: as for other commands)")
 	return cmd
 }
 
-func (s *settings) doctor(cmd *cobra.Command, kubeconfig, output string) error {
-	if err := s.check(); err != nil {
-		return err
-	}
-	report := doctor.Examine(s.facts(cmd.Context(), kubeconfig))
+// printReport prints a report; something that failed is the exit code.
+func printReport(cmd *cobra.Command, report doctor.Report, output string) error {
 	if output == "json" {
 		enc := json.NewEncoder(cmd.OutOrStdout())
 		enc.SetIndent("", "    ")
