@@ -55,7 +55,7 @@
 //
 //	cmd/ofn             the one binary: flags, environment, wiring. The only place where everything meets
 //	api                 the kinds of OpenFunction, with defaults, validation, conversion
-//	config              generated CRDs and the objects installed at start
+//	config              generated CRDs, and the manifests of ofn on a cluster; charts/ofn reads them
 //	internal/kubeapi    the embedded control plane
 //	internal/control    controllers, one verb each; they declare the interfaces they need
 //	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code. On a
@@ -80,7 +80,8 @@
 //	internal/cli        commands that talk to a control plane
 //	internal/export     functions and all that belongs to them, as manifests for another control plane, with their images
 //	internal/dev        a function rebuilt and reloaded on save, without a platform
-//	internal/doctor     what this machine has and lacks
+//	internal/doctor     what this machine, or a cluster, has and lacks
+//	internal/install    the operator and engines on a cluster: applied, brought up to date, taken away, looked at; its manifests are config
 //	framework           contract.md, the contract of all functions frameworks, and conformance, its suite; go, nodejs, python, java,
 //	                    rust and wasm, the frameworks; shim, which speaks the contracts of other platforms before their functions
 //	scalers             KEDA's scalers behind its ExternalScaler protocol, a module and a program of their own

@@ -60,6 +60,8 @@ var rules = []rule{
 	{under: "./internal/calls", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/", "github.com/dapr/"}, except: []string{"./internal/calls"}},
 	{under: "./internal/dev", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/dev", "./internal/build", "./internal/image"}},
 	{under: "./internal/doctor", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/doctor"}},
+	{under: "./internal/install", never: []string{"./internal/", "./config/crd", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/", "sigs.k8s.io/controller-runtime/pkg/envtest"},
+		except: []string{"./internal/install", "./internal/control/engines", "./internal/doctor", "./internal/image/assemble"}},
 	{under: "./internal/cli", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "go.etcd.io/", "sigs.k8s.io/controller-runtime/pkg/manager"},
 		except: []string{"./internal/cli", "./internal/image", "./internal/export", "go.etcd.io/bbolt"}}, // the names of images come with the registry and its file
 	{under: "./internal/export", never: []string{"./internal/", "knative.dev/", "github.com/dapr/", "github.com/kedacore/", "k8s.io/kubernetes/", "sigs.k8s.io/controller-runtime/pkg/manager"},
