@@ -119,6 +119,9 @@ type Exit struct {
 	Requested   bool   // Stop was called before
 	At          time.Time
 	Strain      Strain // of all its life
+	// Cause is why it ended, or never ran, where that was not the process's doing and the driver knows. It may say in a word with
+	// a method Reason() string.
+	Cause error
 }
 
 // Strain counts how often a copy, with everything it started, met its limits. Not all of it is deadly: a program may go on

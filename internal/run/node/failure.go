@@ -122,6 +122,9 @@ func (r *replica) unbegun(ctx context.Context, inst instance.Instance, err error
 
 // crash explains an exit nobody asked for.
 func (r *replica) crash(e instance.Exit, when string) *failure {
+	if e.Cause != nil {
+		return &failure{reason: reasonOf(e.Cause, "StartFailed"), message: e.Cause.Error(), final: final(e.Cause)}
+	}
 	f := &failure{reason: "ContainerCrashed"}
 	switch {
 	case e.OutOfMemory:

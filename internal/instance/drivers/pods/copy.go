@@ -99,22 +99,17 @@ func (c *Copy) finish(e instance.Exit) {
 	close(c.changed)
 }
 
-// await returns when the pod has an address, or with why it will have none.
+// await returns when the pod has an address, or has ended: how is in its Exit.
 func (c *Copy) await(ctx context.Context) error {
 	for {
 		c.driver.mu.Lock()
-		p, changed, over := c.pod, c.changed, c.ended
+		p, changed, over, exit := c.pod, c.changed, c.ended, c.exit
 		c.driver.mu.Unlock()
 		switch {
-		case over:
-			return fmt.Errorf("pod %s ended before it had an address%s", c.key.Name, sayings(p))
-		case p == nil:
-		case p.Status.PodIP != "":
-			return nil
-		default:
-			if err := stuck(p); err != nil {
-				return err
-			}
+		case over && exit.Requested:
+			return fmt.Errorf("pod %s was deleted before it had an address", c.key.Name)
+		case over, p != nil && p.Status.PodIP != "":
+			return exit.Cause
 		}
 		select {
 		case <-changed:
@@ -135,6 +130,9 @@ func (c *Copy) DialPort(ctx context.Context, port int) (net.Conn, error) {
 	c.driver.mu.Lock()
 	address := c.pod.Status.PodIP
 	c.driver.mu.Unlock()
+	if address == "" { // it ended before it had one; without, it would be this machine that is called
+		return nil, fmt.Errorf("pod %s has no address", c.key.Name)
+	}
 	return new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
 }
 

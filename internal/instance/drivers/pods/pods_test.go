@@ -138,14 +138,18 @@ func TestHowItEnds(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*corev1.Pod)
 		want   instance.Exit
+		cause  string
 		log    string
 	}{
-		"crash":         {terminated(3, "Error", "panic: so"), instance.Exit{Code: 3}, "panic: so"},
-		"out of memory": {terminated(137, "OOMKilled", ""), instance.Exit{Code: 137, OutOfMemory: true}, ""},
+		"crash":         {terminated(3, "Error", "panic: so"), instance.Exit{Code: 3}, "", "panic: so"},
+		"out of memory": {terminated(137, "OOMKilled", ""), instance.Exit{Code: 137, OutOfMemory: true}, "", ""},
 		"evicted": {func(p *corev1.Pod) {
 			p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "no disk"
-		}, instance.Exit{Code: -1, Signal: "Evicted"}, "no disk"},
-		"deleted by others": {func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }, instance.Exit{Requested: true}, ""},
+		}, instance.Exit{Code: -1}, "Evicted: pod fn-1-a is Failed (no disk)", ""},
+		"an image that is not there, after the address": {func(p *corev1.Pod) {
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "function", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "404"}}}}
+		}, instance.Exit{Code: -1}, "ImagePullFailed: container function of pod fn-1-a: ErrImagePull: 404", ""},
+		"deleted by others": {func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }, instance.Exit{Requested: true}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -165,9 +169,17 @@ func TestHowItEnds(t *testing.T) {
 					t.Fatal("it has not ended")
 				}
 				got := i.Exit()
-				got.At = time.Time{}
-				if got != test.want || log.String() != test.log {
-					t.Errorf("got %+v, log %q", got, log.String())
+				cause := ""
+				var r interface {
+					error
+					Reason() string
+				}
+				if errors.As(got.Cause, &r) {
+					cause = r.Reason() + ": " + r.Error()
+				}
+				got.At, got.Cause = time.Time{}, nil
+				if got != test.want || cause != test.cause || log.String() != test.log {
+					t.Errorf("got %+v, cause %q, log %q", got, cause, log.String())
 				}
 				synctest.Wait()
 				if left := len(n.pods(t)); p.DeletionTimestamp == nil && left != 0 {

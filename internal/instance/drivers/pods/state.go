@@ -50,7 +50,14 @@ func ended(p *corev1.Pod, container string) (exit instance.Exit, words string, o
 		}
 	}
 	if p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded { // evicted, or refused by its node
-		return instance.Exit{Code: -1, Signal: p.Status.Reason}, p.Status.Message, true
+		exit.Code, exit.Cause = -1, fmt.Errorf("pod %s is %s%s", p.Name, p.Status.Phase, sayings(p))
+		if p.Status.Reason != "" {
+			exit.Cause = &reasoned{p.Status.Reason, exit.Cause}
+		}
+		return exit, "", true
+	}
+	if err := stuck(p); err != nil {
+		return instance.Exit{Code: -1, Cause: err}, "", true
 	}
 	return instance.Exit{}, "", false
 }
@@ -74,7 +81,7 @@ var hopeless = map[string]string{ //nolint:gochecknoglobals // a table
 	"CreateContainerConfigError": "InvalidContainer", "CreateContainerError": "InvalidContainer", "RunContainerError": "InvalidContainer",
 }
 
-// stuck says why a pod that has no address yet will not have one; nil while it may.
+// stuck says why a container of a pod will not run; nil while it may.
 func stuck(p *corev1.Pod) error {
 	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if w := c.State.Waiting; w != nil && hopeless[w.Reason] != "" {
@@ -89,13 +96,13 @@ func sayings(p *corev1.Pod) string {
 	if p == nil {
 		return ""
 	}
+	if p.Status.Message != "" {
+		return " (" + p.Status.Message + ")"
+	}
 	for _, c := range p.Status.Conditions {
 		if c.Status != corev1.ConditionTrue && c.Message != "" {
 			return fmt.Sprintf(" (%s: %s)", c.Reason, c.Message)
 		}
-	}
-	if p.Status.Message != "" {
-		return " (" + p.Status.Message + ")"
 	}
 	return ""
 }
