@@ -53,7 +53,7 @@ func (f *front) replicas() []telemetry.Replicas {
 			continue
 		}
 		r := telemetry.Replicas{Namespace: k.Namespace, Revision: k.Name, Desired: s.Desired, Ready: s.Ready, Starting: s.Starting}
-		if rev := f.node.Revision(run.Key(k)); rev != nil {
+		if rev := f.node.Revision(k); rev != nil {
 			r.InFlight, r.Waiting = rev.Load()
 		}
 		out = append(out, r)
