@@ -8,7 +8,6 @@ import (
 
 	"github.com/openfunction/ofn/internal/route"
 	"github.com/openfunction/ofn/internal/route/embedded"
-	"github.com/openfunction/ofn/internal/run"
 	"github.com/openfunction/ofn/internal/run/pods"
 	"github.com/openfunction/ofn/internal/telemetry"
 )
