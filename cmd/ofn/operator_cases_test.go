@@ -272,7 +272,7 @@ func (o *operated) takeover(t *testing.T) {
 	fn := &v1beta2.Function{}
 	in.change(fn, "hello", func() { fn.Spec.Image = "registry.example.com/hello:5"; fn.Spec.Serving.Traffic = nil })
 	in.ready("hello", "hello-00005")
-	in.change(fn, "hello", func() { fn.Spec.Serving = nil })
+	in.change(fn, "hello", func() { fn.Spec.Serving, fn.Spec.Build = nil, built("hello", nil).Spec.Build })
 	in.eventually(func(context.Context) string {
 		if _, err := in.knativeService("hello"); client.IgnoreNotFound(err) != nil || err == nil {
 			return "a function without serving still has a service"
