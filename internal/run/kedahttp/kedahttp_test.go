@@ -326,6 +326,7 @@ func TestTarget(t *testing.T) {
 	options := func(target int32) *v1beta2.ScaleOptions {
 		return &v1beta2.ScaleOptions{Keda: &v1beta2.KedaScaleOptions{HTTPScaledObject: &v1beta2.KedaHTTPScaledObject{TargetPendingRequests: &target}}}
 	}
+	w := newWorld(t)
 	for name, test := range map[string]struct {
 		revision cluster.Revision
 		want     string
@@ -340,7 +341,6 @@ func TestTarget(t *testing.T) {
 		"rate, not a word": {cluster.Revision{Annotations: map[string]string{"autoscaling.knative.dev/metric": "rps", "autoscaling.knative.dev/target": "many"}}, `{"requestRate":{"targetValue":200}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
 			s := service("fn-00001")
 			s.Revisions[0].Scale, s.Revisions[0].Concurrency, s.Revisions[0].Annotations = test.revision.Scale, test.revision.Concurrency, test.revision.Annotations
 			w.apply(s)
