@@ -3,7 +3,7 @@
 // all. Knative is asked at its activator, without an ingress before it. The cluster must be up and have Knative (test/cluster):
 //
 //	cluster up --dir D && cluster addons --dir D knative
-//	cluster inside --dir D go run ./bench/cluster -dir D -cluster $(command -v cluster) -ofn OFN
+//	go run ./bench/cluster -dir D -cluster $(command -v cluster) -ofn OFN
 //
 // OFN is the program of cmd/ofn, compiled with CGO_ENABLED=0.
 package main
@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ import (
 type settings struct {
 	cluster, dir, ofn string
 	rounds, requests  int
+	inside            string // the folder of the images, when it runs in the cluster's network
 }
 
 func main() {
@@ -34,13 +36,39 @@ func main() {
 	flag.StringVar(&s.ofn, "ofn", "", "the program of cmd/ofn")
 	flag.IntVar(&s.rounds, "n", 10, "starts from zero of each kind")
 	flag.IntVar(&s.requests, "requests", 2000, "requests to a warm function, of each kind")
+	flag.StringVar(&s.inside, "inside", "", "for its own use")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, s); err != nil {
+	begin := run
+	if s.inside == "" {
+		begin = enter
+	}
+	if err := begin(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 		os.Exit(1)
 	}
+}
+
+// enter makes the images and goes on in the cluster's network.
+func enter(ctx context.Context, s settings) error {
+	dir, err := os.MkdirTemp("", "bench-cluster")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := load(ctx, s, dir); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, s.cluster, append([]string{"inside", "--dir", s.dir, self, "-inside", dir}, os.Args[1:]...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 2 * time.Minute
+	return cmd.Run()
 }
 
 // way is one way to call the function.

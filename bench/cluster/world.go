@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -29,6 +31,9 @@ const (
 	address   = "127.0.0.1:18090" // of the gateway
 	patience  = 3 * time.Minute
 
+	host         = "127.0.0.1:18091" // of the registry
+	image        = host + "/hello:1"
+	ofnImage     = "dev.local/ofn:bench"
 	knativeImage = "dev.local/hello:bench" // of which it does not ask a registry for the digest
 )
 
@@ -36,94 +41,95 @@ const (
 type world struct {
 	settings
 	children sync.WaitGroup
-	image    string
+}
+
+// load makes the images of the function and of ofn in a folder and gives them to the node. It is done outside of the cluster's network.
+func load(ctx context.Context, s settings, dir string) error {
+	img, err := function(ctx, dir)
+	if err != nil {
+		return err
+	}
+	served, err := name.NewTag(image)
+	if err != nil {
+		return err
+	}
+	local, err := name.NewTag(knativeImage)
+	if err != nil {
+		return err
+	}
+	archives := []string{archive(dir), filepath.Join(dir, "ofn.tar")}
+	if err := tarball.MultiRefWriteToFile(archives[0], map[name.Reference]v1.Image{served: img, local: img}); err != nil {
+		return err
+	}
+	if _, err := output(ctx, nil, s.ofn, "image", "--output", archives[1], "--tag", ofnImage); err != nil {
+		return err
+	}
+	for _, a := range archives {
+		if _, err := output(ctx, nil, s.cluster, "load", "--dir", s.dir, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func archive(dir string) string { return filepath.Join(dir, "hello.tar") }
+
+// function compiles the function and makes its image.
+func function(ctx context.Context, dir string) (v1.Image, error) {
+	binary := filepath.Join(dir, "hello")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "github.com/openfunction/ofn/bench/cluster/hello")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("compiling the function: %w\n%s", err, out)
+	}
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
+	base, err := assemble.Base(nil)
+	if err != nil {
+		return nil, err
+	}
+	layer, err := assemble.Layer([]assemble.File{{Path: "app/hello", Mode: 0o755, Data: program}})
+	if err != nil {
+		return nil, err
+	}
+	return assemble.Image(assemble.Spec{Layers: []v1.Layer{base, layer}, Entrypoint: []string{"/app/hello"}, User: "65532", Port: 8080})
 }
 
 func (w *world) prepare(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "bench-cluster")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	host, err := w.registry(ctx)
-	if err != nil {
-		return err
-	}
-	if err := w.images(ctx, dir, host); err != nil {
+	if err := w.registry(ctx); err != nil {
 		return err
 	}
 	if err := w.install(ctx); err != nil {
 		return err
 	}
-	common := []string{"--own-namespace", own, "--metrics-address", "0"}
-	if err := w.child(ctx, append([]string{"operator", "--health-address", "0", "--webhooks=false"}, common...)); err != nil {
+	err := w.child(ctx, []string{"operator", "--own-namespace", own, "--metrics-address", "0", "--health-address", "0", "--webhooks=false", "--log-level", "warn"})
+	if err != nil {
 		return err
 	}
 	return w.child(ctx, []string{"gateway", "--own-namespace", own, "--metrics-address", "", "--health-address", "0", "--address", address,
-		"--warm-image", "dev.local/ofn:bench", "--insecure-registry", host, "--log-level", "warn"})
+		"--warm-image", ofnImage, "--insecure-registry", host, "--log-level", "warn"})
 }
 
 // registry serves the image of the function for the gateway. Nodes have it already.
-func (w *world) registry(ctx context.Context) (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func (w *world) registry(ctx context.Context) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", host)
 	if err != nil {
-		return "", err
+		return err
 	}
-	s := &http.Server{Handler: registry.New(), ReadHeaderTimeout: time.Minute}
+	s := &http.Server{Handler: registry.New(registry.Logger(log.New(io.Discard, "", 0))), ReadHeaderTimeout: time.Minute}
 	w.children.Go(func() { _ = s.Serve(l) })
 	context.AfterFunc(ctx, func() { s.Close() })
-	return l.Addr().String(), nil
-}
-
-// images makes those of the function and of ofn, and gives them to the node.
-func (w *world) images(ctx context.Context, dir, host string) error {
-	binary := filepath.Join(dir, "hello")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "github.com/openfunction/ofn/bench/cluster/hello")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("compiling the function: %w\n%s", err, out)
-	}
-	program, err := os.ReadFile(binary)
+	ref, err := name.NewTag(image)
 	if err != nil {
 		return err
 	}
-	base, err := assemble.Base(nil)
+	img, err := tarball.ImageFromPath(archive(w.inside), &ref)
 	if err != nil {
 		return err
 	}
-	layer, err := assemble.Layer([]assemble.File{{Path: "app/hello", Mode: 0o755, Data: program}})
-	if err != nil {
-		return err
-	}
-	img, err := assemble.Image(assemble.Spec{Layers: []v1.Layer{base, layer}, Entrypoint: []string{"/app/hello"}, User: "65532", Port: 8080})
-	if err != nil {
-		return err
-	}
-	ref, err := name.NewTag(host+"/hello:1", name.Insecure)
-	if err != nil {
-		return err
-	}
-	w.image = ref.String()
-	if err := remote.Write(ref, img, remote.WithContext(ctx)); err != nil {
-		return err
-	}
-	archives := []string{filepath.Join(dir, "hello.tar"), filepath.Join(dir, "ofn.tar")}
-	local, err := name.NewTag(knativeImage)
-	if err != nil {
-		return err
-	}
-	if err := tarball.MultiRefWriteToFile(archives[0], map[name.Reference]v1.Image{ref: img, local: img}); err != nil {
-		return err
-	}
-	if _, err := output(ctx, nil, w.ofn, "image", "--output", archives[1], "--tag", "dev.local/ofn:bench"); err != nil {
-		return err
-	}
-	for _, a := range archives {
-		if _, err := output(ctx, nil, w.cluster, "load", "--dir", w.dir, a); err != nil {
-			return err
-		}
-	}
-	return nil
+	return remote.Write(ref, img, remote.WithContext(ctx))
 }
 
 func (w *world) install(ctx context.Context) error {
@@ -181,7 +187,7 @@ spec: {template: {metadata: {name: knative-00001, annotations: {autoscaling.knat
 
 // functions applies them and waits until all have answered.
 func (w *world) functions(ctx context.Context) ([]*way, error) {
-	text := strings.NewReplacer("IMAGE", w.image, "KNATIVE", knativeImage).Replace(manifests)
+	text := strings.NewReplacer("IMAGE", image, "KNATIVE", knativeImage).Replace(manifests)
 	if _, err := output(ctx, strings.NewReader(text), w.cluster, "kubectl", "apply", "-f", "-"); err != nil {
 		return nil, err
 	}
