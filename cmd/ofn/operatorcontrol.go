@@ -55,6 +55,9 @@ func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, 
 	if err != nil {
 		return nil, err
 	}
+	if err := onlyServed(config, options.Scheme, &options.Cache); err != nil {
+		return nil, err
+	}
 	manager, err := ctrl.NewManager(config, options)
 	if err != nil {
 		return nil, fmt.Errorf("making the controllers: %w", err)

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
@@ -14,7 +11,7 @@ import (
 	"github.com/openfunction/ofn/internal/route/gatewayapi"
 )
 
-// gatewayNamespaces are those where an operator sees Gateways: all of them (none), or those of the one namespace that it looks after
+// gatewayNamespaces are those where an operator sees Gateways of OpenFunction: all of them (none), or those of the one namespace that it looks after
 // and of its own, where the default Gateway is.
 func (s *operatorSettings) gatewayNamespaces() []string {
 	switch s.namespace {
@@ -36,20 +33,24 @@ func cacheGateways(s *operatorSettings, o *cache.Options) {
 	if len(seen.Namespaces) == 0 {
 		return
 	}
-	kubernetes := &unstructured.Unstructured{}
-	kubernetes.SetGroupVersionKind(schema.GroupVersionKind{Group: gatewayapi.Group, Version: "v1", Kind: "Gateway"})
-	for _, kind := range []client.Object{&networking.Gateway{}, kubernetes} {
-		o.ByObject[kind] = seen
+	o.ByObject[&networking.Gateway{}] = seen
+}
+
+// parentNamespaces are those where an operator sees Gateways of the Gateway API: all of them (none), or the one that it looks after.
+func (s *operatorSettings) parentNamespaces() []string {
+	if s.namespace == "" {
+		return nil
 	}
+	return []string{s.namespace}
 }
 
 // exposer makes the routes of functions. Grants are given in other people's namespaces, where an operator of one has no rights.
 func exposer(m ctrlmanager.Manager, s *operatorSettings, found *engines.Controller) *expose.Exposer {
 	router := gatewayapi.New(m.GetClient(), m.GetAPIReader(), gatewayapi.Options{Grants: s.namespace == ""})
-	return expose.New(m.GetClient(), expose.Options{Router: router, Engines: found, Namespaces: s.gatewayNamespaces()})
+	return expose.New(m.GetClient(), expose.Options{Router: router, Engines: found, Namespaces: s.gatewayNamespaces(), Parents: s.parentNamespaces()})
 }
 
 // gatewayController provides the Gateways that the routes come from.
 func gatewayController(m ctrlmanager.Manager, s *operatorSettings, found *engines.Controller) registrable {
-	return gatewayprovide.NewController(m.GetClient(), m.GetAPIReader(), gatewayprovide.Options{Engines: found, Only: s.namespace, Namespaces: s.gatewayNamespaces()})
+	return gatewayprovide.NewController(m.GetClient(), m.GetAPIReader(), gatewayprovide.Options{Engines: found, Only: s.namespace, Namespaces: s.parentNamespaces()})
 }

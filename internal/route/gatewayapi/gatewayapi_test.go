@@ -228,6 +228,10 @@ func TestRefused(t *testing.T) {
 			r.Backends[0].Host = "known"
 			r.Rules = rules(t, `[{}, {filters: [{type: URLRewrite, urlRewrite: {hostname: mine}}]}]`)
 		}, "InvalidRules", `rules[1]: urlRewrite.hostname cannot be "mine"`},
+		"several of them": {func(r *cluster.Route) {
+			r.Backends = []cluster.Backend{{Namespace: "ns", Name: "a", Host: "a", Weight: 1}, {Namespace: "ns", Name: "b", Host: "b", Weight: 1}}
+			r.Rules = rules(t, `[{filters: [{type: URLRewrite, urlRewrite: {hostname: mine}}]}]`)
+		}, "InvalidRules", `rules[0]: urlRewrite.hostname cannot be "mine"`},
 		"filters of another kind": {func(r *cluster.Route) { r.Rules = rules(t, `[{filters: {}}]`) }, "InvalidRules", "rules[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {

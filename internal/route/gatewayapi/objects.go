@@ -107,6 +107,9 @@ func ruleOf(i int, written opaque.Object, r *cluster.Route) (rule, error) {
 		}
 	} else {
 		for n := range r.Backends {
+			if _, err := merged(i, known.Filters, &r.Backends[n]); err != nil {
+				return nil, err
+			}
 			refs[n].Filters = filtersOf(&r.Backends[n])
 		}
 	}

@@ -31,8 +31,8 @@ const labelVisibility, visibilityLocal = "networking.knative.dev/visibility", "c
 type Options struct {
 	Router  route.Router
 	Engines *engines.Controller
-	// Namespaces are those whose objects can be read; none is all.
-	Namespaces []string
+	// Namespaces are those whose Gateways of OpenFunction can be read, Parents those of the Gateway API; none is all.
+	Namespaces, Parents []string
 }
 
 // Exposer makes the routes of functions.

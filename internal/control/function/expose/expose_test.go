@@ -59,6 +59,7 @@ type world struct {
 	// listeners are those of the Gateway of the Gateway API; empty is no such Gateway.
 	listeners  string
 	namespaces []string
+	parents    []string
 }
 
 func newWorld(t *testing.T, text string) *world {
@@ -111,7 +112,7 @@ func (w *world) exposer() *expose.Exposer {
 		}
 	}
 	built := c.Build()
-	return expose.New(built, expose.Options{Router: w.r, Engines: engines.NewController(built, nil, slog.New(slog.DiscardHandler)), Namespaces: w.namespaces})
+	return expose.New(built, expose.Options{Router: w.r, Engines: engines.NewController(built, nil, slog.New(slog.DiscardHandler)), Namespaces: w.namespaces, Parents: w.parents})
 }
 
 func (w *world) expose() run.Condition {
@@ -222,7 +223,7 @@ func TestUnrouted(t *testing.T) {
 		"a template that makes no name":   {"", func(w *world) { w.gateway.Spec.HostTemplate = "a b" }, "False", "InvalidGateway", `"a b", which is no host name`, false},
 		"a rule that is none":             {`{rules: [{matches: 3}]}`, nil, "False", "InvalidRules", "rules[0]", false},
 		"out of reach":                    {asks, func(w *world) { w.namespaces = []string{"ns"} }, "False", "GatewayOutOfReach", "it sees ns", false},
-		"its Gateway is out of reach":     {asks, func(w *world) { w.namespaces = []string{"ns", "openfunction"} }, "False", "GatewayOutOfReach", "Gateway infra/openfunction", false},
+		"its Gateway is out of reach":     {asks, func(w *world) { w.namespaces = []string{"ns", "openfunction"}; w.parents = []string{"ns"} }, "False", "GatewayOutOfReach", "Gateway infra/openfunction", false},
 		"nothing is ready":                {asks, func(w *world) { w.fn.Status.LatestReadyRevision = "" }, "Unknown", "NoReadyRevision", "", false},
 		"no backend":                      {asks, func(w *world) { w.has.Backends = nil }, "Unknown", "NoReadyRevision", "", false},
 		"no listener":                     {`{hostnames: [shop.example.org, a.example.com]}`, nil, "False", "NoMatchingListener", "no listener of Gateway infra/openfunction answers for shop.example.org: it has *.example.com, *.cluster.local", true},

@@ -116,8 +116,8 @@ type listener struct {
 // parent is the Gateway of the Gateway API that carries the traffic of one of OpenFunction's, with its listeners for HTTP.
 func (e *Exposer) parent(ctx context.Context, g *networking.Gateway) (route.Parent, []listener, error) {
 	at := route.Parent{Namespace: g.Target().Namespace, Name: g.Target().Name}
-	if len(e.options.Namespaces) > 0 && !slices.Contains(e.options.Namespaces, at.Namespace) {
-		return at, nil, refused("GatewayOutOfReach", "Gateway %s/%s is in a namespace that this operator does not look after; it sees %s", at.Namespace, at.Name, list(e.options.Namespaces))
+	if len(e.options.Parents) > 0 && !slices.Contains(e.options.Parents, at.Namespace) {
+		return at, nil, refused("GatewayOutOfReach", "Gateway %s/%s is in a namespace that this operator does not look after; it sees %s", at.Namespace, at.Name, list(e.options.Parents))
 	}
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(kubernetesGateway)
