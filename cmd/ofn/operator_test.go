@@ -42,9 +42,11 @@ type operated struct {
 
 func TestOperator(t *testing.T) {
 	o := newOperated(t)
+	o.leftovers()
 	first := o.operator()
 	o.Run("webhooks", o.webhooks)
 	o.Run("missing engine", o.missing)
+	o.Run("taken over from OpenFunction", o.adopted)
 	o.Run("revisions and traffic", o.revisions)
 	o.Run("repaired by hand", o.repaired)
 	o.Run("refused", o.refused)
