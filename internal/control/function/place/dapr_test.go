@@ -32,10 +32,20 @@ import (
 	"github.com/openfunction/ofn/internal/control/engines"
 	"github.com/openfunction/ofn/internal/control/function/place"
 	"github.com/openfunction/ofn/internal/control/function/serve"
+	"github.com/openfunction/ofn/internal/run/cluster"
 	"github.com/openfunction/ofn/internal/run/dapr"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
+
+// recorder is an engine of functions that requests call.
+type recorder struct{ last cluster.Service }
+
+func (r *recorder) Apply(_ context.Context, s cluster.Service) (cluster.Status, error) {
+	r.last = s
+	return cluster.Status{Routed: cluster.Condition{Status: metav1.ConditionTrue}}, nil
+}
+func (*recorder) Remove(context.Context, string, string, metav1.OwnerReference) error { return nil }
 
 // world is a cluster without controllers, and the phases that place functions on it.
 type world struct {
@@ -44,6 +54,7 @@ type world struct {
 	serve  *serve.Phase
 	place  *place.Phase
 	fn     *v1beta2.Function
+	http   *recorder
 }
 
 func newWorld(t *testing.T, has []engines.Engine, objects ...client.Object) *world {
@@ -65,15 +76,16 @@ func newWorld(t *testing.T, has []engines.Engine, objects ...client.Object) *wor
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1beta2.Function{}, &v1beta2.Serving{}).Build()
 	keda := func(ctx context.Context) (bool, error) { return engines.Check(ctx, c, engines.KEDA()) == nil, nil }
+	http := &recorder{}
 	ways := []place.Way{
-		{Name: v1beta2.EngineKnative, Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}, Components: true},
+		{Name: v1beta2.EngineKnative, Engine: http, Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}, Components: true},
 		{Name: place.WayDapr, Engine: dapr.New(c, c, keda), Ref: v1beta2.RefAsyncWorkload, Components: true, Sometimes: []place.Need{{Engine: engines.KEDA(),
 			For: func(s *v1beta2.Serving) bool {
 				return s.Spec.ScaleOptions != nil && s.Spec.ScaleOptions.Keda != nil && len(s.Spec.ScaleOptions.Keda.Triggers) > 0
 			}}}},
 	}
 	log := slog.New(slog.DiscardHandler)
-	return &world{T: t, client: c, serve: serve.New(c), place: place.New(c, place.Options{Ways: ways, Engines: engines.NewController(c, nil, log), Live: c, ClusterDomain: "cluster.local", Log: log})}
+	return &world{T: t, client: c, http: http, serve: serve.New(c), place: place.New(c, place.Options{Ways: ways, Engines: engines.NewController(c, nil, log), Live: c, ClusterDomain: "cluster.local", Log: log})}
 }
 
 // function reads a Function of either version as admission would store it.
@@ -283,5 +295,26 @@ func TestWhatDaprDoesNotDo(t *testing.T) {
 	w.reconcile()
 	if w.reason(v1beta2.ConditionRouted) != "Unsupported" {
 		t.Errorf("conditions %+v", w.fn.Status.Conditions)
+	}
+}
+
+// A function that requests call has the sidecar and its components with every engine.
+func TestComponentsOfHTTPFunctions(t *testing.T) {
+	w := newWorld(t, []engines.Engine{engines.Dapr(), engines.Knative()})
+	w.function("cron.yaml")
+	w.fn.Spec.Serving.Triggers = &v1beta2.Triggers{HTTP: &v1beta2.HTTPTrigger{Port: new(int32(9000))}}
+	w.fn.Spec.Serving.Annotations = map[string]string{"dapr.io/app-id": "mine"}
+	w.reconcile()
+	if got := w.components(); len(got) != 3 || got["cron-input-kafka-output.kafka-server"] != "bindings.kafka mine" {
+		t.Errorf("components are %v", got)
+	}
+	if len(w.http.last.Revisions) != 1 {
+		t.Fatalf("the engine got %+v", w.http.last)
+	}
+	got := w.http.last.Revisions[0].Annotations
+	for k, v := range map[string]string{"dapr.io/enabled": "true", "dapr.io/app-id": "mine", "dapr.io/app-port": "9000", "dapr.io/app-protocol": "http"} {
+		if got[k] != v {
+			t.Errorf("annotation %s is %q, want %q", k, got[k], v)
+		}
 	}
 }
