@@ -92,7 +92,7 @@ func (o *operated) routes(t *testing.T) {
 			return err.Error()
 		}
 		s := gateway.Status
-		if c := condition.Get(s.Conditions, networking.ConditionReady); c == nil || c.Status != "True" || len(s.Addresses) != 1 || len(s.Listeners) != 2 || s.Listeners[0].AttachedRoutes != 2 {
+		if c := condition.Get(s.Conditions, networking.ConditionReady); c == nil || c.Status != "True" || len(s.Addresses) != 1 || len(s.Listeners) != 2 || s.Listeners[0].AttachedRoutes < 2 { // other cases have functions, too
 			return fmt.Sprintf("the Gateway has the status %+v", s)
 		}
 		return ""
