@@ -80,6 +80,21 @@ func TestTemplateOfARevisionThatIsThereStays(t *testing.T) {
 	}
 }
 
+// Knative fills in more of a Revision than of a template that is changed; to apply that would be a change under the same name.
+func TestTemplateIsNotFilledIn(t *testing.T) {
+	r := &cluster.Revision{Name: "fn-2"}
+	made := revisionWith("True", "", "")
+	_ = unstructured.SetNestedField(made.Object, false, "spec", "enableServiceLinks")
+	for concurrency, links := range map[int64]bool{9: false, 1: true} { // 1 is an edit by hand, to be undone
+		current := serviceWith("fn-2", 1, 1, "True")
+		_ = unstructured.SetNestedMap(current.Object, map[string]any{"containerConcurrency": concurrency}, "spec", "template", "spec")
+		got, err := templateOf(r, made, current)
+		if _, ok := got.Spec["enableServiceLinks"]; err != nil || got.Spec["containerConcurrency"] != int64(9) || ok != links {
+			t.Errorf("where %d is there: got %+v, %v", concurrency, got, err)
+		}
+	}
+}
+
 func TestNext(t *testing.T) {
 	there := revisionWith("True", "", "")
 	revisions := []cluster.Revision{{Name: "fn-1", Made: true}, {Name: "fn-2", Made: true}, {Name: "fn-3"}, {Name: "fn-4"}}

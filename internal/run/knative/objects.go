@@ -9,8 +9,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/drift"
 	"github.com/openfunction/ofn/internal/run/cluster"
 )
 
@@ -121,18 +123,19 @@ func templateOf(r *cluster.Revision, made, current *unstructured.Unstructured) (
 	if current == nil {
 		return t, nil
 	}
-	var there struct {
-		Spec struct {
-			Template struct {
-				Metadata metadata `json:"metadata"`
-			} `json:"template"`
-		} `json:"spec"`
+	is, ok, err := unstructured.NestedMap(current.Object, "spec", "template")
+	if err != nil || !ok {
+		return t, fmt.Errorf("Knative service %s has no template", current.GetName())
 	}
-	if err := decode(current, &there); err != nil {
-		return t, err
+	if name, _, _ := unstructured.NestedString(is, "metadata", "name"); name != r.Name {
+		return t, nil
 	}
-	if m := there.Spec.Template.Metadata; m.Name == r.Name {
-		t.Metadata = m
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(is["metadata"].(map[string]any), &t.Metadata); err != nil {
+		return t, fmt.Errorf("reading the template of Knative service %s: %w", current.GetName(), err)
+	}
+	// Knative fills in more of a Revision than of the template of a Service that is changed, and would take that for a change, too.
+	if there, ok := is["spec"].(map[string]any); ok && drift.Holds(there, spec) {
+		t.Spec = there
 	}
 	return t, nil
 }
