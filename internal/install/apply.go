@@ -39,10 +39,10 @@ const (
 
 // apply makes objects as they are given, whoever else has set their fields, and puts what the server made of each in its place.
 func (i *Installer) apply(ctx context.Context, objects []*unstructured.Unstructured) error {
-	namespaces := map[string]bool{} // those that a dry run would make
+	made := map[string]bool{} // namespaces that a dry run would make
 	for _, o := range objects {
 		outcome, err := i.applyOne(ctx, o)
-		if i.DryRun && apierrors.IsNotFound(err) && namespaces[o.GetNamespace()] {
+		if i.DryRun && apierrors.IsNotFound(err) && made[o.GetNamespace()] {
 			outcome, err = created, nil // it cannot be checked before its namespace is there
 		}
 		if i.DryRun && meta.IsNoMatchError(err) {
@@ -52,7 +52,7 @@ func (i *Installer) apply(ctx context.Context, objects []*unstructured.Unstructu
 			return fmt.Errorf("applying %s: %w", Identity(o), err)
 		}
 		if o.GetKind() == "Namespace" && outcome == created {
-			namespaces[o.GetName()] = true
+			made[o.GetName()] = true
 		}
 		i.Done(Identity(o), outcome)
 	}

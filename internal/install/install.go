@@ -45,6 +45,9 @@ func (i *Installer) Install(ctx context.Context, r Request) ([]*unstructured.Uns
 	if r.Image == "" {
 		return nil, ErrImage
 	}
+	if err := i.scopeExists(ctx, r.Scope); err != nil {
+		return nil, err
+	}
 	objects, err := r.Objects()
 	if err != nil {
 		return nil, err
@@ -81,6 +84,17 @@ func (i *Installer) operator(ctx context.Context) (*unstructured.Unstructured, e
 		return nil, fmt.Errorf("OpenFunction's own operator works on this cluster (deployment %s/%s): two operators would undo each other's work. Hand over to this one with `kubectl -n %[1]s scale deployment %[2]s --replicas=0`, and come back here; docs/migration.md says what becomes of the functions, and the way back", Namespace, former)
 	}
 	return i.get(ctx, deployments, Namespace, Operator)
+}
+
+func (i *Installer) scopeExists(ctx context.Context, namespace string) error {
+	if namespace == "" {
+		return nil
+	}
+	o, err := i.get(ctx, namespaces, "", namespace)
+	if err == nil && o == nil {
+		return fmt.Errorf("there is no namespace %s, whose functions are to be looked after: make it first, with `kubectl create namespace %[1]s`", namespace)
+	}
+	return err
 }
 
 // fits says whether the request may change the operator that is there.

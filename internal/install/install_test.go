@@ -84,6 +84,12 @@ func TestUpgradePrunes(t *testing.T) {
 		t.Errorf("what somebody else made: %v", err)
 	}
 	r.Scope = "team"
+	if _, err := c.installer().Install(t.Context(), r); err == nil || !strings.Contains(err.Error(), "no namespace team") {
+		t.Errorf("for a namespace that is not there: %v", err)
+	}
+	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.installer().Install(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ var (
 	deployments  = kindOf{"apps", "v1", "Deployment"}
 	definitions  = kindOf{"apiextensions.k8s.io", "v1", "CustomResourceDefinition"}
 	configMaps   = kindOf{"", "v1", "ConfigMap"}
+	namespaces   = kindOf{"", "v1", "Namespace"}
 	secrets      = kindOf{"", "v1", "Secret"}
 	pods         = kindOf{"", "v1", "Pod"}
 	functions    = kindOf{"core.openfunction.io", "v1beta2", "Function"}
