@@ -44,7 +44,8 @@ func installCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Install ofn on a Kubernetes cluster, and engines that it lacks",
-		Long: `Install ofn on a Kubernetes cluster: its kinds, and the operator as a Deployment in the namespace openfunction. The manifests are in
+		Long: `Install ofn on a Kubernetes cluster: its kinds, and the operator and
+the gateway as Deployments in the namespace openfunction. The manifests are in
 this program; the operator's image is made by ofn image. To run it again changes nothing; with another version of ofn, --upgrade replaces
 what is there and takes away what the old version had more. Functions are never touched.
 
@@ -72,6 +73,7 @@ func (i *installing) bind(f *pflag.FlagSet) {
 	i.target.bind(f)
 	f.StringVar(&i.request.Image, "image", "", "image of the operator (default: that of the operator which is there)")
 	f.StringVar(&i.request.Scope, "namespace-scope", "", "the only namespace whose functions are looked after (default: all)")
+	f.BoolVar(&i.request.Gateway, "gateway", true, "install ofn gateway too, behind which functions are called that no engine runs (not with --namespace-scope)")
 	f.StringSliceVar(&i.engines, "engines", nil, "engines to install where the cluster lacks them: "+strings.Join(install.Names(), ", "))
 	f.StringVar(&i.engineManifests, "engine-manifests", "", "directory with a directory of manifests for each engine, to be used instead of fetching them")
 	f.BoolVar(&i.request.Upgrade, "upgrade", false, "replace an operator, and engines named by --engines, of another version")

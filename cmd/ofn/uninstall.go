@@ -35,8 +35,8 @@ func uninstallCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Remove ofn from a Kubernetes cluster; functions stay unless they are purged",
-		Long: `Remove the operator from a Kubernetes cluster. The functions, what serves them, their kinds, the namespace openfunction and
-the engines stay: functions go on answering, and ofn install takes them up again. While there is no operator nothing of them is
+		Long: `Remove the operator from a Kubernetes cluster. The functions, what serves them (ofn gateway among it), their kinds, the namespace
+openfunction and the engines stay: functions go on answering, and ofn install takes them up again. While there is no operator nothing of them is
 changed, and core.openfunction.io/v1beta1 cannot be read.
 
 With --purge the kinds go too, with every function and everything else of these kinds. Engines are removed as they were installed.`,

@@ -13,7 +13,7 @@ import (
 // reference is docs/cli.md: a section "## ofn …" for each command, in the order of their names.
 func reference(root *cobra.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# The command line\n\n<!-- Made by `go generate ./internal/cli`; do not edit. -->\n\n%s.\n\n`ofn up`, `ofn dev`, `ofn doctor` and `ofn demo` need no control plane; `ofn install`, `ofn uninstall`, `ofn image` and `ofn operator` are\nabout [a cluster](install.md). Their `--help` describes them. `ofn completion` prints what a shell needs to\ncomplete commands, flags and the names of functions, revisions and namespaces.\n\nExit codes: 0, and 1 when something failed or a function answered 400 or more; 130 after Ctrl-C.\n", root.Short)
+	fmt.Fprintf(&b, "# The command line\n\n<!-- Made by `go generate ./internal/cli`; do not edit. -->\n\n%s.\n\n`ofn up`, `ofn dev`, `ofn doctor` and `ofn demo` need no control plane; `ofn install`, `ofn uninstall`, `ofn image`, `ofn operator` and `ofn gateway` are\nabout [a cluster](install.md). Their `--help` describes them. `ofn completion` prints what a shell needs to\ncomplete commands, flags and the names of functions, revisions and namespaces.\n\nExit codes: 0, and 1 when something failed or a function answered 400 or more; 130 after Ctrl-C.\n", root.Short)
 	if flags := root.PersistentFlags().FlagUsages(); flags != "" {
 		fmt.Fprintf(&b, "\nEvery command that talks to a control plane takes:\n\n```\n%s```\n", flags)
 	}

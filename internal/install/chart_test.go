@@ -24,7 +24,7 @@ import (
 // templates that the chart uses are played here.
 func TestChart(t *testing.T) {
 	for _, scope := range []string{"", "team-a"} {
-		objects, err := install.Manifests{Files: config.Files, Image: "registry.example.com/ofn:v1", Scope: scope}.Objects()
+		objects, err := install.Manifests{Files: config.Files, Image: "registry.example.com/ofn:v1", Scope: scope, Gateway: true}.Objects()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -137,7 +137,7 @@ func (c *cluster) outcomes() map[string]int {
 }
 
 func request() install.Request {
-	return install.Request{Manifests: install.Manifests{Files: light(), Version: "v1", Image: "registry.example.com/ofn:v1"}, Wait: true}
+	return install.Request{Manifests: install.Manifests{Files: light(), Version: "v1", Image: "registry.example.com/ofn:v1", Gateway: true}, Wait: true}
 }
 
 // light are the manifests with definitions that have no schemas, which a fake cluster would read again and again.

@@ -69,9 +69,22 @@ func (i *Installer) Install(ctx context.Context, r Request) ([]*unstructured.Uns
 		return nil, err
 	}
 	if r.Wait {
-		return objects, i.until(ctx, func(ctx context.Context) (string, error) { return i.unavailable(ctx, Namespace, Operator) })
+		return objects, i.available(ctx, objects)
 	}
 	return objects, nil
+}
+
+// available waits until all Deployments among objects are.
+func (i *Installer) available(ctx context.Context, objects []*unstructured.Unstructured) error {
+	for _, o := range objects {
+		if o.GetKind() != deployments.Kind {
+			continue
+		}
+		if err := i.until(ctx, func(ctx context.Context) (string, error) { return i.unavailable(ctx, o.GetNamespace(), o.GetName()) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // operator reads the Deployment, nil when there is none, and refuses a cluster that OpenFunction's own operator works on.

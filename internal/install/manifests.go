@@ -30,8 +30,10 @@ const (
 	managedByLabel = "app.kubernetes.io/managed-by"
 	versionLabel   = "app.kubernetes.io/version"
 	nameLabel      = "app.kubernetes.io/name"
+	componentLabel = "app.kubernetes.io/component"
 
-	partOf = "openfunction"
+	partOf  = "openfunction"
+	gateway = "gateway" // the component
 	// Manager is who applied an object, as a label and as the owner of its fields.
 	Manager = "ofn-install"
 )
@@ -46,6 +48,8 @@ type Manifests struct {
 	Image string
 	// Scope is the only namespace whose functions it looks after; empty is all.
 	Scope string
+	// Gateway adds `ofn gateway`, behind which functions are called that no engine runs. An operator of one namespace is installed without.
+	Gateway bool
 }
 
 // Objects are all objects of an installation, in the order in which they are to be applied.
@@ -91,7 +95,11 @@ func (m Manifests) tree() (filesys.FileSystem, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifests: %w", err)
 	}
-	overlay := map[string]any{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": []any{"../default"}}
+	resources := []any{"../default"}
+	if m.Gateway && m.Scope == "" {
+		resources = append(resources, "../gateway")
+	}
+	overlay := map[string]any{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources}
 	if m.Scope != "" {
 		overlay["patches"], err = m.scoped()
 		if err != nil {

@@ -57,6 +57,7 @@ func (i *Installer) Uninstall(ctx context.Context, r Removal) error {
 	if there != nil && there.GetLabels()[managedByLabel] == "Helm" {
 		return errHelm(there)
 	}
+	r.Gateway = r.Purge // otherwise it stays: functions answer through it
 	objects, err := r.Objects()
 	if err != nil {
 		return err
@@ -66,7 +67,7 @@ func (i *Installer) Uninstall(ctx context.Context, r Removal) error {
 			return err
 		}
 	}
-	if err := i.removeParts(ctx, r.Made(scopeOf(there)), objects); err != nil {
+	if err := i.removeParts(ctx, r, r.Made(scopeOf(there)), objects); err != nil {
 		return err
 	}
 	if !r.Purge {
@@ -131,7 +132,7 @@ func ours(o *unstructured.Unstructured) bool {
 }
 
 // removeParts deletes what is left of the operator, webhooks first, so that nothing is refused for want of an answer.
-func (i *Installer) removeParts(ctx context.Context, made []client.Object, objects []*unstructured.Unstructured) error {
+func (i *Installer) removeParts(ctx context.Context, r Removal, made []client.Object, objects []*unstructured.Unstructured) error {
 	i.Step("removing the operator")
 	for _, m := range made {
 		content, err := runtimeMap(m)
@@ -150,7 +151,7 @@ func (i *Installer) removeParts(ctx context.Context, made []client.Object, objec
 			return err
 		}
 	}
-	if err := i.deleteParts(ctx, func(*unstructured.Unstructured) bool { return true }); err != nil {
+	if err := i.deleteParts(ctx, func(o *unstructured.Unstructured) bool { return r.Purge || o.GetLabels()[componentLabel] != gateway }); err != nil {
 		return err
 	}
 	for _, o := range slices.Backward(objects) { // those that were applied without labels, with kubectl

@@ -48,6 +48,10 @@ func withFunction(t *testing.T) (*cluster, *v1beta2.Function) {
 	return c, fn
 }
 
+func front() *appsv1.Deployment {
+	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "openfunction", Name: "ofn-gateway"}}
+}
+
 func (c *cluster) gone(o client.Object) bool {
 	c.t.Helper()
 	err := c.Get(c.t.Context(), client.ObjectKeyFromObject(o), o)
@@ -72,6 +76,9 @@ func TestUninstallKeepsFunctions(t *testing.T) {
 	}
 	if !c.gone(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "openfunction", Name: "ofn-operator"}}) || !c.gone(hooks("ofn-webhook")) || !c.gone(certificates()) {
 		t.Error("the operator is still there")
+	}
+	if c.gone(front()) {
+		t.Error("functions that answer through the gateway must go on")
 	}
 	if n := c.outcomes()["deleted"]; n < 10 {
 		t.Errorf("%d objects deleted", n)
@@ -111,6 +118,9 @@ func TestPurge(t *testing.T) {
 	}
 	if !c.gone(fn) || !c.gone(crd) {
 		t.Error("functions are still there")
+	}
+	if !c.gone(front()) {
+		t.Error("the gateway is still there")
 	}
 }
 
