@@ -119,10 +119,20 @@ func (r Request) fits(there *unstructured.Unstructured) error {
 	if by := labels[managedByLabel]; by == "Helm" {
 		return errHelm(there)
 	}
+	if is := scopeOf(there); is != r.Scope { // the webhooks of the former would go on guarding what nobody looks after
+		return fmt.Errorf("the operator that is there looks after %s, and is to look after %s: remove it first with `ofn uninstall`, which leaves functions as they are", scoped(is), scoped(r.Scope))
+	}
 	if is, wanted := labels[versionLabel], labelValue(r.Version); is != "" && is != wanted && !r.Upgrade {
 		return fmt.Errorf("version %s is installed, this program is %s: give --upgrade to replace it", is, wanted)
 	}
 	return nil
+}
+
+func scoped(namespace string) string {
+	if namespace == "" {
+		return "all namespaces"
+	}
+	return "namespace " + namespace
 }
 
 func errHelm(there *unstructured.Unstructured) error {

@@ -84,6 +84,12 @@ func TestUpgradePrunes(t *testing.T) {
 		t.Errorf("what somebody else made: %v", err)
 	}
 	r.Scope = "team"
+	if _, err := c.installer().Install(t.Context(), r); err == nil || !strings.Contains(err.Error(), "looks after all namespaces, and is to look after namespace team: remove it first") {
+		t.Errorf("for another scope: %v", err)
+	}
+	if err := c.installer().Uninstall(t.Context(), removal(false)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.installer().Install(t.Context(), r); err == nil || !strings.Contains(err.Error(), "no namespace team") {
 		t.Errorf("for a namespace that is not there: %v", err)
 	}
