@@ -37,7 +37,6 @@ var (
 	secrets      = kindOf{"", "v1", "Secret"}
 	pods         = kindOf{"", "v1", "Pod"}
 	functions    = kindOf{"core.openfunction.io", "v1beta2", "Function"}
-	leases       = kindOf{"coordination.k8s.io", "v1", "Lease"}
 	mutating     = kindOf{"admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration"}
 	validating   = kindOf{"admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration"}
 	runtimes     = kindOf{"node.k8s.io", "v1", "RuntimeClass"}
