@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/openfunction/ofn/internal/kubeapi"
 )
@@ -107,6 +108,18 @@ func operate(ctx context.Context, config *rest.Config, s *operatorSettings, log 
 	manager, err := newOperator(ctx, config, s, log)
 	if err != nil {
 		return err
+	}
+	settled := ctrlmanager.RunnableFunc(func(ctx context.Context) error {
+		if manager.GetCache().WaitForCacheSync(ctx) { // what only the start needed is let go
+			debug.FreeOSMemory()
+			if err := unmapProgram(); err != nil {
+				log.Debug("what only the start needed stays mapped", "err", err)
+			}
+		}
+		return nil
+	})
+	if err := manager.Add(settled); err != nil {
+		return fmt.Errorf("adding to the controllers: %w", err)
 	}
 	log.Info("ofn operator starts", "version", version, "api", config.Host, "namespace", s.namespace)
 	if err := manager.Start(ctx); err != nil && !errors.Is(err, context.Canceled) {

@@ -18,28 +18,38 @@ func unmapProgram() error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open("/proc/self/maps")
+	f, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	var mapped []byte
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		// 00400000-05e2f000 r-xp 00000000 fe:00 1234  /path/of/ofn
 		words := strings.Fields(lines.Text())
-		if len(words) < 6 || words[5] != self || words[1][0] != 'r' || words[1][1] != '-' {
-			continue
-		}
-		from, to, _ := strings.Cut(words[0], "-")
-		begin, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 != nil || err2 != nil {
-			continue
-		}
-		mapped := unsafe.Slice((*byte)(unsafe.Add(nil, uintptr(begin))), end-begin) //nolint:gosec // addresses of this process, from the kernel
-		if err := unix.Madvise(mapped, unix.MADV_DONTNEED); err != nil {
-			return err
+		switch {
+		case len(words) == 6 && !strings.HasSuffix(words[0], ":"):
+			// 00400000-05e2f000 r-xp 00000000 fe:00 1234  /path/of/ofn
+			mapped = nil
+			if words[5] == self && words[1][0] == 'r' && words[1][1] == '-' {
+				mapped = memory(words[0])
+			}
+		case len(words) == 3 && words[0] == "Anonymous:" && words[1] == "0" && len(mapped) > 0: // a dynamic linker may have written before it was read-only
+			if err := unix.Madvise(mapped, unix.MADV_DONTNEED); err != nil {
+				return err
+			}
 		}
 	}
 	return lines.Err()
+}
+
+// memory is an address range of this process as the kernel writes it, nil if it cannot be read.
+func memory(of string) []byte {
+	from, to, _ := strings.Cut(of, "-")
+	begin, err1 := strconv.ParseUint(from, 16, 64)
+	end, err2 := strconv.ParseUint(to, 16, 64)
+	if err1 != nil || err2 != nil {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Add(nil, uintptr(begin))), end-begin) //nolint:gosec // addresses of this process, from the kernel
 }
