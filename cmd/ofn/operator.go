@@ -15,7 +15,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
-	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/openfunction/ofn/internal/kubeapi"
 )
@@ -109,18 +108,6 @@ func operate(ctx context.Context, config *rest.Config, s *operatorSettings, log 
 	if err != nil {
 		return err
 	}
-	settled := ctrlmanager.RunnableFunc(func(ctx context.Context) error {
-		if manager.GetCache().WaitForCacheSync(ctx) { // what only the start needed is let go
-			debug.FreeOSMemory()
-			if err := unmapProgram(); err != nil {
-				log.Debug("what only the start needed stays mapped", "err", err)
-			}
-		}
-		return nil
-	})
-	if err := manager.Add(settled); err != nil {
-		return fmt.Errorf("adding to the controllers: %w", err)
-	}
 	log.Info("ofn operator starts", "version", version, "api", config.Host, "namespace", s.namespace)
 	if err := manager.Start(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("running the controllers: %w", err)
@@ -129,4 +116,4 @@ func operate(ctx context.Context, config *rest.Config, s *operatorSettings, log 
 }
 
 // operatorDrain is how long what is under way may take when the operator stops; all of it can be taken up by another.
-const operatorDrain = 10 * time.Second
+const operatorDrain = 25 * time.Second

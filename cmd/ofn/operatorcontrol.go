@@ -123,10 +123,7 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 // operatorControllers are those of a cluster. build and serve are the phases of one machine; place stands where serving/run and
 // route do, delegate where builder/run does.
 func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.Logger) ([]registrable, error) {
-	c, err := withConfig(m)
-	if err != nil {
-		return nil, err
-	}
+	c := m.GetClient()
 	found := engines.NewController(c, m.GetCache(), log)
 	builds, err := buildController(m, s, found)
 	if err != nil {
