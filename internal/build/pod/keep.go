@@ -14,6 +14,17 @@ import (
 	"github.com/openfunction/ofn/internal/drift"
 )
 
+// Ran is whether the object of a build was ever made. One that is cancelled before is not made for that.
+func Ran(ctx context.Context, live client.Reader, wanted *unstructured.Unstructured) (bool, error) {
+	there, err := drift.Read(ctx, live, wanted)
+	return there != nil, failure(err)
+}
+
+// NeverRan is how a build stands that was cancelled before it was made.
+func NeverRan() build.Progress {
+	return build.Progress{Stage: build.Cancelled, Reason: "Cancelled", Message: "the build was cancelled before it ran"}
+}
+
 // Keep makes an object that is to run once, and mends of one that is there only what may still change: an operator with another
 // builder image leaves the builds that run alone. It returns the object as it is then. What the user must mend is a *build.Failure.
 func Keep(ctx context.Context, c client.Client, live client.Reader, wanted *unstructured.Unstructured, mutable map[string]any) (*unstructured.Unstructured, error) {

@@ -52,12 +52,8 @@ func (e *Engine) Apply(ctx context.Context, b *v1beta2.Builder) (build.Progress,
 		return build.Progress{}, err
 	}
 	if cancelled {
-		there, err := drift.Read(ctx, e.live, wanted)
-		if err == nil && there == nil {
-			return build.Progress{Stage: build.Cancelled, Reason: "Cancelled", Message: "the build was cancelled before it ran"}, nil
-		}
-		if err != nil {
-			return build.Progress{}, err
+		if ran, err := pod.Ran(ctx, e.live, wanted); err != nil || !ran {
+			return pod.NeverRan(), err
 		}
 	}
 	there, err := pod.Keep(ctx, e.client, e.live, wanted, mutable(b, cancelled))
