@@ -13,7 +13,7 @@ import (
 
 // writeFiles writes every certificate, kubeconfig and configuration file the components read.
 func writeFiles(d Dir) error {
-	for _, sub := range []string{"pki", "cni", "manifests", "kubelet", "containerd"} {
+	for _, sub := range []string{"pki", "cni", "manifests", "kubelet", "containerd", filepath.Join("registries", Registry)} {
 		if err := os.MkdirAll(d.state(sub), 0o755); err != nil {
 			return err
 		}
@@ -31,11 +31,11 @@ func writeFiles(d Dir) error {
 	}
 	values := map[string]string{
 		"State": d.state(), "Socket": d.socket(), "Pause": PauseImage, "CNI": cniPlugins, "PodNet": podNet,
-		"IP": IP, "Name": Name, "Cgroup": d.cgroup(),
+		"IP": IP, "Name": Name, "Cgroup": d.cgroup(), "Registry": Registry,
 	}
 	for file, text := range map[string]string{
 		"containerd.toml": runtime, "cni/10-bridge.conflist": cniConfig, "kubelet.yaml": kubeletConfig, "kube-proxy.yaml": proxyConfig,
-		"resolv.conf": "nameserver 127.0.0.53\n",
+		"resolv.conf": "nameserver 127.0.0.53\n", "registries/" + Registry + "/hosts.toml": registryConfig,
 	} {
 		var b strings.Builder
 		if err := template.Must(template.New(file).Parse(text)).Execute(&b, values); err != nil {
@@ -95,6 +95,8 @@ state = "/run/containerd/state"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{{.CNI}}"
     conf_dir = "{{.State}}/cni"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{{.State}}/registries"
 `
 
 const containerdTwo = `version = 3
@@ -104,6 +106,8 @@ state = "/run/containerd/state"
   address = "{{.Socket}}"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = "{{.Pause}}"
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = "{{.State}}/registries"
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = true # raising a score is all that a process without CAP_SYS_RESOURCE may do
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
@@ -111,6 +115,12 @@ state = "/run/containerd/state"
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = ["{{.CNI}}"]
     conf_dir = "{{.State}}/cni"
+`
+
+// registryConfig lets tests run a registry without TLS at the node's address.
+const registryConfig = `server = "http://{{.Registry}}"
+[host."http://{{.Registry}}"]
+  capabilities = ["pull", "resolve"]
 `
 
 const cniConfig = `{"cniVersion": "0.4.0", "name": "pods", "plugins": [

@@ -16,6 +16,7 @@ import (
 const (
 	Name        = "node0"
 	IP          = "10.123.0.1"
+	Registry    = IP + ":5000" // pulled from without TLS, should a test serve one there
 	podNet      = "10.244.0.0/24"
 	serviceNet  = "10.96.0.0/16"
 	apiService  = "10.96.0.1"
