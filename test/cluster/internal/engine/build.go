@@ -112,16 +112,24 @@ func (b Builder) archive(ctx context.Context, name string, e Engine, p Program) 
 	if _, err := os.Stat(out); err == nil {
 		return out, nil
 	}
-	return out, writeArchive(out, p.tag(name, e.Version), image.File{Path: p.path(), Source: binary})
+	files := []image.File{{Path: p.path(), Source: binary}}
+	if p.Git {
+		git, err := image.Git()
+		if err != nil {
+			return "", err
+		}
+		files = append(files, git...)
+	}
+	return out, writeArchive(out, p.tag(name, e.Version), files)
 }
 
-func writeArchive(out, tag string, file image.File) error {
+func writeArchive(out, tag string, files []image.File) error {
 	f, err := os.Create(out + ".partial")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := image.Write(f, tag, file); err != nil {
+	if err := image.Write(f, tag, files...); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {

@@ -28,6 +28,7 @@ type Program struct {
 	Package string // below the module: "cmd/controller"
 	Image   string // what the manifests call the image, where that is not ko://MODULE/PACKAGE
 	Path    string // where it lies in the image, where that is not /ko-app/NAME
+	Git     bool   // whether git of this machine is in the image, too
 }
 
 // Certificate is a serving certificate in a Secret, whose authority goes into the conversion webhooks of the CRDs.

@@ -65,7 +65,7 @@ func shipwright() Engine {
 		Module: "github.com/shipwright-io/build", Version: "v0.20.13", Needs: []string{"tekton"},
 		Programs: []Program{
 			{Package: "cmd/shipwright-build-controller"}, {Package: "cmd/shipwright-build-webhook"},
-			{Package: "cmd/git"}, {Package: "cmd/image-processing"}, {Package: "cmd/waiter"}, {Package: "cmd/bundle"},
+			{Package: "cmd/git", Git: true}, {Package: "cmd/image-processing"}, {Package: "cmd/waiter"}, {Package: "cmd/bundle"},
 		},
 		Sources:     []Source{{Files: []string{"deploy/*.yaml", "deploy/crds/*.yaml"}}},
 		Certificate: &Certificate{Namespace: "shipwright-build", Secret: "shipwright-build-webhook-cert", Service: "shp-build-webhook"},

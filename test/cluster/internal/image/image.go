@@ -1,9 +1,10 @@
-// Package image makes image archives out of static binaries.
+// Package image makes image archives out of static binaries, and of programs of this machine with what they load.
 package image
 
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"maps"
@@ -37,7 +38,8 @@ func Write(w io.Writer, tag string, files ...File) error {
 	if err != nil {
 		return fmt.Errorf("making the layer of %s: %w", tag, err)
 	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil })
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
+		tarball.WithCompressionLevel(gzip.BestSpeed)) // it goes no further than this machine
 	if err != nil {
 		return fmt.Errorf("making the layer of %s: %w", tag, err)
 	}
@@ -59,7 +61,7 @@ func config(img v1.Image, files []File) *v1.ConfigFile {
 		c.History = had.History
 	}
 	c.Config.User = "65532:65532"
-	c.Config.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin:/ko-app", "HOME=/tmp"}
+	c.Config.Env = []string{"PATH=/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin:/ko-app", "HOME=/tmp"}
 	c.Config.Entrypoint = []string{files[0].Path}
 	return c
 }

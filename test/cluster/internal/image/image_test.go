@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -51,6 +52,42 @@ func TestWrite(t *testing.T) {
 	}
 	if files["ko-app/program"] != 0o755 || files["tmp"] != 0o1777 || files["etc/passwd"] != 0o644 {
 		t.Errorf("files %v", files)
+	}
+}
+
+func TestMachineAddsWhatAProgramLoads(t *testing.T) {
+	files, err := image.Git()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{"git": true, "sh": true, "git-remote-https": true, "libc.so.6": true}
+	for _, f := range files {
+		delete(want, filepath.Base(f.Path))
+		if !filepath.IsAbs(f.Source) {
+			t.Errorf("%s comes from %s", f.Path, f.Source)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("%v are not among %v", want, files)
+	}
+}
+
+func TestTreeLeavesOut(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a/x.go", "a/x_test.go", "testdata/y.go"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep := func(path string, folder bool) bool {
+		return folder && filepath.Base(path) != "testdata" || !folder && !strings.HasSuffix(path, "_test.go")
+	}
+	files, err := image.Tree(dir, keep)
+	if err != nil || len(files) != 1 || files[0].Path != filepath.Join(dir, "a/x.go") {
+		t.Errorf("got %v, %v", files, err)
 	}
 }
 
