@@ -21,13 +21,14 @@ type traffic struct {
 
 	mu       sync.Mutex
 	total    int
+	each     []int // by connection
 	answers  map[string]int
 	failures []string
 }
 
 // load puts a function under load, from a few connections at once:
-// load start NAME [-c CONNECTIONS] FUNCTION[/PATH], load wait NAME REQUESTS, load stop NAME, which wants that no request
-// has failed, or load break NAME, which does not ask.
+// load start NAME [-c CONNECTIONS] FUNCTION[/PATH], load wait NAME REQUESTS, which returns when none is under way that was when it
+// began, load stop NAME, which wants that no request has failed, or load break NAME, which does not ask.
 func load(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: load start|wait|stop NAME ...")
@@ -63,21 +64,22 @@ func startLoad(ts *testscript.TestScript, args []string) *traffic {
 	c, err := newCall(ts, f.Args())
 	ts.Check(err)
 	ctx, cancel := context.WithCancel(context.Background())
-	t := &traffic{cancel: cancel, answers: map[string]int{}}
-	for range *connections {
-		t.wg.Go(func() { t.run(ctx, c) })
+	t := &traffic{cancel: cancel, answers: map[string]int{}, each: make([]int, *connections)}
+	for n := range *connections {
+		t.wg.Go(func() { t.run(ctx, c, n) })
 	}
 	ts.Defer(t.stop)
 	return t
 }
 
-func (t *traffic) run(ctx context.Context, c *call) {
+func (t *traffic) run(ctx context.Context, c *call, n int) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for ctx.Err() == nil {
 		got, err := c.do(client)
 		t.mu.Lock()
 		t.total++
+		t.each[n]++
 		if err != nil {
 			t.failures = append(t.failures, err.Error())
 		} else {
@@ -87,15 +89,23 @@ func (t *traffic) run(ctx context.Context, c *call) {
 	}
 }
 
-// wait returns after so many more requests.
+// wait returns after so many more requests, one of them at least on each connection.
 func (t *traffic) wait(ts *testscript.TestScript, args []string) {
 	var more int
 	_, err := fmt.Sscan(strings.Join(args, " "), &more)
 	ts.Check(err)
-	count := func() int { t.mu.Lock(); defer t.mu.Unlock(); return t.total }
-	begin := count()
-	if !until(time.Minute, func() bool { return count()-begin >= more }) {
-		ts.Fatalf("only %d requests in a minute", count()-begin)
+	count := func() (int, []int) { t.mu.Lock(); defer t.mu.Unlock(); return t.total, slices.Clone(t.each) }
+	before, eachBefore := count()
+	if !until(time.Minute, func() bool {
+		now, each := count()
+		done := now-before >= more
+		for n := range each {
+			done = done && each[n] > eachBefore[n]
+		}
+		return done
+	}) {
+		now, each := count()
+		ts.Fatalf("only %d requests in a minute; by connection %v, before %v", now-before, each, eachBefore)
 	}
 }
 
@@ -104,10 +114,15 @@ func (t *traffic) stop() {
 	t.wg.Wait()
 }
 
-// report lists the answers and how often each came.
+// report lists the answers and how often each came, as long as one can read that.
 func (t *traffic) report() string {
+	const most = 10
 	var b strings.Builder
-	for _, a := range slices.Sorted(maps.Keys(t.answers)) {
+	for n, a := range slices.Sorted(maps.Keys(t.answers)) {
+		if n == most {
+			fmt.Fprintf(&b, "and %d other answers\n", len(t.answers)-most)
+			break
+		}
 		fmt.Fprintf(&b, "%d x %s\n", t.answers[a], a)
 	}
 	return b.String()

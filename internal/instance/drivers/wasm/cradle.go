@@ -6,7 +6,10 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/openfunction/ofn/internal/instance/drivers/wasm/wire"
 )
@@ -53,6 +56,26 @@ func (c *cradle) greet() error {
 	}
 	c.first = near
 	return errors.Join(wire.Send(to, hello, far), far.Close())
+}
+
+// broken is whether the worker's end of a connection that nothing was sent on is closed. One that was made for later is looked at before it
+// is given away, because who gets it takes it for new.
+func broken(c net.Conn) bool {
+	s, able := c.(syscall.Conn)
+	if !able {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return true
+	}
+	var b [1]byte
+	var said error
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, said = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return true
+	})
+	return err != nil || !errors.Is(said, unix.EAGAIN)
 }
 
 // close gives it back.

@@ -101,13 +101,15 @@ func (d *Driver) Start(ctx context.Context, s instance.Spec) (instance.Instance,
 	}
 	in, err := d.start(ctx, s, began)
 	if err != nil {
-		d.release(s.ID)
+		d.forget(s.ID)
+		d.running.Done()
 		return nil, err
 	}
 	d.mu.Lock()
 	d.live[s.ID] = in
 	closed := d.closed
 	d.mu.Unlock()
+	go in.live()
 	if closed {
 		in.Stop(0)
 	}
@@ -130,7 +132,7 @@ func check(s instance.Spec) error {
 	return nil
 }
 
-// admit reserves an id.
+// admit reserves an id, until forget, and has Close wait, until running is done.
 func (d *Driver) admit(id string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,12 +147,11 @@ func (d *Driver) admit(id string) error {
 	return nil
 }
 
-// release makes an id free again.
-func (d *Driver) release(id string) {
+// forget makes an id free again.
+func (d *Driver) forget(id string) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	delete(d.live, id)
-	d.mu.Unlock()
-	d.running.Done()
 }
 
 func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*Instance, error) {
@@ -174,7 +175,6 @@ func (d *Driver) start(ctx context.Context, s instance.Spec, began time.Time) (*
 		return nil, err
 	}
 	in.timing = instance.Timing{Prepare: in.asked.Sub(began), Sandbox: time.Since(in.asked)}
-	go in.live()
 	return in, nil
 }
 

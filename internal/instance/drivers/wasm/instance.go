@@ -105,8 +105,9 @@ func failed(body []byte) error {
 
 // live is the owner of a copy from its start to its end.
 func (i *Instance) live() {
+	defer i.driver.running.Done() // after done: whoever closed the driver sees that all have ended
 	defer close(i.done)
-	defer i.driver.release(i.id)
+	defer i.driver.forget(i.id)
 	i.exit = i.follow()
 	_ = i.life.Close()
 	i.untaken()
@@ -182,7 +183,10 @@ func (i *Instance) Dial(ctx context.Context) (net.Conn, error) {
 	default:
 	}
 	if c := i.take(); c != nil {
-		return c, nil
+		if !broken(c) {
+			return c, nil
+		}
+		_ = c.Close() // with the worker, whose end is not known yet
 	}
 	c, err := i.process.dial(ctx, i.id, i.early)
 	if err != nil {
