@@ -74,17 +74,15 @@ func newFront(ctx context.Context, config *rest.Config, s *gatewaySettings, log 
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.QPS, config.Burst = "ofn-gateway/"+version, gatewayQPS, gatewayBurst
 	f := &front{settings: s, log: log, metrics: telemetry.New(version)}
-	var err error
-	if s.warm.image == "" && s.warm.ownPod != "" {
-		if s.warm.image, err = ownImage(ctx, config, s); err != nil {
-			return nil, err
-		}
+	resize, err := prepareWarmth(ctx, config, s)
+	if err != nil {
+		return nil, err
 	}
 	if f.manager, err = newGatewayManager(config, s); err != nil {
 		return nil, err
 	}
 	c := f.manager.GetClient()
-	if f.warm, err = newWarmth(c, s, log); err != nil {
+	if f.warm, err = newWarmth(c, f.manager.GetAPIReader(), s, resize, log); err != nil {
 		return nil, err
 	}
 	f.driver = driver.New(driver.Options{Client: c, Template: templateIn(c), Container: v1beta2.FunctionContainer, Log: log, Warm: f.warm.pool()})

@@ -2,14 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -17,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/control/secret"
 	alone "github.com/openfunction/ofn/internal/image/program"
 	driver "github.com/openfunction/ofn/internal/instance/drivers/pods"
 	"github.com/openfunction/ofn/internal/instance/drivers/pods/holder"
@@ -35,7 +41,9 @@ const (
 // warmSettings are those of the pool of warm pods.
 type warmSettings struct {
 	size, most  int
-	image       string
+	images      []string // IMAGE of plain ones, KIND=IMAGE of others
+	image       string   // of plain ones
+	kinds       map[string]string
 	ownPod      string
 	cpu, memory string
 	cache       string
@@ -43,9 +51,9 @@ type warmSettings struct {
 }
 
 func (s *warmSettings) bind(f *pflag.FlagSet) {
-	f.StringVar(&s.image, "warm-image", "", "image of warm pods: one with ofn at /ofn (default: that of --own-pod)")
+	f.StringArrayVar(&s.images, "warm-image", nil, "image of warm pods, one with ofn at /ofn (default: that of --own-pod); with a name, such as python=IMAGE, of those for functions over the same layers (`ofn image --onto`); repeatable")
 	f.StringVar(&s.ownPod, "own-pod", "", "name of the gateway's own pod; without it and --warm-image there are no warm pods")
-	f.IntVar(&s.size, "warm-pods", 2, "warm pods in each namespace with functions that can use them")
+	f.IntVar(&s.size, "warm-pods", 2, "warm pods of each kind in each namespace with functions that can use them")
 	f.IntVar(&s.most, "most-warm-pods", 50, "warm pods in all namespaces together")
 	f.StringVar(&s.cpu, "warm-cpu", "50m", "CPU that each warm pod requests")
 	f.StringVar(&s.memory, "warm-memory", "64Mi", "memory that each warm pod requests")
@@ -59,8 +67,8 @@ type warmth struct {
 	programs *alone.Cache
 }
 
-func newWarmth(c client.Client, s *gatewaySettings, log *slog.Logger) (*warmth, error) {
-	w := &warmth{}
+func newWarmth(c client.Client, live client.Reader, s *gatewaySettings, resize bool, log *slog.Logger) (*warmth, error) {
+	w, kinds := &warmth{}, s.warm.kinds
 	if s.warm.image == "" {
 		return w, nil
 	}
@@ -72,14 +80,91 @@ func newWarmth(c client.Client, s *gatewaySettings, log *slog.Logger) (*warmth, 
 		}
 		requests[name] = q
 	}
-	var err error
-	w.programs, err = alone.OpenCache(alone.CacheOptions{Dir: s.warm.cache, Insecure: s.warm.insecure, Most: mostProgram, Total: mostPrograms, Log: log})
-	if err != nil {
-		return nil, err
+	o := pool.Options{Client: c, Programs: w, Image: s.warm.image, Kinds: kinds, Command: []string{"/ofn", "gateway", "hold"}, Size: s.warm.size, Most: s.warm.most, Resize: resize,
+		Resources: corev1.ResourceRequirements{Requests: requests}, Labels: pods.Selector(), Container: v1beta2.FunctionContainer, Port: holder.Port, Log: log}
+	w.of = pool.New(o)
+	known := alone.CacheOptions{Dir: s.warm.cache, Insecure: s.warm.insecure, Most: mostProgram, Total: mostPrograms, Log: log,
+		Rooms: pool.Rooms(), Login: loginOf(live), Changed: w.of.Poke}
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		known.Bases = append(known.Bases, alone.Base{Name: name, Image: kinds[name]})
 	}
-	w.of = pool.New(pool.Options{Client: c, Programs: w, Image: s.warm.image, Command: []string{"/ofn", "gateway", "hold"}, Size: s.warm.size, Most: s.warm.most,
-		Resources: corev1.ResourceRequirements{Requests: requests}, Labels: pods.Selector(), Container: v1beta2.FunctionContainer, Port: holder.Port, Log: log})
-	return w, nil
+	var err error
+	w.programs, err = alone.OpenCache(known)
+	return w, err
+}
+
+// parse takes the images apart.
+func (s *warmSettings) parse() error {
+	s.kinds = map[string]string{}
+	for _, text := range s.images {
+		name, image, named := strings.Cut(text, "=")
+		switch {
+		case !named && s.image == "" && text != "":
+			s.image = text
+		case !named || name == "" || image == "" || s.kinds[name] != "":
+			return fmt.Errorf("--warm-image is %q: give IMAGE once, or NAME=IMAGE with each NAME once", text)
+		default:
+			s.kinds[name] = image
+		}
+	}
+	if len(s.kinds) > 0 && s.image == "" && s.ownPod == "" {
+		return errors.New("--warm-image NAME=IMAGE needs --own-pod, or --warm-image IMAGE, too")
+	}
+	return nil
+}
+
+// loginOf reads what secrets of a namespace say of a registry; the first that knows it counts. The gateway may read those that a
+// namespace lets it read, by a RoleBinding to the ClusterRole ofn-gateway-pull.
+func loginOf(live client.Reader) func(context.Context, string, []string, string) (authn.Authenticator, error) {
+	return func(ctx context.Context, namespace string, names []string, registry string) (authn.Authenticator, error) {
+		var missing *secret.Missing
+		for _, name := range names {
+			s, err := secret.Read(ctx, live, namespace, name)
+			if apierrors.IsForbidden(err) {
+				return nil, fmt.Errorf("%w; let it with: kubectl create rolebinding ofn-gateway-pull -n %s --clusterrole ofn-gateway-pull --serviceaccount NAMESPACE:ofn-gateway", err, namespace)
+			}
+			var l secret.Login
+			if err == nil {
+				l, err = secret.LoginFor(s, registry)
+			}
+			if err == nil {
+				return authn.FromConfig(authn.AuthConfig{Username: l.Username, Password: l.Password, RegistryToken: l.Token}), nil
+			}
+			if !errors.As(err, &missing) {
+				return nil, err
+			}
+		}
+		return authn.Anonymous, nil // as the kubelet does
+	}
+}
+
+// prepareWarmth finds out which image warm pods have, and whether the cluster can resize them.
+func prepareWarmth(ctx context.Context, config *rest.Config, s *gatewaySettings) (resize bool, err error) {
+	if err := s.warm.parse(); err != nil {
+		return false, err
+	}
+	if s.warm.image == "" && s.warm.ownPod != "" {
+		if s.warm.image, err = ownImage(ctx, config, s); err != nil {
+			return false, err
+		}
+	}
+	if s.warm.image == "" {
+		return false, nil
+	}
+	return resizes(config)
+}
+
+// resizes is whether the cluster can give pods other resources while they run.
+func resizes(config *rest.Config) (bool, error) {
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return false, fmt.Errorf("asking what the cluster can do: %w", err)
+	}
+	list, err := c.Discovery().ServerResourcesForGroupVersion("v1")
+	if err != nil {
+		return false, fmt.Errorf("asking what the cluster can do: %w", err)
+	}
+	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == "pods/resize" }), nil
 }
 
 // ownImage is that of the gateway's own pod.
@@ -99,12 +184,12 @@ func ownImage(ctx context.Context, config *rest.Config, s *gatewaySettings) (str
 var users = []string{"65532", "65532:65532", "nonroot", "nonroot:nonroot"} //nolint:gochecknoglobals // a table
 
 // Program implements pool.Programs.
-func (w *warmth) Program(image string) *pool.Program {
-	p := w.programs.Get(image)
+func (w *warmth) Program(namespace, image string, secrets []string) *pool.Program {
+	p := w.programs.Get(alone.Image{Name: image, Namespace: namespace, Secrets: secrets})
 	if p == nil || !slices.Contains(users, p.User) {
 		return nil
 	}
-	return &pool.Program{File: p.File, Size: p.Size, Args: p.Args, Env: p.Env, Dir: p.Dir}
+	return &pool.Program{Kind: p.Base, Drop: p.Drop, File: p.File, Size: p.Size, Args: p.Args, Env: p.Env, Dir: p.Dir}
 }
 
 // pool is what the driver takes warm pods from; nil for none.

@@ -20,8 +20,8 @@ import (
 
 // imaging is what `ofn image` can be told.
 type imaging struct {
-	push, output, tag, binary, certificates string
-	plainHTTP                               bool
+	push, output, tag, binary, certificates, onto string
+	plainHTTP                                     bool
 }
 
 func imageCommand() *cobra.Command {
@@ -44,6 +44,7 @@ import and the like take. The same program and authorities make the same image. 
 	f.StringVar(&i.tag, "tag", "", "reference of the image in the archive (default: ofn:VERSION)")
 	f.StringVar(&i.binary, "binary", "", "static program for Linux to pack (default: this one)")
 	f.StringVar(&i.certificates, "certificates", "", "PEM file with the authorities that the operator trusts beside the cluster's (default: this machine's)")
+	f.StringVar(&i.onto, "onto", "", "add this program to that image of a function instead, for warm pods of functions over the same layers")
 	f.BoolVar(&i.plainHTTP, "plain-http", false, "the registry has no TLS")
 	return cmd
 }
@@ -52,7 +53,7 @@ func (i *imaging) run(ctx context.Context, out io.Writer) error {
 	if i.push == "" && i.output == "" {
 		return errors.New("say where the image is to go: --push REGISTRY/ofn:TAG, or --output FILE")
 	}
-	image, err := i.make()
+	image, err := i.make(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (i *imaging) run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-func (i *imaging) make() (v1.Image, error) {
+func (i *imaging) make(ctx context.Context) (v1.Image, error) {
 	binary := i.binary
 	if binary == "" {
 		own, err := os.Executable()
@@ -89,11 +90,31 @@ func (i *imaging) make() (v1.Image, error) {
 		}
 		binary = own
 	}
+	if i.onto != "" {
+		return i.laid(ctx, binary)
+	}
 	certificates, err := i.authorities()
 	if err != nil {
 		return nil, fmt.Errorf("reading the authorities of certificates: %w", err)
 	}
 	return install.Image(binary, version, certificates)
+}
+
+// laid is an image of a function with the program over it.
+func (i *imaging) laid(ctx context.Context, binary string) (v1.Image, error) {
+	var options []name.Option
+	if i.plainHTTP {
+		options = append(options, name.Insecure)
+	}
+	at, err := name.ParseReference(i.onto, options...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the reference %s: %w", i.onto, err)
+	}
+	base, err := remote.Image(at, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("ofn/"+version))
+	if err != nil {
+		return nil, fmt.Errorf("pulling %s: %w", i.onto, err)
+	}
+	return install.Onto(base, binary)
 }
 
 func (i *imaging) authorities() ([]byte, error) {

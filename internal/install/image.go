@@ -40,6 +40,26 @@ func Image(binary, version string, certificates []byte) (v1.Image, error) {
 	})
 }
 
+// Onto lays a binary of ofn over an image of a function, for warm pods of functions that share its other layers.
+func Onto(base v1.Image, binary string) (v1.Image, error) {
+	arch, err := architecture(binary)
+	if err != nil {
+		return nil, err
+	}
+	of, err := base.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image of the function: %w", err)
+	}
+	if of.OS != "linux" || of.Architecture != arch {
+		return nil, fmt.Errorf("the image is for %s/%s, and %s for linux/%s", of.OS, of.Architecture, binary, arch)
+	}
+	layer, err := assemble.Layer([]assemble.File{{Path: program, Mode: 0o755, From: binary}})
+	if err != nil {
+		return nil, fmt.Errorf("packing %s: %w", binary, err)
+	}
+	return assemble.Image(assemble.Spec{Base: base, Layers: []v1.Layer{layer}})
+}
+
 // architecture is that of a static program for Linux, as images name it; others would not run in an image that holds nothing else.
 func architecture(path string) (string, error) {
 	f, err := elf.Open(path)

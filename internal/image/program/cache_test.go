@@ -20,7 +20,8 @@ func TestCache(t *testing.T) {
 			t.Fatal(err)
 		}
 		asked := map[string]int{}
-		c.fetch = func(_ context.Context, image string) (Program, error) {
+		c.fetch = func(_ context.Context, of Image) (Program, error) {
+			image := of.Name
 			asked[image]++
 			switch {
 			case strings.HasPrefix(image, "shell"):
@@ -41,9 +42,9 @@ func TestCache(t *testing.T) {
 			{"shell", 24 * time.Hour, false, 1}, {"later", 0, true, 2}, {"too-much", 0, false, 1},
 		} {
 			time.Sleep(step.after)
-			c.Get(step.image)
+			c.Get(Image{Name: step.image})
 			synctest.Wait()
-			if got := c.Get(step.image); (got != nil) != step.there || asked[step.image] != step.asked {
+			if got := c.Get(Image{Name: step.image}); (got != nil) != step.there || asked[step.image] != step.asked {
 				t.Errorf("%s after %v: %v, asked for %d times", step.image, step.after, got, asked[step.image])
 			}
 			synctest.Wait()

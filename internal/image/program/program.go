@@ -1,5 +1,5 @@
-// Package program finds images that are nothing but one static program, such as those that ofn builds of Go functions, and takes
-// the program out: it runs wherever a kernel of its kind does.
+// Package program finds what of an image a warm pod must be given to run it: the one static program that some images are nothing
+// but, such as those that ofn builds of Go functions, which runs wherever a kernel of its kind does; or, of images over the same layers as the pod's own, the files above.
 package program
 
 import (
@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -29,6 +30,10 @@ type Program struct {
 	// Args, Env, Dir and User are as the image says; Args[0] is the program's path within the image.
 	Args, Env []string
 	Dir, User string
+	// Base is the name of the Base that it runs in, and File an archive of files; empty for a program that needs none.
+	Base string
+	// Drop are the names of variables that the base's image gives its processes.
+	Drop []string
 }
 
 // ErrNotAlone is matched by the errors about images that are something else than one static program.
@@ -38,28 +43,29 @@ func notAlone(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrNotAlone, fmt.Sprintf(format, args...))
 }
 
-// Fetch pulls an image and puts its program into a new file of dir. insecure are registry hosts that are spoken to without TLS; most
-// bounds the program, in bytes.
-func Fetch(ctx context.Context, image, dir string, insecure []string, most int64) (Program, error) {
+// pull looks at an image. insecure are registry hosts that are spoken to without TLS.
+func pull(ctx context.Context, image string, insecure []string, login func(registry string) (authn.Authenticator, error)) (v1.Image, error) {
 	ref, err := name.ParseReference(image)
 	if err == nil && slices.Contains(insecure, ref.Context().RegistryStr()) {
 		ref, err = name.ParseReference(image, name.Insecure)
 	}
 	if err != nil {
-		return Program{}, fmt.Errorf("image %q: %w", image, err)
+		return nil, fmt.Errorf("image %q: %w", image, err)
 	}
-	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
+	as := authn.Anonymous
+	if login != nil {
+		if as, err = login(ref.Context().RegistryStr()); err != nil {
+			return nil, fmt.Errorf("image %s: %w", image, err)
+		}
+	}
+	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuth(as), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
 	if err != nil {
-		return Program{}, fmt.Errorf("pulling image %s: %w", image, err)
+		return nil, fmt.Errorf("pulling image %s: %w", image, err)
 	}
-	p, err := Extract(img, dir, most)
-	if err != nil {
-		return Program{}, fmt.Errorf("image %s: %w", image, err)
-	}
-	return p, nil
+	return img, nil
 }
 
-// Extract is Fetch of an image that is at hand.
+// Extract puts the program of an image into a new file of dir; most bounds it, in bytes.
 func Extract(img v1.Image, dir string, most int64) (Program, error) {
 	f, err := img.ConfigFile()
 	if err != nil {

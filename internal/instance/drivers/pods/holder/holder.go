@@ -1,4 +1,4 @@
-// Package holder is what runs in a warm pod: it waits until it is given a program, and becomes it. After that nothing of it is left
+// Package holder is what runs in a warm pod: it waits until it is given a program, or the files of one that the pod's image runs, and becomes it. After that nothing of it is left
 // in the pod: the program has its process, and with that the pod's log, signals, limits and exit code.
 //
 // Whoever could give it a program would run in the pod's namespace with the pod's account, so that it takes one from the holder of
@@ -40,6 +40,10 @@ type Order struct {
 	Args []string `json:"args"`
 	Env  []string `json:"env"` // "KEY=value", added to the pod's own
 	Dir  string   `json:"dir,omitempty"`
+	// Drop are names of variables of the pod that the program does not get.
+	Drop []string `json:"drop,omitempty"`
+	// Files says that an archive (tar) of files follows, named from the root, and that Args name the program to run then.
+	Files bool `json:"files,omitempty"`
 }
 
 // Options of a holder.
@@ -48,8 +52,10 @@ type Options struct {
 	TokenHash string
 	// Dir is where the program is put; it must be empty, and executables must be allowed there.
 	Dir string
-	// Most bounds a program, in bytes.
+	// Most bounds a program, or an archive, in bytes.
 	Most int64
+	// Unpack writes the files of an archive to where they belong.
+	Unpack func(ctx context.Context, archive io.Reader) error
 	// Environ is the pod's own environment.
 	Environ []string
 	Log     *slog.Logger
@@ -63,7 +69,7 @@ func Hash(token string) string {
 
 // Program is what a holder was given.
 type Program struct {
-	Path string
+	Path string // of its file; empty for one that Args name
 	Order
 }
 
@@ -133,7 +139,7 @@ func (h *holder) take() bool {
 
 // become reads the order, a line of JSON, and the program behind it. A pod that was given something unusable is of no use any more.
 func (h *holder) become(w http.ResponseWriter, r *http.Request) {
-	p, err := h.read(r.Body)
+	p, err := h.read(r.Context(), r.Body)
 	if err != nil {
 		h.Log.Error("what this pod was given cannot be run", "err", err)
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -144,32 +150,56 @@ func (h *holder) become(w http.ResponseWriter, r *http.Request) {
 	h.given <- p
 }
 
-func (h *holder) read(body io.Reader) (*Program, error) {
+func (h *holder) read(ctx context.Context, body io.Reader) (*Program, error) {
 	in := bufio.NewReaderSize(body, 64<<10)
 	line, err := readLine(in)
 	if err != nil {
 		return nil, fmt.Errorf("reading the order: %w", err)
 	}
-	p := &Program{Path: filepath.Join(h.Dir, "program")}
+	p := &Program{}
 	if err := json.Unmarshal(line, &p.Order); err != nil {
 		return nil, fmt.Errorf("reading the order: %w", err)
 	}
 	if len(p.Args) == 0 {
 		return nil, errors.New("reading the order: it names no program")
 	}
-	p.Env = merged(h.Environ, p.Env)
-	f, err := os.OpenFile(p.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700) //nolint:gosec // it is to be executed
+	p.Env = merged(without(h.Environ, p.Drop), p.Env)
+	if !p.Files {
+		p.Path = filepath.Join(h.Dir, "program")
+		return p, h.keep(p.Path, in)
+	}
+	archive := &io.LimitedReader{R: in, N: h.Most + 1}
+	if err := h.Unpack(ctx, archive); err != nil {
+		return nil, fmt.Errorf("unpacking the files of the program: %w", err)
+	}
+	if archive.N == 0 {
+		return nil, fmt.Errorf("the files of the program have more than %d bytes", h.Most)
+	}
+	return p, nil
+}
+
+// keep writes a program to a new file.
+func (h *holder) keep(path string, in io.Reader) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700) //nolint:gosec // it is to be executed
 	if err != nil {
-		return nil, fmt.Errorf("keeping the program: %w", err)
+		return fmt.Errorf("keeping the program: %w", err)
 	}
 	n, err := io.Copy(f, io.LimitReader(in, h.Most+1))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("keeping the program: %w", err)
+		return fmt.Errorf("keeping the program: %w", err)
 	}
 	if n == 0 || n > h.Most {
-		return nil, fmt.Errorf("the program has %d bytes or more; it must have 1 to %d", n, h.Most)
+		return fmt.Errorf("the program has %d bytes or more; it must have 1 to %d", n, h.Most)
 	}
-	return p, nil
+	return nil
+}
+
+// without leaves variables out.
+func without(env, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(names, name)
+	})
 }
 
 func readLine(in *bufio.Reader) ([]byte, error) {

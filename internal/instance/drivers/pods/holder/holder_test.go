@@ -2,6 +2,8 @@ package holder_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,13 +27,22 @@ func wait(t *testing.T, most int64) (address string, given chan *holder.Program)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p, err := holder.Wait(ctx, l, holder.Options{TokenHash: holder.Hash("secret"), Dir: t.TempDir(), Most: most, Environ: []string{"A=pod", "B=pod"}, Log: slog.New(slog.DiscardHandler)})
+		p, err := holder.Wait(ctx, l, holder.Options{TokenHash: holder.Hash("secret"), Dir: t.TempDir(), Most: most, Unpack: swallow, Environ: []string{"A=pod", "B=pod"}, Log: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			given <- p
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return l.Addr().String(), given
+}
+
+// swallow unpacks what begins with "tar".
+func swallow(_ context.Context, archive io.Reader) error {
+	data, err := io.ReadAll(archive)
+	if err == nil && !strings.HasPrefix(string(data), "tar") {
+		err = errors.New("this is no archive")
+	}
+	return err
 }
 
 func give(t *testing.T, address, token, program string, o holder.Order) error {
@@ -62,6 +73,22 @@ func TestBecomesAProgram(t *testing.T) {
 	}
 	if err := give(t, address, "secret", large, holder.Order{Args: []string{"x"}}); err == nil {
 		t.Error("it takes another program")
+	}
+}
+
+func TestBecomesFiles(t *testing.T) {
+	address, given := wait(t, 10)
+	if err := give(t, address, "secret", "tar", holder.Order{Args: []string{"python3"}, Env: []string{"C=1"}, Drop: []string{"A"}, Files: true}); err != nil {
+		t.Fatal(err)
+	}
+	if p := <-given; p.Path != "" || !p.Files || !slices.Equal(p.Env, []string{"B=pod", "C=1"}) {
+		t.Errorf("it becomes %+v", p)
+	}
+	for _, archive := range []string{"zip", "tar, and too long"} {
+		address, given := wait(t, 10)
+		if err := give(t, address, "secret", archive, holder.Order{Args: []string{"python3"}, Files: true}); err == nil || len(given) > 0 {
+			t.Errorf("%q is taken", archive)
+		}
 	}
 }
 
@@ -101,6 +128,7 @@ func FuzzOrder(f *testing.F) {
 	f.Add([]byte("{\"args\":[\"x\"]}\nprogram"))
 	f.Add([]byte("{}\n"))
 	f.Add([]byte("\n\n"))
+	f.Add([]byte("{\"args\":[\"x\"],\"files\":true}\ntar"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		address, _ := wait(t, 1<<10)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/_ofn/become", strings.NewReader(string(body)))

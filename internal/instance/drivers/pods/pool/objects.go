@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,12 @@ const user = 65532
 // Folder is where holders put their programs.
 const Folder = "/program"
 
+// Rooms are the folders that warm pods can write files of a function to: where ofn's builds have its source and what they made of it, and
+// where temporary files are.
+func Rooms() []string { return []string{"/app", "/workspace", tmp} }
+
+const tmp = "/tmp"
+
 func named(key types.NamespacedName) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 }
@@ -28,20 +35,27 @@ func named(key types.NamespacedName) *corev1.Pod {
 func (p *Pool) podOf(w *pod) *corev1.Pod {
 	o := named(w.key)
 	o.Labels = p.labels()
-	room := corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+	image, dirs := p.opt.Image, []string{Folder, tmp}
+	if w.kind != "" {
+		image, dirs = p.opt.Kinds[w.kind], Rooms()
+	}
+	c := corev1.Container{
+		Name: p.opt.Container, Image: image, Command: append(slices.Clone(p.opt.Command), holder.Hash(w.token)), Resources: p.opt.Resources,
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+		SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
+			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+	}
 	o.Spec = corev1.PodSpec{
 		RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
 		SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: new(true), RunAsUser: new(int64(user)), RunAsGroup: new(int64(user)), FSGroup: new(int64(user)),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
-		Volumes: []corev1.Volume{{Name: "program", VolumeSource: room}, {Name: "tmp", VolumeSource: room}},
-		Containers: []corev1.Container{{
-			Name: p.opt.Container, Image: p.opt.Image, Command: append(slices.Clone(p.opt.Command), holder.Hash(w.token)), Resources: p.opt.Resources,
-			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
-			VolumeMounts:             []corev1.VolumeMount{{Name: "program", MountPath: Folder}, {Name: "tmp", MountPath: "/tmp"}},
-			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
-				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
-		}},
 	}
+	for _, dir := range dirs {
+		name := strings.TrimPrefix(dir, "/")
+		o.Spec.Volumes = append(o.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: dir})
+	}
+	o.Spec.Containers = []corev1.Container{c}
 	return o
 }
 
@@ -65,10 +79,16 @@ func imageOf(t *corev1.PodTemplate, container string) string {
 	return ""
 }
 
+// usualPath is what runtimes of containers set where an image says nothing.
+const usualPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // orderOf is how a program runs as a copy of a revision.
 func orderOf(t *corev1.PodTemplate, program *Program, name, container string) holder.Order {
-	o := holder.Order{Args: slices.Clone(program.Args), Dir: program.Dir}
+	o := holder.Order{Args: slices.Clone(program.Args), Dir: program.Dir, Drop: program.Drop, Files: program.Kind != ""}
 	o.Env = append(o.Env, "HOME=/tmp")
+	if o.Files {
+		o.Env = append(o.Env, usualPath)
+	}
 	o.Env = append(o.Env, program.Env...)
 	o.Env = append(o.Env, "POD_NAME="+name)
 	for _, c := range t.Template.Spec.Containers {
@@ -92,7 +112,7 @@ func orderOf(t *corev1.PodTemplate, program *Program, name, container string) ho
 
 // suitable says what of a template a warm pod could not give it; nil is nothing. The list is of what is allowed, so that what
 // Kubernetes learns later is not overlooked.
-func suitable(spec *corev1.PodSpec, container string) error {
+func suitable(spec *corev1.PodSpec, container string, own corev1.ResourceRequirements, resize bool) error {
 	if spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken {
 		return errors.New("it uses the token of a service account")
 	}
@@ -102,6 +122,7 @@ func suitable(spec *corev1.PodSpec, container string) error {
 	rest := spec.DeepCopy()
 	c := rest.Containers[0]
 	rest.Containers, rest.AutomountServiceAccountToken, rest.EnableServiceLinks = nil, nil, nil
+	rest.ImagePullSecrets = nil // the gateway pulls
 	rest.RestartPolicy, rest.TerminationGracePeriodSeconds, rest.SecurityContext = "", nil, plain(rest.SecurityContext)
 	rest.DNSPolicy, rest.SchedulerName = usual(rest.DNSPolicy, corev1.DNSClusterFirst), usual(rest.SchedulerName, corev1.DefaultSchedulerName)
 	if left, err := json.Marshal(rest); err != nil || string(left) != `{"containers":null}` {
@@ -110,6 +131,10 @@ func suitable(spec *corev1.PodSpec, container string) error {
 	if slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.ValueFrom != nil && e.Name != "POD_NAME" }) {
 		return errors.New("its environment has values from elsewhere")
 	}
+	if _, ok := grown(own, c.Resources); !ok || !resize && !empty(c.Resources) {
+		return errors.New("it has resources that a pod cannot be given while it runs")
+	}
+	c.Resources = corev1.ResourceRequirements{}
 	c.Name, c.Image, c.Env, c.Args, c.WorkingDir, c.Ports = "", "", nil, nil, "", nil
 	c.ReadinessProbe, c.ImagePullPolicy, c.TerminationMessagePath, c.TerminationMessagePolicy = nil, "", "", ""
 	c.SecurityContext = strict(c.SecurityContext)

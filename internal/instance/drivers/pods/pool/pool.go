@@ -1,6 +1,9 @@
 // Package pool keeps warm pods: they run a holder (package holder), which becomes the program of a function when one is wanted, so
 // that a cold start makes no pod. Pods cannot move, so that each namespace whose functions can use them has its own. A warm pod
 // becomes a copy of one revision and never returns.
+//
+// There are pods of several kinds: the plain ones run programs that stand alone, those of another kind have an image with what
+// programs of a language need, and get the files above it.
 package pool
 
 import (
@@ -31,29 +34,37 @@ const Label = "openfunction.io/warm"
 
 // Program is what a copy runs.
 type Program struct {
+	// Kind is that of the pods that can run it. File is an archive of files for all but the plain kind.
+	Kind      string
 	File      string
 	Size      int64
 	Args, Env []string
 	Dir       string
+	// Drop are names of variables that processes of the pod have from its image, and the program has not.
+	Drop []string
 }
 
 // Programs knows the programs of images.
 type Programs interface {
-	// Program is that of an image; nil while it is not known, which begins to change with the question, or when it has none that a
-	// warm pod can run.
-	Program(image string) *Program
+	// Program is that of an image that a revision of a namespace pulls with secrets of it; nil while it is not known, which begins to
+	// change with the question, or when it has none that a warm pod can run.
+	Program(namespace, image string, secrets []string) *Program
 }
 
-// Options make a Pool. All but Resources are required.
+// Options make a Pool. All but Kinds, Resize and Resources are required.
 type Options struct {
 	Client   client.Client
 	Programs Programs
-	// Image is that of warm pods, Command what runs the holder with the hash of its token as last argument.
+	// Image is that of warm pods of the plain kind, whose name is empty, and Kinds are those of the others. Command is what runs the holder
+	// with the hash of its token as last argument.
 	Image   string
+	Kinds   map[string]string
 	Command []string
-	// Size is how many pods wait in each namespace, Most how many in all.
+	// Size is how many pods wait in each namespace, of each kind; Most how many in all.
 	Size, Most int
 	Resources  corev1.ResourceRequirements
+	// Resize says that pods can get other resources while they run (Kubernetes 1.33).
+	Resize bool
 	// Labels are on all pods. Container is the name of the function's container.
 	Labels    map[string]string
 	Container string
@@ -69,13 +80,25 @@ type Pool struct {
 	wake chan struct{} // holds one
 
 	mu        sync.Mutex
-	revisions map[types.NamespacedName]bool // that can use warm pods
+	revisions map[types.NamespacedName]wish // that could use warm pods
 	pods      map[types.NamespacedName]*pod
+	growing   map[types.NamespacedName]chan<- *corev1.Pod // who waits for other resources
+	avoided   map[types.NamespacedName]time.Time          // revisions that could not get one; until when
 }
+
+// wish is what a revision runs.
+type wish struct {
+	image   string
+	secrets string // their names, each with a line end
+}
+
+// place is where warm pods wait.
+type place struct{ namespace, kind string }
 
 // pod is a warm one.
 type pod struct {
 	key     types.NamespacedName
+	kind    string
 	token   string // empty: of another process, and of no use
 	address string // of its holder; empty until it has one
 	asked   bool   // whether its holder is being asked if it waits
@@ -85,9 +108,13 @@ type pod struct {
 
 // New is a pool without pods.
 func New(o Options) *Pool {
-	return &Pool{opt: o, id: strings.ToLower(rand.Text()[:12]), wake: make(chan struct{}, 1), revisions: map[types.NamespacedName]bool{}, pods: map[types.NamespacedName]*pod{},
+	return &Pool{opt: o, id: strings.ToLower(rand.Text()[:12]), wake: make(chan struct{}, 1), revisions: map[types.NamespacedName]wish{}, pods: map[types.NamespacedName]*pod{},
+		growing: map[types.NamespacedName]chan<- *corev1.Pod{}, avoided: map[types.NamespacedName]time.Time{},
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext}}}
 }
+
+// Poke says that more may be known of programs.
+func (p *Pool) Poke() { p.poke() }
 
 func (p *Pool) poke() {
 	select {
@@ -98,28 +125,50 @@ func (p *Pool) poke() {
 
 // Consider tells of a revision that may get requests. Those that warm pods can run have them made, and their program fetched.
 func (p *Pool) Consider(t *corev1.PodTemplate) {
-	can := suitable(&t.Template.Spec, p.opt.Container) == nil
-	if can {
-		p.opt.Programs.Program(imageOf(t, p.opt.Container))
-	}
+	err := p.suitable(t)
+	want := p.wish(t)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := client.ObjectKeyFromObject(t)
-	if can == p.revisions[key] {
+	had, known := p.revisions[key]
+	switch {
+	case err != nil && !known, err == nil && known && had == want:
 		return
-	}
-	p.revisions[key] = true
-	if !can {
+	case err != nil:
 		delete(p.revisions, key)
+	default:
+		p.revisions[key] = want
 	}
 	p.poke()
+}
+
+func (p *Pool) suitable(t *corev1.PodTemplate) error {
+	return suitable(&t.Template.Spec, p.opt.Container, p.opt.Resources, p.opt.Resize)
+}
+
+func (p *Pool) wish(t *corev1.PodTemplate) wish {
+	w := wish{image: imageOf(t, p.opt.Container)}
+	for _, s := range t.Template.Spec.ImagePullSecrets {
+		w.secrets += s.Name + "\n"
+	}
+	return w
+}
+
+func (p *Pool) program(namespace string, w wish) *Program {
+	var secrets []string
+	for s := range strings.Lines(w.secrets) {
+		secrets = append(secrets, strings.TrimSuffix(s, "\n"))
+	}
+	return p.opt.Programs.Program(namespace, w.image, secrets)
 }
 
 // Forget tells of a revision that gets no requests.
 func (p *Pool) Forget(namespace, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.revisions, types.NamespacedName{Namespace: namespace, Name: name})
+	key := types.NamespacedName{Namespace: namespace, Name: name}
+	delete(p.revisions, key)
+	delete(p.avoided, key)
 	p.poke()
 }
 
@@ -128,6 +177,12 @@ func (p *Pool) Seen(o *corev1.Pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := client.ObjectKeyFromObject(o)
+	if to := p.growing[key]; to != nil {
+		select {
+		case to <- o:
+		default: // it is told of the next one
+		}
+	}
 	w := p.pods[key]
 	of, warm := o.Labels[Label]
 	switch {
@@ -167,37 +222,51 @@ func (p *Pool) Gone(namespace, name string) {
 	}
 }
 
-// Take implements pods.Warm. The pod gets its program and its place among the revision's at the same time.
+// avoid is how long a revision gets no warm pod after one that could not become its copy.
+const avoid = time.Minute
+
+// Take implements pods.Warm. The pod gets its program, its resources and its place among the revision's at the same time.
 func (p *Pool) Take(ctx context.Context, t *corev1.PodTemplate, s instance.Spec, claim func(string)) (*corev1.Pod, error) {
-	if suitable(&t.Template.Spec, p.opt.Container) != nil || s.Listen.Port == p.opt.Port {
+	if p.suitable(t) != nil || s.Listen.Port == p.opt.Port {
 		return nil, nil
 	}
-	program := p.opt.Programs.Program(imageOf(t, p.opt.Container))
+	program := p.program(t.Namespace, p.wish(t))
 	if program == nil {
 		return nil, nil
 	}
-	w := p.choose(t.Namespace)
+	w := p.choose(client.ObjectKeyFromObject(t), program.Kind)
 	if w == nil {
 		return nil, nil
 	}
 	claim(w.key.Name)
 	became := &corev1.Pod{}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return p.give(ctx, w, program, orderOf(t, program, w.key.Name, p.opt.Container)) })
-	group.Go(func() (err error) { became, err = p.adopt(ctx, w, t); return err })
+	group, inner := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return p.give(inner, w, program, orderOf(t, program, w.key.Name, p.opt.Container))
+	})
+	group.Go(func() (err error) { became, err = p.adopt(inner, w, t); return err })
+	group.Go(func() error { return p.grow(inner, w, t) })
 	if err := group.Wait(); err != nil {
+		if ctx.Err() == nil {
+			p.mu.Lock()
+			p.avoided[client.ObjectKeyFromObject(t)] = time.Now().Add(avoid)
+			p.mu.Unlock()
+		}
 		return nil, fmt.Errorf("making warm pod %s a copy: %w", w.key, err)
 	}
 	return became, nil
 }
 
-// choose takes the oldest pod that waits.
-func (p *Pool) choose(namespace string) *pod {
+// choose takes the oldest pod of a kind that waits, for a revision.
+func (p *Pool) choose(revision types.NamespacedName, kind string) *pod {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if until, ok := p.avoided[revision]; ok && time.Now().Before(until) {
+		return nil
+	}
 	var best *pod
 	for _, w := range p.pods {
-		if w.ready && w.token != "" && w.key.Namespace == namespace && (best == nil || w.made.Before(best.made)) {
+		if w.ready && w.token != "" && w.key.Namespace == revision.Namespace && w.kind == kind && (best == nil || w.made.Before(best.made)) {
 			best = w
 		}
 	}

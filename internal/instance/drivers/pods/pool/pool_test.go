@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -35,17 +39,26 @@ type cluster struct {
 	mu      sync.Mutex
 	made    int
 	refuse  error
+	resize  func(*corev1.Pod) error // what the API server and the node make of it
+	files   []string                // what was unpacked
 	given   map[string]*holder.Program
 	stop    map[string]context.CancelFunc
 	running sync.WaitGroup
 }
 
 // Program implements pool.Programs.
-func (c *cluster) Program(image string) *pool.Program {
-	if image != "alone" {
-		return nil
+func (c *cluster) Program(namespace, image string, secrets []string) *pool.Program {
+	switch image {
+	case "alone":
+		return &pool.Program{File: c.file, Size: 7, Args: []string{"/app/fn"}, Env: []string{"A=image", "B=image"}, Dir: "/app"}
+	case "python":
+		return &pool.Program{Kind: "python", File: c.file, Size: 7, Args: []string{"python3", "fn.py"}, Drop: []string{"OWN"}, Dir: "/workspace"}
+	case "private":
+		if namespace == "ns" && slices.Equal(secrets, []string{"registry", "other"}) {
+			return &pool.Program{File: c.file, Size: 7, Args: []string{"/app/fn"}}
+		}
 	}
-	return &pool.Program{File: c.file, Size: 7, Args: []string{"/app/fn"}, Env: []string{"A=image", "B=image"}, Dir: "/app"}
+	return nil
 }
 
 func newCluster(t *testing.T, size, most int) *cluster {
@@ -59,8 +72,9 @@ func newCluster(t *testing.T, size, most int) *cluster {
 	}
 	c.port = l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	c.Client = fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{Create: c.create, Patch: c.patch, Delete: c.remove}).Build()
-	c.pool = pool.New(pool.Options{Client: c.Client, Programs: c, Image: "ofn", Command: []string{"hold"}, Size: size, Most: most,
+	c.Client = fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{Create: c.create, Patch: c.patch, Delete: c.remove, SubResourcePatch: c.resized}).Build()
+	c.pool = pool.New(pool.Options{Client: c.Client, Programs: c, Image: "ofn", Kinds: map[string]string{"python": "ofn-on-python"}, Command: []string{"hold"}, Size: size, Most: most,
+		Resize: true, Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("50m"), "memory": resource.MustParse("64Mi")}},
 		Labels: map[string]string{"mine": "true"}, Container: "function", Port: c.port, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		c.mu.Lock()
@@ -104,7 +118,7 @@ func (c *cluster) create(ctx context.Context, to client.WithWatch, o client.Obje
 	c.stop[p.Name] = end
 	c.mu.Unlock()
 	c.running.Go(func() {
-		got, err := holder.Wait(life, l, holder.Options{TokenHash: command[len(command)-1], Dir: dir, Most: 100, Log: slog.New(slog.DiscardHandler)})
+		got, err := holder.Wait(life, l, holder.Options{TokenHash: command[len(command)-1], Dir: dir, Most: 100, Unpack: c.unpack, Environ: []string{"OWN=pool"}, Log: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			c.mu.Lock()
 			c.given[p.Name] = got
@@ -137,6 +151,32 @@ func (c *cluster) patch(ctx context.Context, to client.WithWatch, o client.Objec
 		return err
 	}
 	c.pool.Seen(o.DeepCopyObject().(*corev1.Pod))
+	return nil
+}
+
+func (c *cluster) unpack(_ context.Context, archive io.Reader) error {
+	data, err := io.ReadAll(archive)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.files = append(c.files, string(data))
+	return err
+}
+
+// resized is what a node makes of it, as c.resize says.
+func (c *cluster) resized(ctx context.Context, to client.Client, sub string, o client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+	if sub != "resize" {
+		return fmt.Errorf("%s is patched", sub)
+	}
+	if err := to.Patch(ctx, o, patch); err != nil {
+		return err
+	}
+	p := o.(*corev1.Pod)
+	if err := c.resize(p); err != nil {
+		return err
+	}
+	later := p.DeepCopy()
+	p.Status = corev1.PodStatus{} // what the node says comes later
+	c.running.Go(func() { c.pool.Seen(later) })
 	return nil
 }
 
@@ -217,7 +257,7 @@ func TestTake(t *testing.T) {
 		if got == nil {
 			return "the holder was not given its program"
 		}
-		want := []string{"HOME=/tmp", "A=image", "B=template", "POD_NAME=" + p.Name}
+		want := []string{"OWN=pool", "HOME=/tmp", "A=image", "B=template", "POD_NAME=" + p.Name}
 		if fmt.Sprint(got.Env) != fmt.Sprint(want) {
 			return fmt.Sprintf("the environment is %v, want %v", got.Env, want)
 		}
@@ -280,4 +320,98 @@ func TestBounds(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+func TestKinds(t *testing.T) {
+	c := newCluster(t, 1, 10)
+	c.start()
+	c.pool.Consider(template("ns", "python"))
+	c.waiting("ns", 1)
+	plain := template("ns", "alone")
+	plain.Name = "plain-1"
+	c.pool.Consider(plain)
+	c.waiting("ns", 2) // each kind has its own
+	p, err := c.pool.Take(t.Context(), template("ns", "python"), instance.Spec{}, func(string) {})
+	if err != nil || p == nil {
+		t.Fatal(p, err)
+	}
+	if got := p.Spec.Containers[0]; got.Image != "ofn-on-python" || len(got.VolumeMounts) != 3 || got.VolumeMounts[1].MountPath != "/workspace" {
+		t.Errorf("the copy is made of %s with %v", got.Image, got.VolumeMounts)
+	}
+	c.eventually(func() string {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		got := c.given[p.Name]
+		if got == nil {
+			return "the holder was not given its program"
+		}
+		env := fmt.Sprint(got.Env)
+		if fmt.Sprint(c.files) != "[program]" || got.Path != "" || !got.Files || strings.Contains(env, "OWN") || !strings.Contains(env, "PATH=/usr/local/sbin:") {
+			return fmt.Sprintf("it becomes %+v with the files %q", got, c.files)
+		}
+		return ""
+	})
+}
+
+func TestPullSecrets(t *testing.T) {
+	c := newCluster(t, 1, 10)
+	c.start()
+	fn := template("ns", "private")
+	fn.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}, {Name: "other"}}
+	c.pool.Consider(fn)
+	c.waiting("ns", 1)
+	p, err := c.pool.Take(t.Context(), fn, instance.Spec{}, func(string) {})
+	if err != nil || p == nil || len(p.Spec.ImagePullSecrets) != 0 {
+		t.Errorf("the copy is %v, %v", p, err)
+	}
+	without := template("ns", "private")
+	if p, err := c.pool.Take(t.Context(), without, instance.Spec{}, func(string) {}); p != nil || err != nil {
+		t.Errorf("without secrets: %v, %v", p, err)
+	}
+}
+
+func TestResize(t *testing.T) {
+	pending := corev1.PodCondition{Type: corev1.PodResizePending, Status: "True", Reason: corev1.PodReasonInfeasible, Message: "the node is too small"}
+	allocated := func(p *corev1.Pod) {
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "function", AllocatedResources: p.Spec.Containers[0].Resources.Requests}}
+	}
+	for name, test := range map[string]struct {
+		resize func(*corev1.Pod) error
+		want   string
+	}{
+		"allocated":  {func(p *corev1.Pod) error { allocated(p); return nil }, ""},
+		"infeasible": {func(p *corev1.Pod) error { p.Status.Conditions = []corev1.PodCondition{pending}; return nil }, "the node is too small"},
+		"refused":    {func(*corev1.Pod) error { return errors.New("over the quota") }, "over the quota"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 2, 10)
+			c.resize = test.resize
+			c.start()
+			fn := template("ns", "alone")
+			fn.Template.Spec.Containers[0].Resources.Limits = corev1.ResourceList{"memory": resource.MustParse("1Gi")}
+			c.pool.Consider(fn)
+			c.waiting("ns", 2)
+			p, err := c.pool.Take(t.Context(), fn, instance.Spec{}, func(string) {})
+			if test.want == "" {
+				if err != nil || p == nil {
+					t.Fatal(p, err)
+				}
+				got := &corev1.Pod{}
+				if err := c.Get(t.Context(), client.ObjectKeyFromObject(p), got); err != nil {
+					t.Fatal(err)
+				}
+				if r := got.Spec.Containers[0].Resources; r.Limits.Memory().String() != "1Gi" || r.Requests.Cpu().String() != "50m" {
+					t.Errorf("it has %v", r)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("the error is %v, want %q", err, test.want)
+			}
+			c.waiting("ns", 2)
+			if p, err := c.pool.Take(t.Context(), fn, instance.Spec{}, func(string) { t.Error("another pod is spent on it") }); p != nil || err != nil {
+				t.Errorf("the next time: %v, %v", p, err)
+			}
+		})
+	}
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -32,8 +33,8 @@ func (p *Pool) Run(ctx context.Context) {
 		for _, w := range fresh {
 			asking.Go(func() { p.ask(ctx, w) })
 		}
-		for _, namespace := range lacking {
-			if !p.create(ctx, namespace) {
+		for _, at := range lacking {
+			if !p.create(ctx, at) {
 				break // the others would not be made either; later
 			}
 		}
@@ -46,32 +47,44 @@ func (p *Pool) Run(ctx context.Context) {
 	}
 }
 
-// look says what is to be done: the namespaces that lack a pod, one entry for each; the pods that are of no use; those whose holder is
+// wanted are the places in which pods are to wait.
+func (p *Pool) wanted() map[place]int {
+	p.mu.Lock()
+	all := maps.Clone(p.revisions)
+	p.mu.Unlock()
+	out := map[place]int{}
+	for key, w := range all {
+		if program := p.program(key.Namespace, w); program != nil {
+			out[place{key.Namespace, program.Kind}] = p.opt.Size
+		}
+	}
+	return out
+}
+
+// look says what is to be done: the places that lack a pod, one entry for each; the pods that are of no use; those whose holder is
 // to be asked, which are then noted as being so.
-func (p *Pool) look() (lacking []string, useless []types.NamespacedName, fresh []*pod) {
+func (p *Pool) look() (lacking []place, useless []types.NamespacedName, fresh []*pod) {
+	wanted := p.wanted()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted := map[string]int{}
-	for key := range p.revisions {
-		wanted[key.Namespace] = p.opt.Size
-	}
 	all := 0
 	for key, w := range p.pods {
+		at := place{key.Namespace, w.kind}
 		switch {
-		case w.token == "" || wanted[key.Namespace] == 0:
+		case w.token == "" || wanted[at] == 0:
 			useless = append(useless, key)
 			continue
 		case w.address != "" && !w.asked:
 			w.asked = true
 			fresh = append(fresh, w)
 		}
-		wanted[key.Namespace]--
+		wanted[at]--
 		all++
 	}
-	for namespace, n := range wanted {
+	for at, n := range wanted {
 		for range n {
 			if all++; all <= p.opt.Most {
-				lacking = append(lacking, namespace)
+				lacking = append(lacking, at)
 			}
 		}
 	}
@@ -79,14 +92,14 @@ func (p *Pool) look() (lacking []string, useless []types.NamespacedName, fresh [
 }
 
 // create makes a pod; false when that did not work.
-func (p *Pool) create(ctx context.Context, namespace string) bool {
-	w := &pod{token: rand.Text(), made: time.Now(), key: types.NamespacedName{Namespace: namespace, Name: "warm-" + strings.ToLower(rand.Text()[:12])}}
+func (p *Pool) create(ctx context.Context, at place) bool {
+	w := &pod{token: rand.Text(), made: time.Now(), kind: at.kind, key: types.NamespacedName{Namespace: at.namespace, Name: "warm-" + strings.ToLower(rand.Text()[:12])}}
 	p.mu.Lock()
 	p.pods[w.key] = w // before the pod, so that Seen finds it
 	p.mu.Unlock()
 	if err := p.opt.Client.Create(ctx, p.podOf(w)); err != nil {
 		if ctx.Err() == nil {
-			p.opt.Log.Warn("a warm pod was not made", "namespace", namespace, "err", err)
+			p.opt.Log.Warn("a warm pod was not made", "namespace", at.namespace, "kind", at.kind, "err", err)
 		}
 		p.Gone(w.key.Namespace, w.key.Name)
 		return false
