@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/openfunction/ofn/internal/cli/connect"
 	"github.com/openfunction/ofn/internal/cli/progress"
 )
@@ -37,7 +39,11 @@ func (t *buildTail) start(ctx context.Context, namespace, name string) {
 	t.name, t.cancel, t.done, t.ended = name, cancel, done, ended
 	go func() {
 		defer close(done)
-		t.copy(ctx, connect.BuilderPath(namespace, name), ended)
+		if machine, err := t.session.Machine(ctx); err != nil || machine {
+			t.copy(ctx, connect.BuilderPath(namespace, name), ended)
+			return
+		}
+		t.pods(ctx, types.NamespacedName{Namespace: namespace, Name: name}, ended)
 	}()
 }
 
@@ -88,4 +94,24 @@ func (t *buildTail) copy(ctx context.Context, path string, ended <-chan struct{}
 		case <-time.After(retry):
 		}
 	}
+}
+
+// pods shows the logs of the pods of a build on a cluster. Who may not read them sees the states alone.
+func (t *buildTail) pods(ctx context.Context, key types.NamespacedName, ended <-chan struct{}) {
+	q, _, err := t.session.buildPods(ctx, key, logQuery{})
+	if err != nil {
+		return
+	}
+	w := t.display.Log()
+	defer w.Flush()
+	r := t.session.podReader(w)
+	r.Note = func(string, ...any) {}
+	_ = r.Follow(ctx, q, func(context.Context) bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	})
 }

@@ -235,9 +235,10 @@ func TestLogs(t *testing.T) {
 	if _, _, err := f.run(t, "logs", "hello"); err == nil || !strings.Contains(err.Error(), "written nothing yet") {
 		t.Error(err)
 	}
-	f.version = "v1.33.0"
-	if _, _, err := f.run(t, "logs", "hello"); err == nil || !strings.Contains(err.Error(), "no pod runs") {
-		t.Error(err)
+	for _, args := range []string{"logs hello side", "logs hello --previous"} {
+		if _, _, err := f.run(t, strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), "one machine") {
+			t.Errorf("%s: %v", args, err)
+		}
 	}
 }
 

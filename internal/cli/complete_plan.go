@@ -15,6 +15,9 @@ import (
 func (p *plan) complete() error {
 	e := &edit{object: p.function.Object}
 	d := p.flags
+	if d.pushSecret != "" {
+		e.set(d.pushSecret, "spec", "imageCredentials", "name")
+	}
 	p.source(e)
 	if !e.has("spec", "build") && (d.function != "" || d.builder != "" || d.command != "" || d.contract != "" || len(d.env) > 0) {
 		return errors.New("--function, --builder, --command, --contract and --env belong to a build, and nothing is built here")
@@ -74,6 +77,9 @@ func (p *plan) source(e *edit) {
 		// The directory is the source, whatever the manifest says: its own address is for those who have no copy.
 		e.remove("spec", "build", "srcRepo")
 		e.set(p.bundle, "spec", "build", "srcRepo", "bundleContainer", "image")
+		if login := e.text("spec", "imageCredentials", "name"); p.cluster && login != "" { // source and image are in one place
+			e.set(login, "spec", "build", "srcRepo", "credentials", "name")
+		}
 	case d.git != "":
 		e.remove("spec", "build", "srcRepo")
 		e.set(d.git, "spec", "build", "srcRepo", "url")

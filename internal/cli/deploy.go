@@ -28,6 +28,8 @@ type deployment struct {
 	env, params map[string]string
 
 	git, revision, subPath, credentials string
+	pushSecret                          string
+	plainHTTP                           bool
 
 	port                            int32
 	minScale, maxScale, concurrency int64
@@ -54,6 +56,8 @@ func (d *deployment) bind(f *pflag.FlagSet) {
 	f.StringVar(&d.revision, "revision", "", "branch, tag or commit of --git")
 	f.StringVar(&d.subPath, "sub-path", "", "directory inside the repository of --git")
 	f.StringVar(&d.credentials, "credentials", "", "secret with the credentials for --git")
+	f.StringVar(&d.pushSecret, "push-secret", "", "secret with the login for the registry of the image, spec.imageCredentials")
+	f.BoolVar(&d.plainHTTP, "plain-http", false, "speak without TLS to the registry of the image, for the source on a cluster")
 	f.Int32Var(&d.port, "port", v1beta2.DefaultPort, "port the function listens on")
 	f.Int64Var(&d.minScale, "min-scale", 0, "least number of copies; 0 scales to zero")
 	f.Int64Var(&d.maxScale, "max-scale", 0, "greatest number of copies")
@@ -72,7 +76,7 @@ func (a *app) deployCommand() *cobra.Command {
 		Long: `Build and run a function, and follow it until it answers.
 
 The source is a directory (the current one by default), which is packed without what its .ofnignore (or .gitignore) names
-and sent to the control plane's registry; or a git repository with --git. With --image alone an image that exists is run.
+and sent to the control plane's registry, or, on a cluster, to that of --image with the logins of docker login; or a git repository with --git. With --image alone an image that exists is run.
 In place of the directory an archive of one (zip, tar, tar.gz, tar.zst), a Java archive or a program may be given.
 
 DIR/function.yaml, or the file of -f, is the base; flags replace what it says. The same command again deploys what has
@@ -80,6 +84,7 @@ changed. Progress goes to the standard error, the function's URL to the standard
 		Example: `  ofn deploy ./hello
   ofn deploy bootstrap.zip --contract lambda
   ofn deploy ./server --command './server --quiet'
+  ofn deploy ./hello --image registry.example.com/team/hello --push-secret registry
   ofn deploy --git https://github.com/me/functions.git --sub-path hello --name hello
   ofn deploy --image ghcr.io/me/hello:v2 --name hello --port 3000`,
 		Args: cobra.MaximumNArgs(1),
@@ -113,6 +118,9 @@ func (s *session) deploy(ctx context.Context, d *deployment) error {
 	if s.NamespaceGiven || plan.function.GetNamespace() == "" {
 		plan.function.SetNamespace(s.Namespace)
 	}
+	if err := s.fit(ctx, plan); err != nil {
+		return err
+	}
 	display := progress.New(s.app.env.Err, s.app.env.Terminal, clock.RealClock{})
 	defer display.Close()
 	if plan.dir != "" {
@@ -144,6 +152,18 @@ func (s *session) deploy(ctx context.Context, d *deployment) error {
 	display.Line("ready after %s in all", progress.Duration(time.Since(begin)))
 	display.Close()
 	return s.show(d.output, fn, func() { s.announce(fn) })
+}
+
+// fit makes a plan one for the control plane: a machine has a registry, a cluster has not.
+func (s *session) fit(ctx context.Context, p *plan) error {
+	machine, err := s.Machine(ctx)
+	if err != nil || machine {
+		return err
+	}
+	if p.flags.share != "" {
+		fmt.Fprintf(s.app.env.Err, "note: functions share copies on one machine only; here %s gets copies of its own\n", p.function.GetName())
+	}
+	return p.forCluster()
 }
 
 // current is the function before a change; nil when there was none or it cannot be told, which matters for wording alone.

@@ -2,9 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +17,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/openfunction/ofn/internal/image/bundle"
@@ -267,6 +272,62 @@ func TestDeployWithoutRegistry(t *testing.T) {
 	_, _, err := f.run(t, "deploy", files(t, map[string]string{"a.go": "package a\n"}))
 	if err == nil || !strings.Contains(err.Error(), "--git") || !strings.Contains(err.Error(), "--image") {
 		t.Error(err)
+	}
+}
+
+// On a cluster the source goes to the registry of the image, with the login of the user, and the build gets the one of the image.
+func TestDeployToACluster(t *testing.T) {
+	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	private := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "ada" || password != "s3cret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="images"`)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		images.ServeHTTP(w, r)
+	}))
+	defer private.Close()
+	host := strings.TrimPrefix(private.URL, "http://")
+	f := newFakeAPI(t)
+	f.version, f.noSource = "v1.33.0", true
+	dir := files(t, map[string]string{"a.go": "package a\n"})
+	docker := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", docker)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{dir}, "--image registry.example.com/team/my-function"},
+		{[]string{"--git", "https://git.example.com/x.git", "--name", "x"}, "--image registry.example.com/team/x"},
+		{[]string{dir, "--image", "ofn.local/default/x"}, "registry of one machine"},
+		{[]string{dir, "--image", host + "/team/x:v1"}, "docker login " + host},
+		{[]string{dir, "--image", host + "/Team/x:v1"}, "reading the image"},
+	} {
+		if _, _, err := f.run(t, append([]string{"deploy", "--no-wait"}, c.args...)...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("deploy %v: %v, want %q", c.args, err, c.want)
+		}
+	}
+	login := base64.StdEncoding.EncodeToString([]byte("ada:s3cret"))
+	if err := os.WriteFile(filepath.Join(docker, "config.json"), fmt.Appendf(nil, `{"auths": {%q: {"auth": %q}}}`, host, login), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, err := f.run(t, "deploy", "--no-wait", dir, "--image", host+"/team/x:v1", "--push-secret", "login", "--share", "shop")
+	if err != nil || !strings.Contains(errs, "one machine only") {
+		t.Fatalf("%v\n%s", err, errs)
+	}
+	source, err := name.ParseReference(fmt.Sprint(f.spec(t, "my-function", "build", "srcRepo", "bundleContainer", "image")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := remote.WithAuth(&authn.Basic{Username: "ada", Password: "s3cret"})
+	tagged, err := remote.Head(source.Context().Tag("v1-source"), auth)
+	if err != nil || source.Identifier() != tagged.Digest.String() || source.Context().Name() != host+"/team/x" {
+		t.Errorf("the source is %s, the tag names %+v (%v)", source, tagged, err)
+	}
+	for path, want := range map[string]string{"image": host + "/team/x:v1", "imageCredentials.name": "login", "build.srcRepo.credentials.name": "login"} {
+		if got := f.spec(t, "my-function", strings.Split(path, ".")...); got != want {
+			t.Errorf("%s is %v, want %s", path, got, want)
+		}
 	}
 }
 

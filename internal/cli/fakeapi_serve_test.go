@@ -114,7 +114,17 @@ func listKind(path string) string {
 	return strings.ToUpper(plural[:1]) + strings.TrimSuffix(plural[1:], "s") + "List"
 }
 
-// list knows label selectors of the form k=v.
+// selects knows label selectors of the forms k=v and k.
+func selects(selector string, labels object) bool {
+	for part := range strings.SplitSeq(selector, ",") {
+		key, value, equal := strings.Cut(part, "=")
+		if labels[key] == nil && part != "" || equal && labels[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
 func (f *fakeAPI) list(r *http.Request) []object {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,11 +133,10 @@ func (f *fakeAPI) list(r *http.Request) []object {
 		i := strings.LastIndexByte(r.URL.Path, '/')
 		prefix, plural = r.URL.Path[:i+1]+"namespaces/", "/"+r.URL.Path[i+1:]+"/"
 	}
-	key, value, labelled := strings.Cut(r.URL.Query().Get("labelSelector"), "=")
 	out := []object{}
 	for path, o := range f.objects {
 		labels, _ := o["metadata"].(object)["labels"].(object)
-		if strings.HasPrefix(path, prefix) && strings.Contains(path, plural) && (!labelled || labels[key] == value) {
+		if strings.HasPrefix(path, prefix) && strings.Contains(path, plural) && selects(r.URL.Query().Get("labelSelector"), labels) {
 			out = append(out, copyOf(o))
 		}
 	}

@@ -36,6 +36,8 @@ type fakeAPI struct {
 	watches []chan object
 	// changed is called without the lock after each write of a client.
 	changed func(path string)
+	// podLog serves the logs of pods.
+	podLog http.HandlerFunc
 	// extra serves what is below /ofn/.
 	extra http.Handler
 }
@@ -58,6 +60,7 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 	mux.HandleFunc("/ofn/", func(w http.ResponseWriter, r *http.Request) { f.extra.ServeHTTP(w, r) })
 	mux.HandleFunc("/apis/", f.serve)
 	mux.HandleFunc("/api/", f.serve)
+	mux.HandleFunc("/api/v1/namespaces/{namespace}/pods/{name}/log", func(w http.ResponseWriter, r *http.Request) { f.podLog(w, r) })
 	mux.HandleFunc("/openapi/v3/apis/core.openfunction.io/v1beta2", func(w http.ResponseWriter, _ *http.Request) {
 		if f.noSchema {
 			answer(w, http.StatusForbidden, failure(403, "forbidden"))

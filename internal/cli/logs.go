@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/cli/connect"
@@ -25,6 +23,7 @@ type logQuery struct {
 	since         time.Duration
 	revision      string
 	container     string
+	previous      bool
 }
 
 func (a *app) logsCommand() *cobra.Command {
@@ -34,8 +33,10 @@ func (a *app) logsCommand() *cobra.Command {
 		Short: "Print what a function, or its build, has written",
 		Long: `Print what the copies of a function have written, or with --build the log of its latest build.
 
+Each line of a copy begins with its time and the name of the copy; those of all copies are in the order of time. On a cluster these are
+the logs of pods, which you must be allowed to list, to watch (-f) and to read; copies that ended are gone with their logs.
 CONTAINER is for functions on a cluster that have others beside their own.`,
-		Example:           "  ofn logs hello -f\n  ofn logs hello --since 10m --tail 100\n  ofn logs hello --build",
+		Example:           "  ofn logs hello -f\n  ofn logs hello --since 10m --tail 100\n  ofn logs hello --build -f\n  ofn logs hello queue-proxy",
 		Args:              between(1, 2, "the name of a function"),
 		ValidArgsFunction: a.completeFunction,
 	}
@@ -45,12 +46,13 @@ CONTAINER is for functions on a cluster that have others beside their own.`,
 	f.IntVar(&q.tail, "tail", 0, "only that many of the last lines")
 	f.DurationVar(&q.since, "since", 0, "only what is not older, e.g. 5m")
 	f.StringVar(&q.revision, "revision", "", "only the copies of this revision")
+	f.BoolVarP(&q.previous, "previous", "p", false, "on a cluster, of containers that were started again: what they wrote before")
+	cmd.MarkFlagsMutuallyExclusive("follow", "previous")
 	complete(cmd, "revision", a.completeRevisions)
 	cmd.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		if q.tail < 0 {
 			return errors.New("--tail is a number of lines")
 		}
-		q.container = v1beta2.FunctionContainer
 		if len(args) == 2 {
 			q.container = args[1]
 		}
@@ -72,6 +74,10 @@ func (s *session) logs(ctx context.Context, fn *v1beta2.Function, q logQuery) er
 	switch {
 	case err != nil:
 		return err
+	case machine && q.container != "":
+		return fmt.Errorf("a copy on one machine has no containers: leave %s out", q.container)
+	case machine && q.previous:
+		return errors.New("--previous is for clusters: the logs of one machine hold what copies wrote that have ended")
 	case q.build:
 		return s.buildLog(ctx, fn, q, machine)
 	case !machine:
@@ -101,7 +107,7 @@ func (s *session) buildLog(ctx context.Context, fn *v1beta2.Function, q logQuery
 	}
 	name := fn.Status.Build.ResourceRef
 	if !machine {
-		return s.podsLog(ctx, q, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelBuilder: name})
+		return s.buildPodsLog(ctx, fn, name, q)
 	}
 	query := url.Values{}
 	if q.follow {
@@ -123,46 +129,6 @@ func (s *session) copyLog(ctx context.Context, path string, query url.Values) er
 	defer log.Close()
 	if _, err := io.Copy(s.app.env.Out, log); err != nil {
 		return fmt.Errorf("reading the log: %w", err)
-	}
-	return nil
-}
-
-// podLogs is for clusters: the logs of the function's pods.
-func (s *session) podLogs(ctx context.Context, fn *v1beta2.Function, q logQuery) error {
-	revision := q.revision
-	if revision == "" && fn.Status.Serving != nil {
-		revision = fn.Status.Serving.ResourceRef
-	}
-	return s.podsLog(ctx, q, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelServing: revision})
-}
-
-// podsLog prints one pod after the other; only one can be followed.
-func (s *session) podsLog(ctx context.Context, q logQuery, options ...client.ListOption) error {
-	var pods corev1.PodList
-	if err := s.Client.List(ctx, &pods, options...); err != nil {
-		return err
-	}
-	if len(pods.Items) == 0 {
-		return errors.New("no pod runs, so there is no log: the function is scaled to zero, or its build's pods are gone")
-	}
-	for i := range pods.Items {
-		pod := &pods.Items[i]
-		query := url.Values{}
-		if !q.build {
-			query.Set("container", q.container)
-		}
-		if q.follow && i == len(pods.Items)-1 {
-			query.Set("follow", "true")
-		}
-		if q.tail > 0 {
-			query.Set("tailLines", strconv.Itoa(q.tail))
-		}
-		if q.since > 0 {
-			query.Set("sinceSeconds", strconv.Itoa(int(q.since.Seconds())))
-		}
-		if err := s.copyLog(ctx, "/api/v1/namespaces/"+pod.Namespace+"/pods/"+pod.Name+"/log", query); err != nil {
-			return fmt.Errorf("pod %s: %w", pod.Name, err)
-		}
 	}
 	return nil
 }

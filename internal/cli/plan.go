@@ -30,6 +30,7 @@ type plan struct {
 	flags    *deployment
 	dir      string // whose content is the source; empty when the source is elsewhere
 	bundle   string // reference of the pushed source
+	cluster  bool   // the control plane has no registry of its own
 	function *unstructured.Unstructured
 	place    *manifest.Place // of function, where it was read
 	others   []manifest.Document
@@ -207,4 +208,26 @@ func (p *plan) where() string {
 		return ""
 	}
 	return p.place.String()
+}
+
+// image is where the build puts what it makes, or what is run; empty when nobody says.
+func (p *plan) image() string {
+	if p.flags.image != "" {
+		return p.flags.image
+	}
+	image, _, _ := unstructured.NestedString(p.function.Object, "spec", "image") // of another type is refused by the server
+	return image
+}
+
+// forCluster refuses what needs the registry of a machine.
+func (p *plan) forCluster() error {
+	p.cluster = true
+	image := p.image()
+	switch host, _, _ := strings.Cut(image, "/"); {
+	case image == "" && (p.dir != "" || p.flags.git != "" || (&edit{object: p.function.Object}).has("spec", "build")):
+		return fmt.Errorf("a cluster builds into a registry of yours: name the image, as in --image registry.example.com/team/%s", p.function.GetName())
+	case host == localRegistry:
+		return fmt.Errorf("the image %s is in the registry of one machine, which a cluster does not have: name one in a registry of yours with --image, or move it with `ofn export`", image)
+	}
+	return nil
 }
