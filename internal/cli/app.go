@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -97,6 +98,9 @@ func (a *app) with(run func(ctx context.Context, s *session, args []string) erro
 func explain(err error, c *connect.Cluster) error {
 	var transport *url.Error
 	var none *meta.NoKindMatchError
+	if errors.As(err, &transport) && !strings.HasPrefix(transport.URL, c.URL.Scheme+"://"+c.URL.Host+"/") {
+		return err // of a registry, or of a function
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -38,7 +38,7 @@ A call is kept on disk from the moment its id is told until a day after its end.
 func (s *session) machine(ctx context.Context, what string) error {
 	ok, err := s.Machine(ctx)
 	if err == nil && !ok {
-		return fmt.Errorf("%s are kept by `ofn up`; %s is another control plane", what, s.URL)
+		return fmt.Errorf("%s are kept by `ofn up`, and %s is a cluster: name the kubeconfig of a machine with --kubeconfig", what, s.URL)
 	}
 	return err
 }

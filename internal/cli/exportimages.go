@@ -156,7 +156,7 @@ beside them, which ofn apply -k DIR applies, find them there.`,
 			return err
 		}
 		if t.Own == nil {
-			return withoutRegistry(s.Cluster)
+			return fmt.Errorf("import fills the registry of one machine, and %s is a cluster: let `ofn export --registry HOST/PREFIX` copy the images to a registry of yours, and apply its manifests", s.URL)
 		}
 		return t.ImportAll(ctx, args[0], func(name string) { fmt.Fprintf(a.env.Out, "imported %s\n", name) })
 	})

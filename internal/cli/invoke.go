@@ -125,6 +125,11 @@ func (s *session) invoke(ctx context.Context, name string, c *call) error {
 	if err != nil {
 		return err
 	}
+	if c.async.on {
+		if err := s.machine(ctx, "asynchronous calls"); err != nil {
+			return err
+		}
+	}
 	client, base, err := s.wayTo(ctx, fn)
 	if err != nil {
 		return err
@@ -188,7 +193,10 @@ func (s *session) wayTo(ctx context.Context, fn *v1beta2.Function) (*http.Client
 			return &http.Client{CheckRedirect: asItIs}, strings.TrimRight(a.Value, "/"), nil
 		}
 	}
-	return nil, "", fmt.Errorf("function %s has no address that can be reached from outside; see `ofn describe %s`", fn.Name, targetOf(fn))
+	if inside := address(fn); inside != "" {
+		return nil, "", fmt.Errorf("function %s has no address outside of the cluster: call %s from a pod (`kubectl run -it --rm --image curlimages/curl call -- curl %s`), or give it a Gateway (docs/kubernetes.md, Routes)", fn.Name, inside, inside)
+	}
+	return nil, "", fmt.Errorf("function %s has no address: it is called by events, or does not run; see `ofn describe %s`", fn.Name, targetOf(fn))
 }
 
 // asItIs shows a redirect instead of following it: it is the function's answer.
