@@ -19,7 +19,7 @@ const edge = "10.123.0.1:53"
 // Client speaks HTTP with the names of the cluster's Services. Each request has a connection of its own, so that it goes where the
 // name leads now.
 var Client = &http.Client{
-	Timeout: Patience,
+	Timeout: time.Minute,
 	Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: (&net.Dialer{Timeout: 10 * time.Second, Resolver: &net.Resolver{

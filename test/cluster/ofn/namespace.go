@@ -30,12 +30,15 @@ func New(t testing.TB, name string) *Namespace {
 	}
 	n := &Namespace{T: t, Name: name}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if *keep { // that of a test which failed
+		_ = suite.typed.CoreV1().Namespaces().Delete(t.Context(), name, metav1.DeleteOptions{})
+	}
 	n.Eventually("the namespace is made", func() error { // one of a run before it may still be ending
 		_, err := suite.typed.CoreV1().Namespaces().Create(t.Context(), ns, metav1.CreateOptions{})
 		return err
 	})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), *patience)
 		defer cancel()
 		if t.Failed() {
 			t.Logf("%s", Dump(ctx, name))
@@ -183,18 +186,18 @@ func (n *Namespace) Zero(selector string) {
 	})
 }
 
-// Eventually asks ten times a second until try returns nil; after Patience the test ends with its last words.
+// Eventually asks ten times a second until try returns nil; after -patience the test ends with its last words.
 func (n *Namespace) Eventually(what string, try func() error) {
 	n.T.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(Patience); ; {
+	for deadline := time.Now().Add(*patience); ; {
 		err := try()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			n.T.Fatalf("after %s still not: %s: %v", Patience, what, err)
+			n.T.Fatalf("after %s still not: %s: %v", *patience, what, err)
 		}
 		select {
 		case <-tick.C:

@@ -41,13 +41,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Patience is how long anything may take on a machine that compiles beside the tests.
-const Patience = 3 * time.Minute
-
 // System is the namespace in which ofn is.
 const System = "openfunction"
 
 var (
+	patience = flag.Duration("patience", 3*time.Minute, "how long anything may take; a machine may compile beside the tests")
+
 	program = flag.String("cluster", "", "the cluster program; without it there is no cluster to test")
 	given   = flag.String("ofn", "", "the static binary of ofn to test instead of that of this source")
 	keep    = flag.Bool("keep", false, "leave ofn, and an ofn of the same binary as it is, on the cluster: for whoever works on the tests")
@@ -168,18 +167,18 @@ func addFlags(ctx context.Context, name string, flags []string) error {
 	if _, err := kubectl(ctx, nil, "-n", System, "patch", "deployment", name, "--type=json", "-p", patch); err != nil {
 		return err
 	}
-	_, err := kubectl(ctx, nil, "-n", System, "rollout", "status", "deployment/"+name, "--timeout="+Patience.String())
+	_, err := kubectl(ctx, nil, "-n", System, "rollout", "status", "deployment/"+name, "--timeout="+patience.String())
 	return err
 }
 
 func uninstall(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	ctx, cancel := context.WithTimeout(ctx, *patience)
 	defer cancel()
 	out, err := ofn(ctx, "uninstall", "--purge", "--yes")
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	_, err = kubectl(ctx, nil, "delete", "namespace", System, "--ignore-not-found", "--wait", "--timeout="+Patience.String())
+	_, err = kubectl(ctx, nil, "delete", "namespace", System, "--ignore-not-found", "--wait", "--timeout="+patience.String())
 	return err
 }
 
@@ -188,6 +187,9 @@ func Installed() time.Duration { return suite.installed }
 
 // Image is the name of ofn's image on the node.
 func Image() string { return suite.image }
+
+// Cluster is the path of the cluster program.
+func Cluster() string { return *program }
 
 // Program is the path of ofn's binary.
 func Program() string { return suite.binary }

@@ -37,7 +37,7 @@ func Run(ctx context.Context, config *rest.Config, ip string, log *slog.Logger) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	factory := informers.NewSharedInformerFactory(client, 0)
-	dir := &directory{services: factory.Core().V1().Services().Lister(), slices: factory.Discovery().V1().EndpointSlices().Lister()}
+	dir := &directory{ip: ip, services: factory.Core().V1().Services().Lister(), slices: factory.Discovery().V1().EndpointSlices().Lister()}
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
 	defer cancel()
@@ -68,6 +68,7 @@ func Run(ctx context.Context, config *rest.Config, ip string, log *slog.Logger) 
 
 // directory knows the Services of the cluster and where they are.
 type directory struct {
+	ip       string // of the ingress
 	services corelisters.ServiceLister
 	slices   discoverylisters.EndpointSliceLister
 }
@@ -76,6 +77,9 @@ type directory struct {
 func (d *directory) lookup(host string) (ips []string, found bool) {
 	const longestChain = 4
 	for range longestChain {
+		if host == ingressHost {
+			return []string{d.ip}, true
+		}
 		labels, ok := strings.CutSuffix(strings.TrimSuffix(strings.ToLower(host), "."), zone)
 		if !ok {
 			return nil, false

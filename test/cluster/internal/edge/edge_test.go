@@ -30,7 +30,7 @@ func newDirectory(t *testing.T, objects ...runtime.Object) *directory {
 			t.Fatal(err)
 		}
 	}
-	return &directory{services: corelisters.NewServiceLister(services), slices: discoverylisters.NewEndpointSliceLister(slices)}
+	return &directory{ip: "10.123.0.1", services: corelisters.NewServiceLister(services), slices: discoverylisters.NewEndpointSliceLister(slices)}
 }
 
 func service(name string, spec corev1.ServiceSpec) *corev1.Service {
@@ -42,6 +42,7 @@ func TestLookup(t *testing.T) {
 	d := newDirectory(t,
 		service("web", corev1.ServiceSpec{ClusterIP: "10.96.0.7"}),
 		service("alias", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "web.a.svc.cluster.local"}),
+		service("knative", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: ingressHost}),
 		service("loop", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "loop.a.svc.cluster.local"}),
 		service("db", corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}),
 		&discoveryv1.EndpointSlice{
@@ -57,6 +58,7 @@ func TestLookup(t *testing.T) {
 		found bool
 	}{
 		{"WEB.a.svc.cluster.local.", []string{"10.96.0.7"}, true},
+		{"knative.a.svc.cluster.local.", []string{"10.123.0.1"}, true},
 		{"alias.a.svc.cluster.local.", []string{"10.96.0.7"}, true},
 		{"loop.a.svc.cluster.local.", nil, false},
 		{"db.a.svc.cluster.local.", []string{"10.244.0.2"}, true},

@@ -29,6 +29,9 @@ import (
 // IngressClass is what Knative must be told to put on its Ingress objects for this ingress to take them.
 const IngressClass = "test.ingress.networking.knative.dev"
 
+// ingressHost is the name that Knative's Services lead to; only the answers to questions for names know it.
+const ingressHost = "ingress.kube-system" + zone
+
 var ingresses = schema.GroupVersionResource{Group: "networking.internal.knative.dev", Version: "v1alpha1", Resource: "ingresses"}
 
 // ingress routes requests as Knative's Ingress objects say, without TLS, and marks each of them ready.
@@ -144,7 +147,7 @@ func (g *ingress) markReady(ctx context.Context, u *unstructured.Unstructured) e
 	for _, kind := range []string{"LoadBalancerReady", "NetworkConfigured", "Ready"} {
 		conditions = append(conditions, map[string]any{"type": kind, "status": "True", "lastTransitionTime": now})
 	}
-	balancer := map[string]any{"ingress": []any{map[string]any{"domainInternal": "ingress.kube-system" + zone}}}
+	balancer := map[string]any{"ingress": []any{map[string]any{"domainInternal": ingressHost}}}
 	u.Object["status"] = map[string]any{
 		"observedGeneration": u.GetGeneration(), "conditions": conditions,
 		"publicLoadBalancer": balancer, "privateLoadBalancer": balancer,
