@@ -104,6 +104,9 @@ func Check(ctx context.Context, c client.Reader, e Engine) error {
 			}
 			return fmt.Errorf("looking for %s: %w", e.Name, err)
 		}
+		if !crd.DeletionTimestamp.IsZero() {
+			return &Missing{Engine: e.Name, What: k.definition() + " is being deleted, which waits until its objects are gone", Install: e.Install}
+		}
 		if !established(crd) {
 			return &Missing{Engine: e.Name, What: k.definition() + " is not served yet", Install: e.Install}
 		}
@@ -116,9 +119,6 @@ func Check(ctx context.Context, c client.Reader, e Engine) error {
 }
 
 func established(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	if !crd.DeletionTimestamp.IsZero() {
-		return false
-	}
 	for _, c := range crd.Status.Conditions {
 		if c.Type == apiextensionsv1.Established {
 			return c.Status == apiextensionsv1.ConditionTrue

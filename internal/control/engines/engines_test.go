@@ -27,6 +27,8 @@ func definition(name string, established bool, versions ...string) *apiextension
 func TestCheck(t *testing.T) {
 	const services, revisions = "services.serving.knative.dev", "revisions.serving.knative.dev"
 	type definitions = []*apiextensionsv1.CustomResourceDefinition
+	going := definition(services, true, "v1")
+	going.DeletionTimestamp, going.Finalizers = new(metav1.Now()), []string{"customresourcecleanup.apiextensions.k8s.io"}
 	for name, test := range map[string]struct {
 		there  definitions
 		reason string // empty when nothing is missing
@@ -35,6 +37,7 @@ func TestCheck(t *testing.T) {
 		"nothing":                  {nil, "EngineMissing", services},
 		"a part":                   {definitions{definition(services, true, "v1")}, "EngineMissing", revisions},
 		"only just made":           {definitions{definition(services, false, "v1"), definition(revisions, true, "v1")}, "EngineMissing", "not served yet"},
+		"being removed":            {definitions{going, definition(revisions, true, "v1")}, "EngineMissing", "being deleted"},
 		"another version":          {definitions{definition(services, true, "v1alpha1", "unserved"), definition(revisions, true, "v1")}, "EngineOutdated", "version v1alpha1, not in v1"},
 		"all, with older versions": {definitions{definition(services, true, "v1", "v1beta1"), definition(revisions, true, "v1")}, "", ""},
 	} {
@@ -49,6 +52,7 @@ func TestCheck(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				stripped.(*apiextensionsv1.CustomResourceDefinition).Finalizers = d.Finalizers // the fake client has nothing that is deleted without
 				c = c.WithObjects(stripped.(*apiextensionsv1.CustomResourceDefinition))
 			}
 			err := engines.Check(t.Context(), c.Build(), engines.Knative())

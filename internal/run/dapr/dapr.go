@@ -90,15 +90,19 @@ func (e *Engine) revision(ctx context.Context, s *cluster.Service, r *cluster.Re
 	if kind == v1beta2.WorkloadTypeJob && scaled(r) {
 		return e.jobs(ctx, s, r, triggers, made)
 	}
-	workload, err := e.workload(ctx, s, r, kind, made)
+	workload, tried, err := e.workload(ctx, s, r, kind, made)
 	if err != nil {
 		return run.Status{}, err
 	}
-	status, err := e.workloadStatus(ctx, r, workload)
-	if err != nil || !scaled(r) {
+	status, err := e.workloadStatus(ctx, r, workload, tried)
+	if err != nil || !scaled(r) || !tried { // a scaler with nothing to do takes the first copy away before anybody knows whether it works
 		return status, err
 	}
-	scaler, err := e.ensure(ctx, scaledObject(s, r, kind, triggers), made)
+	wanted, err := scaledObject(s, r, kind, triggers)
+	if err != nil {
+		return run.Status{}, err
+	}
+	scaler, err := e.ensure(ctx, wanted, made)
 	if err != nil {
 		return run.Status{}, err
 	}
@@ -124,25 +128,31 @@ func (e *Engine) jobs(ctx context.Context, s *cluster.Service, r *cluster.Revisi
 	return e.scaledJobStatus(ctx, r, o)
 }
 
-// workload makes that of a revision. A Job is made once: what it does is done, and its template cannot be changed.
-func (e *Engine) workload(ctx context.Context, s *cluster.Service, r *cluster.Revision, kind string, made map[object]bool) (*unstructured.Unstructured, error) {
+// workload makes that of a revision, and says whether it has been tried: it is or was ready. A Job is made once: what it does is done, and
+// its template cannot be changed.
+func (e *Engine) workload(ctx context.Context, s *cluster.Service, r *cluster.Revision, kind string, made map[object]bool) (o *unstructured.Unstructured, tried bool, err error) {
 	wanted, err := workload(s, r, kind)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if kind == v1beta2.WorkloadTypeJob {
-		u, err := drift.Object(wanted)
-		if err != nil {
-			return nil, err
-		}
-		if there, err := drift.Read(ctx, e.client, u); err != nil {
-			return nil, refused(err)
-		} else if there != nil {
-			made[key(u)] = true
-			return there, nil
-		}
+	u, err := drift.Object(wanted)
+	if err != nil {
+		return nil, false, err
 	}
-	return e.ensure(ctx, wanted, made)
+	there, err := drift.Read(ctx, e.client, u)
+	if err != nil {
+		return nil, false, refused(err)
+	}
+	if kind == v1beta2.WorkloadTypeJob && there != nil {
+		made[key(u)] = true
+		return there, r.Proven, nil
+	}
+	tried = r.Proven || available(there)
+	if scaled(r) {
+		count(&wanted, tried)
+	}
+	o, err = e.ensure(ctx, wanted, made)
+	return o, tried, err
 }
 
 // serve makes the Service of a function that requests call, too: they go to the live revision.

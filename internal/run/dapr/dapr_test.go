@@ -239,7 +239,7 @@ func TestPinned(t *testing.T) {
 
 func TestRepaired(t *testing.T) {
 	w := newWorld(t)
-	s := service("", revision("fn-1", func(r *cluster.Revision) { r.HTTP = true; r.Scale = kafka("Secret") }))
+	s := service("", revision("fn-1", proven, func(r *cluster.Revision) { r.HTTP = true; r.Scale = kafka("Secret") }))
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "login"}, Data: map[string][]byte{"password": nil, "username": nil}}
 	if err := w.raw.Create(t.Context(), secret); err != nil {
 		t.Fatal(err)
@@ -351,6 +351,9 @@ func TestStatusOfScalers(t *testing.T) {
 		"ready":                  {"Deployment", said("Ready", "True"), true, run.Ready, ""},
 		"a trigger fails":        {"Deployment", said("Ready", "False"), true, run.Ready, run.ReasonTriggerError},
 		"fallback":               {"Deployment", said("Fallback", "True"), true, run.Ready, run.ReasonTriggerError},
+		"some triggers fail":     {"Deployment", said("Ready", "Unknown"), true, run.Ready, run.ReasonTriggerError},
+		"no measurements":        {"Deployment", said("HPAActive", "False"), true, run.Ready, run.ReasonTriggerError},
+		"only just made":         {"Deployment", []any{map[string]any{"type": "Ready", "status": "Unknown"}}, true, run.Ready, ""},
 		"jobs not taken in":      {"Job", nil, false, run.Starting, "Deploying"},
 		"jobs":                   {"Job", said("Ready", "True"), false, run.Ready, ""},
 		"jobs, a trigger fails":  {"Job", said("Ready", "False"), true, run.Ready, run.ReasonTriggerError},

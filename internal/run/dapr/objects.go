@@ -96,7 +96,7 @@ func workload(s *cluster.Service, r *cluster.Revision, kind string) (manifest, e
 		return of(s, r, "batch/v1", kind, map[string]any{"template": t}), nil
 	}
 	spec := map[string]any{"selector": map[string]any{"matchLabels": selector(s, r)}, "template": t}
-	if !scaled(r) { // otherwise it begins with one, which is Kubernetes' default, and KEDA goes on from there
+	if !scaled(r) {
 		spec["replicas"] = fixed(r)
 	}
 	if function(&r.Pod).ReadinessProbe == nil && !listens(r) {
@@ -109,6 +109,18 @@ func workload(s *cluster.Service, r *cluster.Revision, kind string) (manifest, e
 		spec["progressDeadlineSeconds"] = int64(r.StartTimeout / time.Second)
 	}
 	return of(s, r, "apps/v1", kind, spec), nil
+}
+
+// annotationTried keeps on a workload that it was ready, for the time when it has no copies.
+const annotationTried = "openfunction.io/proven"
+
+// count is how many copies a workload has that KEDA scales: one to try it with, then as many as KEDA says.
+func count(m *manifest, tried bool) {
+	if tried {
+		m.Metadata.Annotations = map[string]string{annotationTried: "true"}
+		return
+	}
+	m.Spec["replicas"] = int64(1)
 }
 
 // settled is for how many seconds a copy must run to count as one that works, when nothing else tells.

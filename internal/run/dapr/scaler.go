@@ -12,9 +12,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/api/opaque"
 	"github.com/openfunction/ofn/internal/run/cluster"
 )
 
@@ -99,25 +101,64 @@ func (e *Engine) authentication(ctx context.Context, s *cluster.Service, ref *v1
 }
 
 // scaledObject scales a revision's workload.
-func scaledObject(s *cluster.Service, r *cluster.Revision, kind string, triggers []trigger) manifest {
+func scaledObject(s *cluster.Service, r *cluster.Revision, kind string, triggers []trigger) (manifest, error) {
 	spec := map[string]any{"triggers": triggers,
 		"scaleTargetRef": map[string]string{"apiVersion": "apps/v1", "kind": kind, "name": r.Name, "envSourceContainerName": v1beta2.FunctionContainer}}
 	bounds(spec, r)
+	advanced := opaque.Object{}
 	if o := r.Scale.Keda.ScaledObject; o != nil {
+		if o.Advanced != nil {
+			advanced = *o.Advanced
+		}
 		number(spec, "pollingInterval", o.PollingInterval)
 		number(spec, "cooldownPeriod", o.CooldownPeriod)
 		number(spec, "initialCooldownPeriod", o.InitialCooldownPeriod)
 		number(spec, "idleReplicaCount", o.IdleReplicaCount)
-		if o.Advanced != nil && !o.Advanced.IsEmpty() {
-			spec["advanced"] = o.Advanced
-		}
 		if o.Fallback != nil {
 			spec["fallback"] = o.Fallback
 		}
 	}
+	advanced, err := withAutoscaler(advanced, r.Name)
+	if err != nil {
+		return manifest{}, err
+	}
+	if !advanced.IsEmpty() {
+		spec["advanced"] = advanced
+	}
 	out := of(s, r, kedaAPI, kindScaledObject, spec)
 	out.Metadata.Annotations = steered(s)
-	return out
+	return out, nil
+}
+
+// withAutoscaler gives each revision an HorizontalPodAutoscaler of its own name: KEDA refuses a ScaledObject when another one has that
+// name already, and when the name that it would choose by itself is longer than a label may be.
+func withAutoscaler(advanced opaque.Object, revision string) (opaque.Object, error) {
+	const field, longest, prefix = "horizontalPodAutoscalerConfig", validation.LabelValueMaxLength, "keda-hpa-"
+	var said struct {
+		Config opaque.Object `json:"horizontalPodAutoscalerConfig"`
+	}
+	var named struct {
+		Name string `json:"name"`
+	}
+	if _, err := advanced.Decode(&said); err != nil {
+		return advanced, &cluster.Refused{Reason: "InvalidTemplate", Err: fmt.Errorf("scaledObject.advanced: %w", err)}
+	}
+	if _, err := said.Config.Decode(&named); err != nil {
+		return advanced, &cluster.Refused{Reason: "InvalidTemplate", Err: fmt.Errorf("scaledObject.advanced.%s: %w", field, err)}
+	}
+	name := revision
+	switch {
+	case named.Name != "":
+		number := revision[strings.LastIndexByte(revision, '-')+1:]
+		name = named.Name[:min(len(named.Name), longest-1-len(number))] + "-" + number
+	case len(prefix+revision) <= longest:
+		return advanced, nil
+	}
+	config, err := said.Config.With("name", name)
+	if err != nil {
+		return advanced, err
+	}
+	return advanced.With(field, config)
 }
 
 // scaledJob makes Jobs of a revision. Those that run finish their work when it is changed.

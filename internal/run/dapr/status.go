@@ -19,9 +19,9 @@ import (
 )
 
 // workloadStatus is how a revision stands by its workload.
-func (e *Engine) workloadStatus(ctx context.Context, r *cluster.Revision, o *unstructured.Unstructured) (run.Status, error) {
+func (e *Engine) workloadStatus(ctx context.Context, r *cluster.Revision, o *unstructured.Unstructured, tried bool) (run.Status, error) {
 	if o.GetKind() != v1beta2.WorkloadTypeJob {
-		return e.copiesStatus(ctx, r, o)
+		return e.copiesStatus(ctx, o, tried)
 	}
 	j := &batchv1.Job{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, j); err != nil {
@@ -31,19 +31,21 @@ func (e *Engine) workloadStatus(ctx context.Context, r *cluster.Revision, o *uns
 }
 
 // copiesStatus is how a Deployment or StatefulSet stands. What is ready for a moment only has not proven itself.
-func (e *Engine) copiesStatus(ctx context.Context, r *cluster.Revision, o *unstructured.Unstructured) (run.Status, error) {
-	out, err := podstatus.OfObject(ctx, e.client, o, r.Proven)
-	if err != nil || r.Proven || out.Phase != run.Ready {
-		return out, err
-	}
-	available, _, err := unstructured.NestedInt64(o.Object, "status", "availableReplicas")
-	if err != nil {
-		return out, fmt.Errorf("reading %s %s: %w", o.GetKind(), o.GetName(), err)
-	}
-	if available == 0 {
+func (e *Engine) copiesStatus(ctx context.Context, o *unstructured.Unstructured, tried bool) (run.Status, error) {
+	out, err := podstatus.OfObject(ctx, e.client, o, tried)
+	if err == nil && out.Phase == run.Ready && !tried && !available(o) {
 		out.Phase, out.Reason = run.Starting, podstatus.ReasonPodsStarting
 	}
-	return out, nil
+	return out, err
+}
+
+// available says of a Deployment or StatefulSet, which may be nil, whether copies of it are ready for long enough, or were.
+func available(o *unstructured.Unstructured) bool {
+	if o == nil {
+		return false
+	}
+	n, _, _ := unstructured.NestedInt64(o.Object, "status", "availableReplicas")
+	return n > 0 || o.GetAnnotations()[annotationTried] != ""
 }
 
 // jobStatus is how a Job stands that is done once: it is ready when its pod is, or has done its work.
@@ -129,6 +131,10 @@ func withScaler(s run.Status, c conditions) run.Status {
 		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot scale it: "+message
 	} else if message, ok := c.is("Fallback", metav1.ConditionTrue); ok {
 		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot ask a trigger, and has as many copies as fallback says: "+message
+	} else if message, ok := c.is("Ready", metav1.ConditionUnknown); ok && message != "" { // some of its triggers fail; a new one says nothing
+		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot ask all of its triggers: "+message
+	} else if message, ok := c.is("HPAActive", metav1.ConditionFalse); ok {
+		s.Reason, s.Message = run.ReasonTriggerError, "the number of its copies stays as it is: "+message
 	}
 	return s
 }

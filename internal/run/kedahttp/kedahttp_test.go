@@ -237,6 +237,10 @@ func TestLifeOfARevision(t *testing.T) {
 	if st = w.apply(s); st.Routed.Status != metav1.ConditionFalse || !strings.Contains(st.Routed.Message, "no scaler") {
 		t.Errorf("KEDA's complaint is not passed on: %+v", st.Routed)
 	}
+	w.set("ScaledObject", "fn-00001", []any{map[string]any{"type": "Ready", "status": "Unknown", "reason": "PartialTriggerError", "message": "some triggers"}}, "status", "conditions")
+	if st = w.apply(s); st.Routed.Status != metav1.ConditionUnknown || !strings.Contains(st.Routed.Message, "some triggers") {
+		t.Errorf("KEDA's doubts are not passed on: %+v", st.Routed)
+	}
 	if err := w.client.Delete(t.Context(), w.must("ScaledObject", "fn-00001")); err != nil {
 		t.Fatal(err)
 	}
@@ -245,6 +249,24 @@ func TestLifeOfARevision(t *testing.T) {
 	w.must("ScaledObject", "fn-00001") // a revision at zero stays proven
 	if to, _, _ := unstructured.NestedString(w.must("Service", "fn").Object, "spec", "externalName"); to != "keda-add-ons-http-interceptor-proxy.keda.svc.cluster.local" {
 		t.Errorf("the name leads to %s", to)
+	}
+}
+
+// KEDA refuses a ScaledObject whose autoscaler would have a name that is longer than a label may be.
+func TestLongName(t *testing.T) {
+	w := newWorld(t)
+	for _, function := range []string{"fn", strings.Repeat("a", v1beta2.MaxFunctionName)} {
+		name := function + "-00001"
+		s := service(name)
+		w.apply(s)
+		w.proven(s, name)
+		autoscaler, _, _ := unstructured.NestedString(w.must("ScaledObject", name).Object, "spec", "advanced", "horizontalPodAutoscalerConfig", "name")
+		if autoscaler == "" {
+			autoscaler = "keda-hpa-" + name
+		}
+		if len(autoscaler) > 63 {
+			t.Errorf("the autoscaler of %s is to be called %s", name, autoscaler)
+		}
 	}
 }
 

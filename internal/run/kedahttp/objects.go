@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 )
@@ -148,6 +149,9 @@ func (w *work) scaledObject(c *copies) custom {
 	}
 	if scale.most > 0 {
 		spec["maxReplicaCount"] = scale.most
+	}
+	if len("keda-hpa-"+c.Name) > validation.LabelValueMaxLength { // KEDA refuses what it would call so
+		spec["advanced"] = map[string]any{"horizontalPodAutoscalerConfig": map[string]any{"name": c.Name}}
 	}
 	m := w.meta(c.Name, c.Labels)
 	m.Annotations = pauses(w.service.Annotations)

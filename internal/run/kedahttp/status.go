@@ -100,6 +100,9 @@ func (w *work) scaled(c *copies) cluster.Condition {
 	case metav1.ConditionFalse:
 		return cluster.Condition{Status: metav1.ConditionFalse, Reason: "ScalerNotReady", Message: fmt.Sprintf("%s %s: %s (%s)", o.GetKind(), o.GetName(), ready.Message, ready.Reason)}
 	default:
+		if ready.Message != "" { // one that is new says nothing
+			return cluster.Condition{Status: metav1.ConditionUnknown, Reason: "ScalerNotReady", Message: fmt.Sprintf("%s %s: %s (%s)", o.GetKind(), o.GetName(), ready.Message, ready.Reason)}
+		}
 		return cluster.Condition{Status: metav1.ConditionUnknown, Reason: "Reconciling", Message: "KEDA has not taken up revision " + c.Name + " yet; if that remains so, look whether its operator and the add-on's run in namespace " + w.options.Namespace}
 	}
 }

@@ -121,6 +121,24 @@ func (w *world) reconcile() {
 	}
 }
 
+// comeUp does what Kubernetes does for workloads.
+func (w *world) comeUp() {
+	w.Helper()
+	for _, kind := range []string{"Deployment", "StatefulSet"} {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: kind + "List"})
+		if err := w.client.List(w.Context(), list); err != nil {
+			w.Fatal(err)
+		}
+		for _, o := range list.Items {
+			o.Object["status"] = map[string]any{"replicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1)}
+			if err := w.client.Status().Update(w.Context(), &o); err != nil {
+				w.Fatal(err)
+			}
+		}
+	}
+}
+
 // objects is everything that was made, as YAML.
 func (w *world) objects() string {
 	w.Helper()
@@ -174,12 +192,14 @@ func forget(in any) {
 }
 
 func TestGoldenObjects(t *testing.T) {
-	for _, name := range []string{"cron", "kafka", "statefulset", "scaledjob"} {
+	for _, name := range []string{"cron", "kafka", "statefulset", "scaledjob", "triggered"} {
 		t.Run(name, func(t *testing.T) {
 			login := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "login"}, Data: map[string][]byte{"username": nil, "password": nil}}
 			there := &daprv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "there-already"}, Spec: daprv1.ComponentSpec{Type: "pubsub.redis", Version: "v1"}}
 			w := newWorld(t, []engines.Engine{engines.Dapr(), engines.KEDA()}, login, there)
 			w.function(name + ".yaml")
+			w.reconcile()
+			w.comeUp()
 			w.reconcile()
 			got := w.objects()
 			file := filepath.Join("testdata", name+".golden.yaml")
@@ -230,6 +250,8 @@ func TestMissingEngines(t *testing.T) {
 		{"kafka.yaml", []engines.Engine{engines.Dapr()}, "KEDA"},
 		{"kafka.yaml", []engines.Engine{engines.KEDA()}, "Dapr"},
 		{"scaledjob.yaml", []engines.Engine{engines.KEDA()}, ""},
+		{"triggered.yaml", nil, "KEDA"},
+		{"triggered.yaml", []engines.Engine{engines.KEDA()}, ""},
 	} {
 		w := newWorld(t, test.has)
 		w.function(test.file)
@@ -238,7 +260,7 @@ func TestMissingEngines(t *testing.T) {
 		if missing := s.Status.Reason == "EngineMissing"; missing != (test.says != "") || !strings.Contains(s.Status.Message, test.says) {
 			t.Errorf("%s: the serving says %s: %s", test.file, s.Status.Reason, s.Status.Message)
 		}
-		if test.file == "kafka.yaml" {
+		if test.file == "kafka.yaml" || test.file == "triggered.yaml" {
 			continue
 		}
 		if len(w.fn.Status.Addresses) > 0 || test.says == "" && w.reason(v1beta2.ConditionRouted) != "" {

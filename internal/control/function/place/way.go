@@ -93,6 +93,9 @@ func (p *Phase) named(name string) *Way {
 // that the cluster has all for. A way that is not among the options is a *cluster.Refused.
 func (p *Phase) wayOf(ctx context.Context, fn *v1beta2.Function, servings []*v1beta2.Serving) (*Way, error) {
 	name := asked(fn)
+	if name == "" && triggered(fn) && p.named(WayDapr) != nil {
+		name = WayDapr // the others know of requests alone
+	}
 	if name == "" {
 		name = p.options.Default
 	}
@@ -128,6 +131,12 @@ func asked(fn *v1beta2.Function) string {
 		return *t.HTTP.Engine
 	}
 	return ""
+}
+
+// triggered says whether triggers of KEDA say how many copies a function has.
+func triggered(fn *v1beta2.Function) bool {
+	o := fn.Spec.Serving.ScaleOptions
+	return o != nil && o.Keda != nil && len(o.Keda.Triggers) > 0
 }
 
 // http are the ways of functions that HTTP requests call, the best first. There is at least one.
