@@ -29,6 +29,7 @@ import (
 	"github.com/openfunction/ofn/internal/build/tekton"
 	"github.com/openfunction/ofn/internal/control/builder/delegate"
 	"github.com/openfunction/ofn/internal/control/engines"
+	"github.com/openfunction/ofn/internal/control/held"
 )
 
 // buildSettings are what `ofn operator` can be told about builds.
@@ -92,7 +93,7 @@ func buildController(m ctrl.Manager, s *operatorSettings, found *engines.Control
 	return delegate.NewController(m.GetClient(), delegate.Options{
 		Engines: found, Clock: clock.RealClock{}, Objects: made.GetCache(), Kinds: kinds,
 		Choices: []delegate.Choice{
-			{Name: v1beta2.BuildEngineShipwright, Title: "Shipwright", Engine: shipwright.New(m.GetClient(), live), Needs: &withShipwright},
+			{Name: v1beta2.BuildEngineShipwright, Title: "Shipwright", Engine: shipwright.New(m.GetClient(), live, s.builds.insecure), Needs: &withShipwright},
 			{Name: v1beta2.BuildEngineTekton, Title: "Tekton TaskRuns", Needs: &withTekton, Own: true, Lacks: lacks,
 				Engine: tekton.New(c, live, tekton.Options{Pod: pods, Dockerfile: s.builds.dockerfileImage})},
 			{Name: v1beta2.BuildEngineJob, Title: "Jobs of Kubernetes", Engine: job.New(c, live, pods), Lacks: lacks, Refuses: refusedByJobs},
@@ -124,6 +125,7 @@ func buildCluster(config *rest.Config, m ctrl.Manager, namespace string) (cluste
 		o.Scheme = m.GetScheme()
 		o.HTTPClient = m.GetHTTPClient()
 		o.MapperProvider = func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return m.GetRESTMapper(), nil }
+		o.NewCache = held.New(v1beta2.LabelBuilder)
 		o.Cache.DefaultLabelSelector = labels.NewSelector().Add(*requirement)
 		o.Cache.DefaultTransform = cache.TransformStripManagedFields()
 		if namespace != "" {

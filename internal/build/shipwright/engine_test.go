@@ -21,7 +21,7 @@ func of(kind string) *unstructured.Unstructured {
 	return u
 }
 
-func newEngine(c client.Client) enginetest.Engine { return shipwright.New(c, c) }
+func newEngine(c client.Client) enginetest.Engine { return shipwright.New(c, c, nil) }
 
 func TestEngine(t *testing.T) {
 	strategy := of("ClusterBuildStrategy")

@@ -83,6 +83,7 @@ type envVar struct {
 type output struct {
 	Image      string `json:"image"`
 	PushSecret string `json:"pushSecret,omitempty"`
+	Insecure   bool   `json:"insecure,omitempty"`
 }
 
 type single struct {
@@ -131,12 +132,12 @@ func runOf(b *v1beta2.Builder, cancelled bool) object[runSpec] {
 
 // buildOf is the Build, for a strategy that declares these parameters. It sets no retention: the Builder's history is the one that
 // counts, and Shipwright would want to control the BuildRun, which the Builder does.
-func buildOf(b *v1beta2.Builder, declared map[string]string) (object[buildSpec], error) {
+func (e *Engine) buildOf(b *v1beta2.Builder, declared map[string]string) (object[buildSpec], error) {
 	kind, name := strategyName(b)
 	out := object[buildSpec]{APIVersion: Group + "/" + Version, Kind: "Build", Metadata: meta(b)}
 	s := &out.Spec
 	s.Strategy = strategyRef{Kind: kind, Name: name}
-	s.Output = output{Image: b.Spec.Image}
+	s.Output = output{Image: b.Spec.Image, Insecure: e.plain(b.Spec.Image)}
 	if c := b.Spec.ImageCredentials; c != nil {
 		s.Output.PushSecret = c.Name
 	}
@@ -152,6 +153,12 @@ func buildOf(b *v1beta2.Builder, declared map[string]string) (object[buildSpec],
 	}
 	s.Params, err = params(b, declared, name)
 	return out, err
+}
+
+// plain is whether the registry of an image is spoken to without TLS.
+func (e *Engine) plain(image string) bool {
+	host, _, _ := strings.Cut(image, "/")
+	return slices.Contains(e.insecure, host)
 }
 
 func sourceOf(repo *v1beta2.SourceRepo) (source, error) {

@@ -24,12 +24,16 @@ const (
 
 // Engine makes Builds and BuildRuns.
 type Engine struct {
-	client client.Client
-	live   client.Reader
+	client   client.Client
+	live     client.Reader
+	insecure []string
 }
 
-// New is an engine over a client that reads from a cache, and a reader that does not.
-func New(c client.Client, live client.Reader) *Engine { return &Engine{client: c, live: live} }
+// New is an engine over a client that reads from a cache, and a reader that does not. insecure are hosts of registries that images
+// are pushed to without TLS.
+func New(c client.Client, live client.Reader, insecure []string) *Engine {
+	return &Engine{client: c, live: live, insecure: insecure}
+}
 
 // Apply makes the build of a Builder that has not ended, or asks for its end when the Builder is cancelled, and says how it stands. It
 // is idempotent, and quiet when nothing is to be changed. What the user must mend is a *build.Failure.
@@ -63,7 +67,7 @@ func (e *Engine) prepare(ctx context.Context, b *v1beta2.Builder) (build.Progres
 	if err != nil || missing.Stage != "" {
 		return missing, err
 	}
-	spec, err := buildOf(b, declared)
+	spec, err := e.buildOf(b, declared)
 	if err != nil {
 		return build.Progress{}, err
 	}

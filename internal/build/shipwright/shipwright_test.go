@@ -65,6 +65,17 @@ func TestSource(t *testing.T) {
 	}
 }
 
+func TestRegistriesWithoutTLS(t *testing.T) {
+	e := New(nil, nil, []string{"registry.lan:5000"})
+	for image, want := range map[string]bool{"registry.lan:5000/a/b:1": true, "registry.lan/a/b:1": false, "b:1": false} {
+		b := &v1beta2.Builder{Spec: v1beta2.BuilderSpec{Image: image}}
+		b.Spec.SrcRepo = &v1beta2.SourceRepo{URL: "https://example.com/x.git"}
+		if got, err := e.buildOf(b, nil); err != nil || got.Spec.Output.Insecure != want {
+			t.Errorf("%s: insecure is %t, %v; want %t", image, got.Spec.Output.Insecure, err, want)
+		}
+	}
+}
+
 func TestProgress(t *testing.T) {
 	for name, test := range map[string]struct {
 		condition map[string]any
