@@ -96,9 +96,7 @@ func Load(t testing.TB, pkg string, names ...string) {
 		t.Skip(suite.skip)
 	}
 	binary := filepath.Join(t.TempDir(), "function")
-	if err := compile(t.Context(), "", binary, pkg); err != nil {
-		t.Fatal(err)
-	}
+	Compile(t, pkg, binary)
 	for _, name := range names {
 		archive, err := exec.CommandContext(t.Context(), *program, "image", full(name), binary).Output()
 		if err != nil {
@@ -107,6 +105,14 @@ func Load(t testing.TB, pkg string, names ...string) {
 		if _, err := ctr(t.Context(), bytes.NewReader(archive), "images", "import", "-"); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Compile makes a static program of a package of the tests' folder.
+func Compile(t testing.TB, pkg, binary string) {
+	t.Helper()
+	if err := compile(t.Context(), "", binary, pkg); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -91,7 +91,7 @@ func Main(m *testing.M, s Setup) int {
 		return m.Run()
 	}
 	code := m.Run()
-	if *keep {
+	if *keep || s.NotInstalled {
 		return code
 	}
 	if err := uninstall(context.Background()); err != nil {
@@ -180,6 +180,14 @@ func uninstall(ctx context.Context) error {
 	}
 	_, err = kubectl(ctx, nil, "delete", "namespace", System, "--ignore-not-found", "--wait", "--timeout="+patience.String())
 	return err
+}
+
+// Purge removes ofn with its kinds and all functions.
+func Purge(t testing.TB) {
+	t.Helper()
+	if err := uninstall(context.Background()); err != nil { // the test's own context has ended where it cleans up
+		t.Error(err)
+	}
 }
 
 // Installed is how long `ofn install` took until the operator and the gateway were available.
