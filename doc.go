@@ -48,7 +48,8 @@
 //	a caller ── gateway (202) ── calls ── gateway ── the function        an asynchronous call: on disk before it is accepted
 //
 // A source, a bus, a trigger and an event-driven function are objects as well: control/eventsource, control/eventbus,
-// control/trigger, control/component and control/serving/run resolve them for event/embedded, the engine of one machine. How many
+// control/trigger, control/component and control/serving/run resolve them for event/embedded, the engine of one machine; the first
+// three for event/cluster on a cluster, which makes Deployments that read what was resolved. How many
 // copies a backlog needs is asked by internal/lag, of KEDA's own scalers in a process of their own (scalers, a module of its own).
 //
 // # Rooms
@@ -64,7 +65,8 @@
 //	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative, run/kedahttp, run/pods; run/dapr; run/podspec, what every pod gets; run/podstatus, why pods do not come up
 //	internal/drift      objects of engines, kept as they were made
 //	internal/route      the route seam; route/embedded. route/cluster, the route seam of a cluster; route/gatewayapi
-//	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine
+//	internal/event      the seam of events; cloudevent, source and its kinds, trigger, deliver; event/embedded, the engine of one
+//	                    machine; event/cluster, that of a cluster, whose pods run event/embedded
 //	internal/bus        the bus seam; bus/jetstream, embedded or external, bus/dapr; bustest
 //	internal/dapr       Dapr's runtime in process: components, runtime, api; daprd, what a real one beside a copy is to load
 //	internal/calls      asynchronous calls, durable

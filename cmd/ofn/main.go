@@ -51,7 +51,7 @@ func root() *cobra.Command {
 		Terminal: terminal(os.Stderr),
 	})
 	cmd.AddCommand(upCommand(), operatorCommand(), installCommand(), uninstallCommand(), imageCommand(), doctorCommand(), devCommand(), demoCommand())
-	cmd.AddCommand(gatewayCommand(), buildStepCommand())
+	cmd.AddCommand(gatewayCommand(), buildStepCommand(), eventHandlerCommand(), eventBusCommand())
 	return cmd
 }
 

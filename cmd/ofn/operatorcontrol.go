@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
+	events "github.com/openfunction/ofn/api/events/v1alpha1"
 	networking "github.com/openfunction/ofn/api/networking/v1alpha1"
 	builderexpire "github.com/openfunction/ofn/internal/control/builder/expire"
 	"github.com/openfunction/ofn/internal/control/engines"
@@ -71,11 +73,15 @@ func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, 
 	if err != nil {
 		return nil, err
 	}
+	ofEvents, err := s.eventControllers(ctx, manager, log)
+	if err != nil {
+		return nil, err
+	}
 	hooks, err := operatorWebhooks(manager, s, log)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range append(hooks, controllers...) {
+	for _, c := range slices.Concat(hooks, controllers, ofEvents) {
 		if err := c.Register(manager); err != nil {
 			return nil, fmt.Errorf("registering controller %s: %w", c.Name(), err)
 		}
@@ -88,7 +94,7 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 		return ctrl.Options{}, err
 	}
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme, daprv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1beta2.AddToScheme, networking.AddToScheme, daprv1.AddToScheme, events.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return ctrl.Options{}, fmt.Errorf("making the scheme: %w", err)
 		}

@@ -33,20 +33,26 @@ const platformNamespace = "openfunction"
 
 // sources are the kinds of event sources.
 func (p *platform) sources(e *eventing, state source.State) map[string]source.New {
+	kinds := sourceKinds(e.hooks.Mux, e.dapr, objectsOf{p.apiConfig}, state)
+	kinds["file"] = file.New(p.filesOf)
+	return kinds
+}
+
+// sourceKinds are the kinds of event sources that need nothing of the machine that they run on.
+func sourceKinds(mux *source.Mux, components *dapr.Runtime, objects kubernetes.Watcher, state source.State) map[string]source.New {
 	return map[string]source.New{
-		"cloudevents": cloudevents.New(e.hooks.Mux),
+		"cloudevents": cloudevents.New(mux),
 		"cron":        cron.New(state),
-		"dapr":        sourcedapr.New(daprSources{e.dapr}),
-		"file":        file.New(p.filesOf),
+		"dapr":        sourcedapr.New(daprSources{components}),
 		"kafka":       kafka.New,
-		"kubernetes":  kubernetes.New(objectsOf{p}, state),
+		"kubernetes":  kubernetes.New(objects, state),
 		"mqtt":        mqtt.New,
 		"nats":        nats.New,
 		"postgresql":  postgresql.New,
 		"rabbitmq":    rabbitmq.New,
 		"redis":       redis.New,
 		"s3":          s3.New(state),
-		"webhook":     webhook.New(e.hooks.Mux),
+		"webhook":     webhook.New(mux),
 	}
 }
 

@@ -12,13 +12,24 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 
 	"github.com/openfunction/ofn/internal/event/source/kubernetes"
 )
 
-// objectsOf watches objects of the platform's own API for event sources.
-type objectsOf struct{ p *platform }
+// objectsOf watches objects of an API for event sources.
+type objectsOf struct {
+	api func() (*rest.Config, error)
+}
+
+// apiConfig is how the platform's own API is reached.
+func (p *platform) apiConfig() (*rest.Config, error) {
+	if p.api == nil {
+		return nil, errors.New("the control plane is not up yet")
+	}
+	return p.api.Config(), nil
+}
 
 // Watch implements kubernetes.Watcher.
 func (o objectsOf) Watch(ctx context.Context, q kubernetes.Query, started func(string), each func(kubernetes.Change) error) error {
@@ -47,14 +58,15 @@ func (o objectsOf) Watch(ctx context.Context, q kubernetes.Query, started func(s
 }
 
 func (o objectsOf) resource(q kubernetes.Query) (dynamic.ResourceInterface, error) {
-	if o.p.api == nil {
-		return nil, errors.New("the control plane is not up yet")
+	config, err := o.api()
+	if err != nil {
+		return nil, err
 	}
 	version, err := schema.ParseGroupVersion(q.APIVersion)
 	if err != nil {
 		return nil, fmt.Errorf("reading apiVersion %s: %w", q.APIVersion, err)
 	}
-	d, err := discovery.NewDiscoveryClientForConfig(o.p.api.Config())
+	d, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +78,7 @@ func (o objectsOf) resource(q kubernetes.Query) (dynamic.ResourceInterface, erro
 	if err != nil {
 		return nil, fmt.Errorf("finding %s of %s: %w", q.Kind, q.APIVersion, err)
 	}
-	c, err := dynamic.NewForConfig(o.p.api.Config())
+	c, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}

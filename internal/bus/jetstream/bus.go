@@ -94,7 +94,7 @@ func New(s Server, o Options) *Bus {
 	o.Duplicates = min(o.Duplicates, o.MaxAge)
 	b := &Bus{opts: o, server: s, stream: o.Stream, prefix: o.Subject}
 	if b.stream == "" {
-		b.stream = token("bus_" + strings.ReplaceAll(o.Name, "/", "_"))
+		b.stream = Stream(o.Name)
 	}
 	if b.prefix == "" {
 		b.prefix = "ofn." + b.stream

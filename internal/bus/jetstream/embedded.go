@@ -31,7 +31,9 @@ type EmbeddedOptions struct {
 	MaxMessage int32
 	// Reserve is how many bytes of the disk are left free: with less, events are refused. 0 is 64 MiB.
 	Reserve int64
-	Log     *slog.Logger
+	// Listen lets other processes in; nil is nobody but this one.
+	Listen *Listen
+	Log    *slog.Logger
 }
 
 // Embedded is a NATS server in this process. It is started by the first call that needs it, syncs every event to disk before

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 )
 
@@ -104,6 +105,15 @@ func (e *External) refused(err error) error {
 		advice = "see that the credentials of the bus are those of a user there"
 	}
 	return fmt.Errorf("NATS at %s: %w: %s", withoutPassword(e.opts.URL), err, advice)
+}
+
+// JetStream is Conn with its streams, for those that keep their own beside the buses.
+func (e *External) JetStream(ctx context.Context) (jetstream.JetStream, error) {
+	nc, err := e.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return jetstream.New(nc)
 }
 
 // Room implements Server: that server minds its own disk.

@@ -39,6 +39,12 @@ func token(text string) string {
 	return clean[:min(len(clean), longest)] + "-" + hex.EncodeToString(sum[:6])
 }
 
+// Stream is the name of the stream of a bus of that name, where no other is given.
+func Stream(bus string) string { return token("bus_" + strings.ReplaceAll(bus, "/", "_")) }
+
+// Durable is what the server calls a consumer.
+func Durable(consumer string) string { return token(consumer) }
+
 // subject escapes a topic to what follows the bus's prefix; topicOf reverses it. Dots are kept, since people expect them to
 // part a subject into tokens, unless a token would be empty.
 func subject(topic string) string {

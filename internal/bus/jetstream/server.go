@@ -31,9 +31,9 @@ func (e *Embedded) start(ctx context.Context) error {
 		e.shutdown()
 		return err
 	}
-	nc, err := nats.Connect("", nats.InProcessServer(e), nats.Name("ofn"), nats.NoEcho(), nats.MaxReconnects(-1),
+	nc, err := nats.Connect("", append(e.opts.Listen.login(), nats.InProcessServer(e), nats.Name("ofn"), nats.NoEcho(), nats.MaxReconnects(-1),
 		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0), nats.PingInterval(time.Hour),
-		nats.ErrorHandler(complain(e.opts.Log)))
+		nats.ErrorHandler(complain(e.opts.Log)))...)
 	if err != nil {
 		e.shutdown()
 		return fmt.Errorf("connecting to the event store in %s: %w", e.opts.Dir, err)
@@ -77,7 +77,7 @@ func (e *Embedded) shutdown() {
 func (e *Embedded) serve(ctx context.Context) error {
 	failed := &failure{happened: make(chan struct{})}
 	log := &serverLog{log: e.opts.Log, failed: failed}
-	srv, err := server.NewServer(&server.Options{
+	options := &server.Options{
 		ServerName:             "ofn",
 		DontListen:             true,
 		JetStream:              true,
@@ -90,7 +90,9 @@ func (e *Embedded) serve(ctx context.Context) error {
 		NoSigs:                 true,
 		NoSystemAccount:        true,
 		DisableJetStreamBanner: true,
-	})
+	}
+	e.opts.Listen.apply(options)
+	srv, err := server.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("preparing the event store in %s: %w", e.opts.Dir, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
@@ -104,7 +105,7 @@ func (r *Resolver) Described(ctx context.Context, name event.Name, component, ki
 	if component != "" {
 		object := &daprv1.Component{}
 		err := r.Client.Get(ctx, types.NamespacedName{Namespace: name.Namespace, Name: component}, object)
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
 			return event.Component{}, missing("Component %q is not in namespace %q", component, name.Namespace)
 		}
 		if err != nil {

@@ -23,6 +23,10 @@ type Resolver struct {
 	ClusterDomain string
 	// Stores reads secrets of secret store components; nil: only secrets of Kubernetes are known.
 	Stores Stores
+	// OnCluster is whether there are Services beside those of functions.
+	OnCluster bool
+	// Namespaced is whether only the namespaces' own buses are looked after, and "default".
+	Namespaced bool
 }
 
 // Stores reads secrets of secret store components.
@@ -49,6 +53,9 @@ func (r *Resolver) Bus(ctx context.Context, namespace, name string) (event.Name,
 		object    client.Object
 		namespace string
 	}{{&events.EventBus{}, namespace}, {&events.ClusterEventBus{}, ""}} {
+		if try.namespace == "" && r.Namespaced {
+			continue
+		}
 		err := r.Client.Get(ctx, types.NamespacedName{Namespace: try.namespace, Name: name}, try.object)
 		if err == nil {
 			return event.Name{Namespace: try.namespace, Name: name}, nil
@@ -92,6 +99,8 @@ func (r *Resolver) Sink(ctx context.Context, namespace string, s *events.SinkSpe
 	}
 	function := &event.Sink{Function: &name, Path: ref.Path}
 	switch {
+	case r.OnCluster && ref.Target() == events.TargetService && (!there || ref.Port != 0):
+		return &event.Sink{URI: r.service(&ref)}, nil
 	case there:
 		return function, nil // its name is the service's too
 	case ref.Target() == events.TargetFunction:

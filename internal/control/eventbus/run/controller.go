@@ -29,6 +29,8 @@ type Options struct {
 	Engine   event.Engine
 	Resolver *eventing.Resolver
 	Clock    clock.WithTicker
+	// WithoutComponents is for an API server that has no Components of Dapr.
+	WithoutComponents bool
 }
 
 // object is a bus of either kind.
@@ -75,10 +77,11 @@ func (c *Controller) Register(m ctrl.Manager) error {
 	if err := m.Add(c.ledger); err != nil {
 		return err
 	}
-	return ctrl.NewControllerManagedBy(m).Named(c.name).
-		For(c.empty()).
-		Watches(&daprv1.Component{}, eventing.Users(c.client, c.list, usesComponent)).
-		WatchesMetadata(&corev1.Secret{}, eventing.Users(c.client, c.list, usesSecret)).
+	b := ctrl.NewControllerManagedBy(m).Named(c.name).For(c.empty())
+	if !c.options.WithoutComponents {
+		b = b.Watches(&daprv1.Component{}, eventing.Users(c.client, c.list, usesComponent))
+	}
+	return b.WatchesMetadata(&corev1.Secret{}, eventing.Users(c.client, c.list, usesSecret)).
 		WatchesRawSource(c.ledger.Source()).
 		Complete(c)
 }

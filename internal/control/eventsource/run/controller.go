@@ -31,6 +31,8 @@ type Options struct {
 	Engine   event.Engine
 	Resolver *eventing.Resolver
 	Clock    clock.WithTicker
+	// WithoutComponents is for an API server that has no Components of Dapr.
+	WithoutComponents bool
 }
 
 // Controller runs EventSources.

@@ -77,10 +77,12 @@ func (c *Controller) watch(b *builder.Builder) *builder.Builder {
 	function := eventing.Users(c.client, list, func(s *events.EventSource, changed client.Object) bool {
 		return sinkIs(s, s.Spec.Sink, changed) || sinkIs(s, s.Spec.DeadLetterSink, changed)
 	})
+	if !c.options.WithoutComponents {
+		b = b.Watches(&daprv1.Component{}, eventing.Users(c.client, list, usesComponent))
+	}
 	return b.Watches(&events.EventBus{}, bus, builder.WithPredicates(eventing.ComesOrGoes())).
 		Watches(&events.ClusterEventBus{}, bus, builder.WithPredicates(eventing.ComesOrGoes())).
 		Watches(&v1beta2.Function{}, function, builder.WithPredicates(eventing.ComesOrGoes())).
-		Watches(&daprv1.Component{}, eventing.Users(c.client, list, usesComponent)).
 		WatchesMetadata(&corev1.Secret{}, eventing.Users(c.client, list, usesSecret))
 }
 

@@ -136,6 +136,9 @@ func consumers(t event.Trigger) []string {
 	return names
 }
 
+// Consumers are the names of a trigger's consumers on its bus, for those who ask how far behind they are.
+func Consumers(t event.Trigger) []string { return consumers(t) }
+
 func prefix(t event.Trigger) string { return "trigger/" + t.Namespace + "/" + t.Name.Name + "/" }
 
 // inherit lets a subscriber whose sink was changed go on where it was, with what the former sink did not take: one subscriber
