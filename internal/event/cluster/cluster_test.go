@@ -304,6 +304,25 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// What OpenFunction still does is not done twice.
+func TestHeldByOpenFunction(t *testing.T) {
+	object, tr := trigger()
+	handler := &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "t-x1", OwnerReferences: []metav1.OwnerReference{
+		{APIVersion: "events.openfunction.io/v1alpha1", Kind: "Trigger", Name: "t", UID: "u2", Controller: new(true)}}}}
+	w := newWorld(t, object, handler)
+	ref := event.Ref{Kind: event.KindTrigger, Name: tr.Name}
+	w.must(w.engine.ApplyBus(t.Context(), embedded))
+	w.must(w.engine.ApplyTrigger(t.Context(), tr))
+	if st := w.status(ref); st.Ready || st.Reason != cluster.ReasonHeld || !strings.Contains(st.Message, "delete function t-x1") || w.read("apps/v1", "Deployment", "a", "t-trigger") != nil {
+		t.Errorf("beside OpenFunction's handler: %+v", st)
+	}
+	w.must(w.client.Delete(t.Context(), handler))
+	w.must(w.engine.ApplyTrigger(t.Context(), tr))
+	if w.read("apps/v1", "Deployment", "a", "t-trigger") == nil {
+		t.Error("it is not taken over")
+	}
+}
+
 // What is external is reached where it is, and keeps the dead letters of those who use it if it can.
 func TestExternalBus(t *testing.T) {
 	w := newWorld(t, eventSource(`{"cron":{"tick":{}}}`))

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -113,18 +114,20 @@ func (e *Engine) object(o client.Object) {
 	e.watch.notify(ref)
 }
 
-// moved is called for each change of a function: its callers are told when it is called elsewhere now.
+// moved is called for each change of a function: its callers are told when it is called elsewhere now, and those whose work it did.
 func (e *Engine) moved(o client.Object) {
 	fn, ok := o.(*v1beta2.Function)
 	if !ok {
 		return
 	}
 	name := event.Name{Namespace: fn.Namespace, Name: fn.Name}
-	host := hostOf(fn, name, e.o.ClusterDomain)
+	host, by := hostOf(fn, name, e.o.ClusterDomain), metav1.GetControllerOf(fn)
 	e.mu.Lock()
 	var callers []event.Ref
 	for ref, p := range e.parts {
-		if at, calls := p.calls[name]; calls && at != host {
+		at, calls := p.calls[name]
+		held := by != nil && p.status.Reason == ReasonHeld && ref.Namespace == fn.Namespace && ref.Name.Name == by.Name
+		if calls && at != host || held {
 			callers = append(callers, ref)
 		}
 	}

@@ -38,7 +38,10 @@ func (e *Engine) ApplySource(ctx context.Context, s event.Source) error {
 	}
 	next := part{bus: s.Bus}
 	plan := Plan{Sources: []event.Source{s}}
-	ready, err := e.complete(ctx, &next, &plan, s.Bus, s.Sink, s.DeadLetter)
+	ready, err := e.free(ctx, &next, object)
+	if ready && err == nil {
+		ready, err = e.complete(ctx, &next, &plan, s.Bus, s.Sink, s.DeadLetter)
+	}
 	if err != nil || !ready {
 		e.settle(ref, next)
 		return err
@@ -75,7 +78,10 @@ func (e *Engine) ApplyTrigger(ctx context.Context, t event.Trigger) error {
 	for _, s := range t.Subscribers {
 		sinks = append(sinks, s.Sink, s.DeadLetter)
 	}
-	ready, err := e.complete(ctx, &next, &plan, t.Bus, sinks...)
+	ready, err := e.free(ctx, &next, object)
+	if ready && err == nil {
+		ready, err = e.complete(ctx, &next, &plan, t.Bus, sinks...)
+	}
 	if err != nil || !ready {
 		e.settle(ref, next)
 		return err
@@ -85,6 +91,26 @@ func (e *Engine) ApplyTrigger(ctx context.Context, t event.Trigger) error {
 		return err
 	}
 	return e.run(ctx, m, next, plan, handler{replicas: scale.replicas, several: scale.several}, scale)
+}
+
+// ReasonHeld is that of what OpenFunction's own handlers still do.
+const ReasonHeld = "HeldByOpenFunction"
+
+// free says whether nobody does the work of an EventSource or Trigger yet: OpenFunction made Functions for that, which go on when its
+// operator has ended, and two would handle every event twice.
+func (e *Engine) free(ctx context.Context, next *part, object client.Object) (bool, error) {
+	var all v1beta2.FunctionList
+	if err := e.o.Manifests.List(ctx, &all, client.InNamespace(object.GetNamespace())); err != nil {
+		return false, fmt.Errorf("listing functions: %w", err)
+	}
+	for i := range all.Items {
+		fn := &all.Items[i]
+		if by := metav1.GetControllerOf(fn); by != nil && by.UID == object.GetUID() {
+			next.status = event.Status{Reason: ReasonHeld, Lag: -1, Message: fmt.Sprintf("OpenFunction's handler works for it; `kubectl -n %s delete function %s` hands it over", fn.Namespace, fn.Name)}
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // complete gives a plan the bus, the place of dead letters and the functions that it needs. false means that something is not known
