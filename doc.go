@@ -60,7 +60,7 @@
 //	internal/kubeapi    the embedded control plane
 //	internal/control    controllers, one verb each; they declare the interfaces they need
 //	internal/build      the build seam; build/native with its languages behind build/native/lang; build/source fetches code. On a
-//	                    cluster build/shipwright, build/tekton and build/job; build/pod, what the latter two run; build/enginetest, their suite
+//	                    cluster build/shipwright, build/tekton and build/job; build/pod, what the latter two run; build/enginetest, their suite, and build/heads, what sources are now
 //	internal/image      OCI images without a daemon: registry, pull, unpack, assemble, source bundles
 //	internal/run        the run seam; run/node. run/cluster, the run seam of a cluster; run/knative, run/kedahttp, run/pods; run/dapr; run/podspec, what every pod gets; run/podstatus, why pods do not come up
 //	internal/drift      objects of engines, kept as they were made

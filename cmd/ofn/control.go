@@ -97,7 +97,7 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 
 func (p *platform) controllers(c client.Client) []registrable {
 	return append(p.eventControllers(c),
-		follow.NewController(c, p.builds.heads, p.log),
+		follow.NewController(c, follow.Options{Heads: p.builds.heads, Log: p.log}),
 		builderrun.NewController(c, builderrun.Options{Strategies: p.builds.strategies, Local: true, Done: p.metrics.Built, Clock: clock.RealClock{}, Log: p.log}),
 		builderexpire.NewController(c, clock.RealClock{}),
 		gatewayaccept.NewController(c, []string{host(p.gatewayListener.Addr())}),

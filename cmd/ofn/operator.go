@@ -34,6 +34,7 @@ type operatorSettings struct {
 	builds         buildSettings
 	kedaHTTP       kedaHTTPSettings
 	pods           podSettings
+	follow         followSettings
 	events         eventSettings
 	// several allows more than one operator in this process, for tests.
 	several bool
@@ -51,6 +52,7 @@ func (s *operatorSettings) bind(f *pflag.FlagSet) {
 	s.builds.bind(f)
 	s.kedaHTTP.bind(f)
 	s.pods.bind(f)
+	s.follow.bind(f)
 	s.events.bind(f)
 	f.BoolVar(&s.elect, "leader-elect", true, "let one of several operators work and the others wait; without it there must be only one")
 	s.webhooks.bind(f)

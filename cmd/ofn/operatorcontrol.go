@@ -142,6 +142,7 @@ func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.L
 		gatewayController(m, s, found),
 		builds,
 		builderexpire.NewController(c, clock.RealClock{}),
+		followController(m, s, log),
 	}, nil
 }
 

@@ -20,19 +20,35 @@ import (
 	buildrun "github.com/openfunction/ofn/internal/control/builder/run"
 )
 
-// shortest is the least interval between two questions to a source.
+// shortest is the least interval between two questions to a source by default.
 const shortest = 5 * time.Second
+
+// Options of the controller.
+type Options struct {
+	// Heads is asked what sources are.
+	Heads build.HeadResolver
+	// Shortest is the least interval between two questions to a source; 0 is five seconds.
+	Shortest time.Duration
+	// Spread gives the interval until the next question, so that the questions of many functions do not all come at once; nil leaves it.
+	Spread func(time.Duration) time.Duration
+	Log    *slog.Logger
+}
 
 // Controller follows sources.
 type Controller struct {
-	client client.Client
-	heads  build.HeadResolver
-	log    *slog.Logger
+	client  client.Client
+	options Options
 }
 
-// NewController asks heads what sources are.
-func NewController(c client.Client, heads build.HeadResolver, log *slog.Logger) *Controller {
-	return &Controller{client: c, heads: heads, log: log}
+// NewController follows the sources of Functions.
+func NewController(c client.Client, o Options) *Controller {
+	if o.Shortest == 0 {
+		o.Shortest = shortest
+	}
+	if o.Spread == nil {
+		o.Spread = func(d time.Duration) time.Duration { return d }
+	}
+	return &Controller{client: c, options: o}
 }
 
 // Name is the controller's.
@@ -57,14 +73,14 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if b == nil || b.SrcRepo == nil || b.SrcRepo.PollInterval == nil || b.SrcRepo.PollInterval.Duration <= 0 || !fn.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
-	again := reconcile.Result{RequeueAfter: max(shortest, b.SrcRepo.PollInterval.Duration)}
+	again := reconcile.Result{RequeueAfter: c.options.Spread(max(c.options.Shortest, b.SrcRepo.PollInterval.Duration))}
 	if !settled(fn) {
 		return again, nil // a commit that comes while one is built is found at the next question
 	}
 	head, err := c.head(ctx, fn)
 	if err != nil {
 		if ctx.Err() == nil {
-			c.log.Warn("the source of a function cannot be followed", "function", req.String(), "err", err)
+			c.options.Log.Warn("the source of a function cannot be followed", "function", req.String(), "err", err)
 		}
 		return again, nil
 	}
@@ -89,7 +105,7 @@ func (c *Controller) head(ctx context.Context, fn *v1beta2.Function) (string, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	head, err := c.heads.Head(ctx, s)
+	head, err := c.options.Heads.Head(ctx, s)
 	if err != nil {
 		return "", fmt.Errorf("asking the source what it is: %w", err)
 	}

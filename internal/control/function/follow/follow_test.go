@@ -77,7 +77,7 @@ func TestFollow(t *testing.T) {
 				test.change(fn)
 			}
 			c := controltest.New(t, fn)
-			k := follow.NewController(c, &heads{head: test.head, err: test.err}, slog.New(slog.DiscardHandler))
+			k := follow.NewController(c, follow.Options{Heads: &heads{head: test.head, err: test.err}, Log: slog.New(slog.DiscardHandler)})
 			for range 2 {
 				result, err := k.Reconcile(context.Background(), request)
 				if err != nil || result.RequeueAfter != test.again {
@@ -105,13 +105,21 @@ func TestAsks(t *testing.T) {
 	fn.Spec.Build.SrcRepo.Credentials = &corev1.LocalObjectReference{Name: "login"}
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "login"}, Data: map[string][]byte{"token": []byte("t")}}
 	h := &heads{head: "old"}
-	if _, err := follow.NewController(controltest.New(t, fn, s), h, slog.New(slog.DiscardHandler)).Reconcile(context.Background(), request); err != nil {
+	if _, err := follow.NewController(controltest.New(t, fn, s), follow.Options{Heads: h, Log: slog.New(slog.DiscardHandler)}).Reconcile(context.Background(), request); err != nil {
 		t.Fatal(err)
 	}
 	if len(h.asked) != 1 || h.asked[0].URL != "https://git/repo" || h.asked[0].Revision != "main" || h.asked[0].Auth.Token != "t" {
 		t.Errorf("asked %+v", h.asked)
 	}
-	if _, err := follow.NewController(controltest.New(t), h, slog.New(slog.DiscardHandler)).Reconcile(context.Background(), request); err != nil {
+	if _, err := follow.NewController(controltest.New(t), follow.Options{Heads: h, Log: slog.New(slog.DiscardHandler)}).Reconcile(context.Background(), request); err != nil {
 		t.Errorf("a function that is gone: %v", err)
+	}
+}
+
+func TestIntervals(t *testing.T) {
+	o := follow.Options{Heads: &heads{head: "old"}, Shortest: 5 * time.Minute, Spread: func(d time.Duration) time.Duration { return d + time.Second }, Log: slog.New(slog.DiscardHandler)}
+	result, err := follow.NewController(controltest.New(t, function()), o).Reconcile(context.Background(), request)
+	if err != nil || result.RequeueAfter != 5*time.Minute+time.Second {
+		t.Errorf("asked again after %s (%v)", result.RequeueAfter, err)
 	}
 }
