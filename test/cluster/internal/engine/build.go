@@ -39,12 +39,12 @@ func (b Builder) Static(ctx context.Context, name string, source []byte) (string
 		return "", err
 	}
 	out := filepath.Join(b.Cache, "static", name)
-	return out, b.compile(ctx, dir, out, "main.go")
+	return out, b.compile(ctx, dir, out, "", "main.go")
 }
 
-// Program compiles pkg, a folder of module, unless that was done before, and returns the path of the binary.
-func (b Builder) Program(ctx context.Context, module, version, pkg string) (string, error) {
-	out := filepath.Join(b.Cache, strings.ReplaceAll(module, "/", "_")+"@"+version, path.Base(pkg))
+// Program compiles a package of module, unless that was done before, and returns the path of the binary.
+func (b Builder) Program(ctx context.Context, module, version string, p Program) (string, error) {
+	out := filepath.Join(b.Cache, strings.ReplaceAll(module, "/", "_")+"@"+version, path.Base(p.Package))
 	if _, err := os.Stat(out); err == nil {
 		return out, nil
 	}
@@ -52,16 +52,27 @@ func (b Builder) Program(ctx context.Context, module, version, pkg string) (stri
 	if err != nil {
 		return "", err
 	}
-	return out, b.compile(ctx, dir, out, "./"+pkg)
+	if p.Part.Folder != "" {
+		part, err := os.MkdirTemp("", "cluster-build-")
+		if err != nil {
+			return "", err
+		}
+		defer os.RemoveAll(part)
+		if err := copyPart(part, dir, p.Part); err != nil {
+			return "", err
+		}
+		dir = part
+	}
+	return out, b.compile(ctx, dir, out, p.Tags, "./"+p.Package)
 }
 
 // compile builds into a temporary name first, so that what is there is whole.
-func (b Builder) compile(ctx context.Context, dir, out, pkg string) error {
+func (b Builder) compile(ctx context.Context, dir, out, tags, pkg string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
 	partial := out + ".partial"
-	args := []string{"go", "build", "-trimpath", "-ldflags", "-s -w", "-o", partial, pkg}
+	args := []string{"go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", tags, "-o", partial, pkg}
 	if b.Nice {
 		args = append([]string{"nice", "-n", "10"}, args...)
 	}
@@ -104,7 +115,7 @@ func (b Builder) dependency(ctx context.Context, dir, module string) (string, er
 
 // archive makes the image of p, unless that was done before, and returns the path of its archive.
 func (b Builder) archive(ctx context.Context, name string, e Engine, p Program) (string, error) {
-	binary, err := b.Program(ctx, e.Module, e.Version, p.Package)
+	binary, err := b.Program(ctx, e.Module, e.Version, p)
 	if err != nil {
 		return "", err
 	}

@@ -29,6 +29,8 @@ type Program struct {
 	Image   string // what the manifests call the image, where that is not ko://MODULE/PACKAGE
 	Path    string // where it lies in the image, where that is not /ko-app/NAME
 	Git     bool   // whether git of this machine is in the image, too
+	Tags    string // of the build
+	Part    Part   // compiled without what it leaves out, where it names a folder
 }
 
 // Certificate is a serving certificate in a Secret, whose authority goes into the conversion webhooks of the CRDs.

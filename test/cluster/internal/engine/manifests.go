@@ -96,7 +96,7 @@ func (i *Installer) read(ctx context.Context, dir string, s Source) ([]*unstruct
 }
 
 func (i *Installer) render(ctx context.Context, dir string, s Source) ([]*unstructured.Unstructured, error) {
-	helm, err := i.Build.Program(ctx, helmModule, helmVersion, "cmd/helm")
+	helm, err := i.Build.Program(ctx, helmModule, helmVersion, Program{Package: "cmd/helm"})
 	if err != nil {
 		return nil, err
 	}
