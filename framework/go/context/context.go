@@ -176,6 +176,8 @@ type Input struct {
 	ComponentName string            `json:"componentName"`
 	ComponentType string            `json:"componentType"`
 	Metadata      map[string]string `json:"metadata,omitempty"`
+	// DeadLetterTopic of the same pubsub component gets what the function does not handle.
+	DeadLetterTopic string `json:"deadLetterTopic,omitempty"`
 }
 
 // GetType returns the building block of the component.

@@ -14,10 +14,11 @@ type documentV1Beta2 struct {
 			Port json.Number `json:"port"`
 		} `json:"http"`
 		Dapr []struct {
-			Name      string `json:"name"`
-			Type      string `json:"type"`
-			Topic     string `json:"topic"`
-			InputName string `json:"inputName"`
+			Name            string `json:"name"`
+			Type            string `json:"type"`
+			Topic           string `json:"topic"`
+			InputName       string `json:"inputName"`
+			DeadLetterTopic string `json:"deadLetterTopic"`
 		} `json:"dapr"`
 	} `json:"triggers"`
 	Inputs  map[string]componentV1Beta2 `json:"inputs"`
@@ -93,7 +94,7 @@ func (d *documentV1Beta2) mergeInputs(ctx *FunctionContext) {
 		if _, taken := ctx.Inputs[key]; taken {
 			key += "/" + c.Topic // several topics of one component
 		}
-		ctx.Inputs[key] = &Input{Uri: c.uri(""), ComponentName: c.Name, ComponentType: c.Type, Metadata: c.Metadata}
+		ctx.Inputs[key] = &Input{Uri: c.uri(""), ComponentName: c.Name, ComponentType: c.Type, Metadata: c.Metadata, DeadLetterTopic: t.DeadLetterTopic}
 	}
 }
 

@@ -207,6 +207,27 @@ func TestAppChannelGRPC(t *testing.T) {
 	}
 }
 
+func TestDeadLettersOfTopics(t *testing.T) {
+	srv := serve(t, map[string]string{"FUNC_CONTEXT_V1BETA2": `{"name":"f","version":"v1","triggers":{"dapr":[
+		{"name":"ps","type":"pubsub.redis","topic":"orders","deadLetterTopic":"dead"},{"name":"ps","type":"pubsub.redis","topic":"dead"}]}}`}, handle)
+	res, err := http.Get(srv.URL + "/dapr/subscribe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got := map[string]string{}
+	var subs []struct{ Topic, DeadLetterTopic string }
+	if err := json.NewDecoder(res.Body).Decode(&subs); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range subs {
+		got[s.Topic] = s.DeadLetterTopic
+	}
+	if len(got) != 2 || got["orders"] != "dead" || got["dead"] != "" {
+		t.Errorf("subscriptions %+v", subs)
+	}
+}
+
 func TestAppChannelHTTP(t *testing.T) {
 	srv := serve(t, map[string]string{"FUNC_CONTEXT": inputs}, handle)
 	res, err := http.Get(srv.URL + "/dapr/subscribe")

@@ -40,6 +40,7 @@ type topic struct {
 	input        string
 	route        string // of the HTTP channel
 	metadata     map[string]string
+	dead         string // the topic of what is given up
 }
 
 // errRefused is told to Dapr for a code other than success; the function's own error stays in the log.
@@ -58,7 +59,7 @@ func New(inputs map[string]*ofctx.Input, call Call, next http.Handler, log *slog
 			return nil, fmt.Errorf("input %q: component %q is a pubsub component but no topic is given for it", name, in.ComponentName)
 		}
 		s.topics = append(s.topics, topic{
-			pubsub: in.ComponentName, name: in.Uri, input: name, route: s.route(in), metadata: in.Metadata,
+			pubsub: in.ComponentName, name: in.Uri, input: name, route: s.route(in), metadata: in.Metadata, dead: in.DeadLetterTopic,
 		})
 	}
 	s.grpc = grpc.NewServer()

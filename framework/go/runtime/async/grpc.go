@@ -33,7 +33,7 @@ func (s *Server) ListTopicSubscriptions(context.Context, *emptypb.Empty) (*runti
 	var list runtimev1.ListTopicSubscriptionsResponse
 	for _, t := range s.topics {
 		list.Subscriptions = append(list.Subscriptions, &runtimev1.TopicSubscription{
-			PubsubName: t.pubsub, Topic: t.name, Metadata: t.metadata,
+			PubsubName: t.pubsub, Topic: t.name, Metadata: t.metadata, DeadLetterTopic: t.dead,
 		})
 	}
 	return &list, nil

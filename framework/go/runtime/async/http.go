@@ -18,10 +18,11 @@ const metadataPrefix = "Metadata."
 
 // subscription is one element of the answer to GET /dapr/subscribe.
 type subscription struct {
-	PubsubName string            `json:"pubsubname"`
-	Topic      string            `json:"topic"`
-	Route      string            `json:"route"`
-	Metadata   map[string]string `json:"metadata,omitempty"`
+	PubsubName      string            `json:"pubsubname"`
+	Topic           string            `json:"topic"`
+	Route           string            `json:"route"`
+	Metadata        map[string]string `json:"metadata,omitempty"`
+	DeadLetterTopic string            `json:"deadLetterTopic,omitempty"`
 }
 
 func (s *Server) routes(next http.Handler) http.Handler {
@@ -29,7 +30,7 @@ func (s *Server) routes(next http.Handler) http.Handler {
 	subscriptions := []subscription{}
 	for _, t := range s.topics {
 		topics[t.route] = t
-		subscriptions = append(subscriptions, subscription{t.pubsub, t.name, t.route, t.metadata})
+		subscriptions = append(subscriptions, subscription{t.pubsub, t.name, t.route, t.metadata, t.dead})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Path == "/dapr/subscribe" {
