@@ -4,6 +4,10 @@
 //
 //	cluster up --dir D && cluster addons --dir D knative
 //	go run ./bench/cluster -dir D -cluster $(command -v cluster) -ofn OFN
+//	go run ./bench/cluster -dir D -cluster $(command -v cluster) -ofn OFN -ready
+//
+// The second one, on a cluster without ofn, measures installing, and how soon a function of a ready-made image is ready, against a
+// Knative Service.
 //
 // OFN is the program of cmd/ofn, compiled with CGO_ENABLED=0.
 package main
@@ -26,6 +30,7 @@ import (
 type settings struct {
 	cluster, dir, ofn string
 	rounds, requests  int
+	ready             bool
 	inside            string // the folder of the images, when it runs in the cluster's network
 }
 
@@ -36,6 +41,7 @@ func main() {
 	flag.StringVar(&s.ofn, "ofn", "", "the program of cmd/ofn")
 	flag.IntVar(&s.rounds, "n", 10, "starts from zero of each kind")
 	flag.IntVar(&s.requests, "requests", 2000, "requests to a warm function, of each kind")
+	flag.BoolVar(&s.ready, "ready", false, "measure installing, and apply to Ready, instead")
 	flag.StringVar(&s.inside, "inside", "", "for its own use")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -87,6 +93,9 @@ func run(ctx context.Context, s settings) error {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &world{settings: s}
 	defer func() { cancel(); w.children.Wait() }()
+	if s.ready {
+		return w.readying(ctx)
+	}
 	if err := w.prepare(ctx); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/run"
+	"github.com/openfunction/ofn/internal/run/podstatus"
 )
 
 // annotationDeadline bounds a start, as Knative has it.
@@ -142,6 +143,9 @@ func standing(annotations map[string]string) run.Status {
 	if json.Unmarshal([]byte(annotations[annotationStanding]), &r) != nil || r.Phase == "" {
 		return run.Status{Phase: run.Starting, Reason: "WaitingForGateway",
 			Message: "the gateway has not taken up this revision yet; functions of the engine \"pods\" need `ofn gateway` on the cluster (config/gateway)"}
+	}
+	if r.Reason == "Forbidden" { // which quota or policy it was, the message says
+		r.Reason = podstatus.Refusal(r.Message)
 	}
 	return run.Status{Phase: r.Phase, Reason: r.Reason, Message: r.Message, Desired: r.Desired, Ready: r.Ready, Starting: r.Starting, Restarts: r.Restarts}
 }

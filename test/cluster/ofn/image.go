@@ -108,10 +108,14 @@ func Load(t testing.TB, pkg string, names ...string) {
 	}
 }
 
-// Compile makes a static program of a package of the tests' folder.
+// Compile makes a static program of a package of the tests' folder, which may be a module of its own.
 func Compile(t testing.TB, pkg, binary string) {
 	t.Helper()
-	if err := compile(t.Context(), "", binary, pkg); err != nil {
+	dir := ""
+	if _, err := os.Stat(filepath.Join(pkg, "go.mod")); err == nil {
+		dir, pkg = pkg, "."
+	}
+	if err := compile(t.Context(), dir, binary, pkg); err != nil {
 		t.Fatal(err)
 	}
 }

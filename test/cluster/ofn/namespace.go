@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -94,11 +95,11 @@ func (n *Namespace) Object(which string) *unstructured.Unstructured {
 
 func (n *Namespace) object(which string) (*unstructured.Unstructured, error) {
 	kind, name, _ := strings.Cut(which, "/")
-	gvr, err := resource(kind)
+	client, err := n.client(kind)
 	if err != nil {
 		return nil, err
 	}
-	o, err := n.client(gvr).Get(n.T.Context(), name, metav1.GetOptions{})
+	o, err := client.Get(n.T.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -108,19 +109,35 @@ func (n *Namespace) object(which string) (*unstructured.Unstructured, error) {
 // Objects lists a kind, with a label selector that may be empty.
 func (n *Namespace) Objects(kind, selector string) []unstructured.Unstructured {
 	n.T.Helper()
-	gvr, err := resource(kind)
+	client, err := n.client(kind)
 	if err != nil {
 		n.T.Fatal(err)
 	}
-	list, err := n.client(gvr).List(n.T.Context(), metav1.ListOptions{LabelSelector: selector})
+	list, err := client.List(n.T.Context(), metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		n.T.Fatal(err)
 	}
 	return list.Items
 }
 
-func (n *Namespace) client(gvr schema.GroupVersionResource) dynamic.ResourceInterface {
-	return suite.dynamic.Resource(gvr).Namespace(n.Name)
+// client reads objects of a kind, of the namespace where they have one.
+func (n *Namespace) client(kind string) (dynamic.ResourceInterface, error) {
+	gvr, err := resource(kind)
+	if err != nil {
+		return nil, err
+	}
+	gvk, err := suite.mapper.KindFor(gvr)
+	if err != nil {
+		return nil, err
+	}
+	mapping, err := suite.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return nil, err
+	}
+	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
+		return suite.dynamic.Resource(gvr), nil
+	}
+	return suite.dynamic.Resource(gvr).Namespace(n.Name), nil
 }
 
 // Ready waits until the condition Ready is true, for the generation that the object has.
