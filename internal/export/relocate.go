@@ -19,6 +19,9 @@ func (x *collector) relocate(ctx context.Context, o, c *unstructured.Unstructure
 	}
 	if x.Prebuilt && fn.Spec.Build != nil {
 		unstructured.RemoveNestedField(c.Object, "spec", "build")
+		if err := x.channel(c, &fn); err != nil {
+			return err
+		}
 		if fn.Status.Revision == nil || fn.Status.Revision.ImageDigest == "" {
 			x.warn(o, "has no image yet: it was not built to the end; build it first, or export its source (without --prebuilt)")
 		} else if ref, err := image.ParseRef(fn.Spec.Image); err == nil {
@@ -41,6 +44,19 @@ func (x *collector) relocate(ctx context.Context, o, c *unstructured.Unstructure
 		}
 	}
 	return x.containers(ctx, c)
+}
+
+// channel tells a cluster how Dapr's sidecar calls an image that ofn built: over HTTP, which every framework of ofn speaks. Nothing on a
+// cluster knows where an image is from, and OpenFunction's speak gRPC.
+func (x *collector) channel(c *unstructured.Unstructured, fn *v1beta2.Function) error {
+	const protocol = "dapr.io/app-protocol"
+	s, b := fn.Spec.Serving, fn.Spec.Build
+	image := b.Builder != nil && strings.Contains(*b.Builder, "/")
+	if x.Target != Cluster || s == nil || s.Triggers == nil || len(s.Triggers.Dapr) == 0 || b.Dockerfile != nil || image ||
+		s.Annotations[protocol] != "" || fn.Annotations[protocol] != "" {
+		return nil
+	}
+	return set(c, "http", "spec", "serving", "annotations", protocol)
 }
 
 // moved is an image that is there already, by its digest.
