@@ -68,6 +68,7 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 		// Secrets, configmaps and accounts are read when they are needed, not held in memory.
 		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}}}},
 		GracefulShutdownTimeout: &p.settings.drain,
+		Controller:              queues(),
 	})
 	if err != nil {
 		return fmt.Errorf("making the controllers: %w", err)

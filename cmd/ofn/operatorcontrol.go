@@ -17,7 +17,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -112,8 +111,9 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 		Client:         client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
 		LeaderElection: s.elect, LeaderElectionID: leaderElection, LeaderElectionNamespace: s.ownNamespace, LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout: &drain,
-		Controller:              controllerconfig.Controller{SkipNameValidation: &s.several},
+		Controller:              queues(),
 	}
+	o.Controller.SkipNameValidation = &s.several
 	cacheGateways(s, &o.Cache)
 	if err := ofFunctions(&o.Cache); err != nil {
 		return ctrl.Options{}, fmt.Errorf("choosing what to watch: %w", err)
