@@ -109,8 +109,9 @@ func (r *report) name(name string) {
 }
 
 func (r *report) build(p *field.Path, b *BuildTemplate) {
-	if empty(b.Builder) && empty(b.Dockerfile) {
-		r.required(p, "give one of builder and dockerfile")
+	named := b.Shipwright != nil && b.Shipwright.Strategy != nil && b.Shipwright.Strategy.Name != ""
+	if empty(b.Builder) && empty(b.Dockerfile) && !named { // strategies such as ko take neither
+		r.required(p, "give one of builder and dockerfile, or the name of a strategy in shipwright.strategy")
 	}
 	r.source(p.Child("srcRepo"), b.SrcRepo)
 	r.notNegative(p.Child("timeout"), b.Timeout)

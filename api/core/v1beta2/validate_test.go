@@ -28,6 +28,8 @@ func TestValidate(t *testing.T) {
 		{`image: i, build: {dockerfile: d, srcRepo: {url: u}}`, ``},
 		{`image: i, build: {srcRepo: {url: u}}`, `spec.build`},
 		{`image: i, build: {builder: "", srcRepo: {url: u}}`, `spec.build`},
+		{`image: i, build: {srcRepo: {url: u}, shipwright: {strategy: {name: ko}}}`, ``},
+		{`image: i, build: {srcRepo: {url: u}, shipwright: {strategy: {name: ""}}}`, `spec.build`},
 		{`image: i, build: {builder: b}`, `spec.build.srcRepo`},
 		{`image: i, build: {builder: b, srcRepo: {}}`, `spec.build.srcRepo`},
 		{`image: i, build: {builder: b, srcRepo: {bundleContainer: {image: x}}}`, ``},
