@@ -4,5 +4,6 @@ package engines
 func Dapr() Engine {
 	return Engine{Name: "Dapr", Kinds: []Kind{
 		kind("dapr.io", "v1alpha1", "Component", "components"),
+		kind("dapr.io", "v1alpha1", "Resiliency", "resiliencies"),
 	}, Install: command("dapr")}
 }

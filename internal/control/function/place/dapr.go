@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -54,11 +55,45 @@ func undelivered(s *v1beta2.Serving) error {
 		return nil
 	}
 	for i, d := range s.Spec.Triggers.Dapr {
-		if d != nil && (d.Retry != nil || d.DeadLetterTopic != "" || d.DeadLetterSink != nil) {
-			return &cluster.Refused{Reason: reasonUnsupported, Err: fmt.Errorf("triggers.dapr[%d]: retry, deadLetterTopic and deadLetterSink are kept by `ofn up` alone; on a cluster leave them out, and give the namespace a Resiliency of Dapr with the scope %q", i, daprapp.ID(s))}
+		switch {
+		case d == nil:
+		case d.DeadLetterSink != nil:
+			return &cluster.Refused{Reason: reasonUnsupported, Err: fmt.Errorf("triggers.dapr[%d].deadLetterSink is kept by `ofn up` alone; on a cluster give deadLetterTopic, which a function may read", i)}
+		case d.DeadLetterTopic != "" && !daprapp.SpeaksHTTP(s):
+			return &cluster.Refused{Reason: reasonUnsupported, Err: fmt.Errorf("triggers.dapr[%d].deadLetterTopic: the framework in the image subscribes to the topic, and OpenFunction's frameworks say nothing of dead letters then; if the image was made with one of ofn's, say so with the annotation %s: http",
+				i, daprapp.AnnotationAppProtocol)}
 		}
 	}
+	if _, err := daprapp.ResiliencyOf(metav1.OwnerReference{}, s); err != nil {
+		return &cluster.Refused{Reason: reasonUnsupported, Err: err}
+	}
 	return nil
+}
+
+// wanted is what revisions define for Dapr. How often an event is tried again is what the newest of them says, as it is for components.
+func wanted(fn *v1beta2.Function, revisions []*v1beta2.Serving) ([]*unstructured.Unstructured, error) {
+	var out []*unstructured.Unstructured
+	add := func(o any) error {
+		u, err := drift.Object(o)
+		out = append(out, u)
+		return err
+	}
+	for _, o := range daprapp.Objects(owner(fn), revisions) {
+		if err := add(o); err != nil {
+			return nil, err
+		}
+	}
+	if len(revisions) == 0 || !daprapp.Enabled(revisions[0]) {
+		return out, nil
+	}
+	r, err := daprapp.ResiliencyOf(owner(fn), revisions[0])
+	if err != nil {
+		return nil, &cluster.Refused{Reason: reasonUnsupported, Err: err}
+	}
+	if r != nil {
+		return out, add(r)
+	}
+	return out, nil
 }
 
 // components makes what revisions define for Dapr, and takes away what none of them does any more.
@@ -66,29 +101,39 @@ func (p *Phase) components(ctx context.Context, fn *v1beta2.Function, revisions 
 	if lacks, err := p.missing(ctx, []engines.Engine{engines.Dapr()}); err != nil || lacks != nil {
 		return err // then nothing is wanted, and there is nothing
 	}
-	wanted := map[string]bool{}
-	for _, o := range daprapp.Objects(owner(fn), revisions) {
-		u, err := drift.Object(o)
-		if err != nil {
-			return err
-		}
-		wanted[u.GetName()] = true
+	objects, err := wanted(fn, revisions)
+	if err != nil {
+		return err
+	}
+	keep := map[string]bool{}
+	for _, u := range objects {
+		keep[u.GetKind()+"/"+u.GetName()] = true
 		if _, err := drift.Ensure(ctx, p.client, p.options.Live, u); err != nil {
 			return refusedComponent(err)
 		}
 	}
+	for _, kind := range []string{"Component", daprapp.KindResiliency} {
+		if err := p.prune(ctx, fn, kind, keep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prune deletes the function's objects of a kind of Dapr's but those to keep.
+func (p *Phase) prune(ctx context.Context, fn *v1beta2.Function, kind string, keep map[string]bool) error {
 	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(daprv1.GroupVersion.WithKind("ComponentList"))
+	list.SetGroupVersionKind(daprv1.GroupVersion.WithKind(kind + "List"))
 	if err := p.client.List(ctx, list, client.InNamespace(fn.Namespace), client.MatchingLabels{v1beta2.LabelFunction: fn.Name, v1beta2.LabelManaged: "true"}); err != nil {
-		return fmt.Errorf("listing components: %w", err)
+		return fmt.Errorf("listing objects of the kind %s: %w", kind, err)
 	}
 	for i := range list.Items {
 		o := &list.Items[i]
-		if wanted[o.GetName()] || !ownedBy(o, fn) || !o.GetDeletionTimestamp().IsZero() {
+		if keep[kind+"/"+o.GetName()] || !ownedBy(o, fn) || !o.GetDeletionTimestamp().IsZero() {
 			continue
 		}
 		if err := p.client.Delete(ctx, o); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting component %s: %w", o.GetName(), err)
+			return fmt.Errorf("deleting %s %s: %w", kind, o.GetName(), err)
 		}
 	}
 	return nil

@@ -26,9 +26,11 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta1"
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	daprv1 "github.com/openfunction/ofn/api/dapr/v1alpha1"
+	events "github.com/openfunction/ofn/api/events/v1alpha1"
 	kedav1 "github.com/openfunction/ofn/api/keda/v1alpha1"
 	"github.com/openfunction/ofn/internal/control/condition"
 	"github.com/openfunction/ofn/internal/control/controltest"
+	"github.com/openfunction/ofn/internal/control/daprapp"
 	"github.com/openfunction/ofn/internal/control/engines"
 	"github.com/openfunction/ofn/internal/control/function/place"
 	"github.com/openfunction/ofn/internal/control/function/serve"
@@ -311,13 +313,51 @@ func TestNameOfAComponentThatIsTaken(t *testing.T) {
 }
 
 func TestWhatDaprDoesNotDo(t *testing.T) {
+	for name, change := range map[string]func(*v1beta2.DaprTrigger){
+		"a framework that knows no dead letters": func(d *v1beta2.DaprTrigger) { d.DeadLetterTopic = "dead" },
+		"a sink":                                 func(d *v1beta2.DaprTrigger) { d.DeadLetterSink = &events.SinkSpec{} },
+		"an age":                                 func(d *v1beta2.DaprTrigger) { d.Retry = &events.RetryPolicy{MaxAge: &metav1.Duration{Duration: 1}} },
+	} {
+		w := newWorld(t, []engines.Engine{engines.Dapr()})
+		w.function("cron.yaml")
+		change(w.fn.Spec.Serving.Triggers.Dapr[0])
+		w.reconcile()
+		if w.reason(v1beta2.ConditionRouted) != "Unsupported" {
+			t.Errorf("%s: conditions %+v", name, w.fn.Status.Conditions)
+		}
+	}
+}
+
+func TestRetryIsAResiliency(t *testing.T) {
 	w := newWorld(t, []engines.Engine{engines.Dapr()})
 	w.function("cron.yaml")
-	w.fn.Spec.Serving.Triggers.Dapr[0].DeadLetterTopic = "dead"
+	attempts := int32(4)
+	w.fn.Spec.Serving.Annotations[daprapp.AnnotationAppProtocol] = "http"
+	w.fn.Spec.Serving.Triggers.Dapr[0].Retry, w.fn.Spec.Serving.Triggers.Dapr[0].DeadLetterTopic = &events.RetryPolicy{Attempts: &attempts}, "dead"
 	w.reconcile()
-	if w.reason(v1beta2.ConditionRouted) != "Unsupported" {
-		t.Errorf("conditions %+v", w.fn.Status.Conditions)
+	got := w.resiliencies()
+	if len(got) != 1 || got[0].GetName() != w.fn.Name {
+		t.Fatalf("resiliencies %v, conditions %+v", got, w.fn.Status.Conditions)
 	}
+	n, _, err := unstructured.NestedInt64(got[0].Object, "spec", "policies", "retries", "retry-1", "maxRetries")
+	if scopes, _, _ := unstructured.NestedStringSlice(got[0].Object, "scopes"); err != nil || n != 3 || len(scopes) != 1 || scopes[0] != w.fn.Name+"-ns" {
+		t.Errorf("it is %v (%v)", got[0].Object, err)
+	}
+	w.fn.Spec.Serving.Triggers.Dapr[0].Retry = nil
+	w.reconcile()
+	if got := w.resiliencies(); len(got) != 0 {
+		t.Errorf("a new revision without a retry has left %v", got)
+	}
+}
+
+func (w *world) resiliencies() []unstructured.Unstructured {
+	w.Helper()
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(daprv1.GroupVersion.WithKind("ResiliencyList"))
+	if err := w.client.List(w.Context(), list); err != nil {
+		w.Fatal(err)
+	}
+	return list.Items
 }
 
 // A function that requests call has the sidecar and its components with every engine.
