@@ -24,6 +24,9 @@ CGO_ENABLED=0 nice -n 10 go build -trimpath -o "$cluster" \
 # Nothing can be fetched inside.
 # shellcheck disable=SC2086 # a list of words
 CGO_ENABLED=0 go test -count=1 -run '^$' $packages >/dev/null
+for module in */testdata/*/go.mod; do
+	(cd "$(dirname "$module")" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /dev/null .)
+done
 [ $# -eq 0 ] || "$cluster" build "$@"
 lap "building"
 "$cluster" up --dir "$state"
