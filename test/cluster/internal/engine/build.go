@@ -125,7 +125,7 @@ func (b Builder) archive(ctx context.Context, name string, e Engine, p Program) 
 	}
 	files := []image.File{{Path: p.path(), Source: binary}}
 	if p.Git {
-		git, err := image.Git()
+		git, err := image.Git("git-lfs")
 		if err != nil {
 			return "", err
 		}

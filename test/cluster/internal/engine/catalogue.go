@@ -28,7 +28,7 @@ type Program struct {
 	Package string // below the module: "cmd/controller"
 	Image   string // what the manifests call the image, where that is not ko://MODULE/PACKAGE
 	Path    string // where it lies in the image, where that is not /ko-app/NAME
-	Git     bool   // whether git of this machine is in the image, too
+	Git     bool   // whether git, ssh and git-lfs of this machine are in the image, too
 	Tags    string // of the build
 	Part    Part   // compiled without what it leaves out, where it names a folder
 }

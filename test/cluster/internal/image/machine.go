@@ -35,17 +35,17 @@ func Machine(programs ...string) ([]File, error) {
 	return files, nil
 }
 
-// Git returns git of this machine, which fetches over HTTP and SSH too, and a shell.
-func Git() ([]File, error) {
+// Git returns git of this machine, which fetches over HTTP and SSH too, a shell, and more programs by their names.
+func Git(more ...string) ([]File, error) {
 	dir, err := exec.Command("git", "--exec-path").Output()
 	if err != nil {
 		return nil, fmt.Errorf("asking git where its programs are: %w", err)
 	}
 	programs := []string{filepath.Join(strings.TrimSpace(string(dir)), "git-remote-http")}
-	for _, name := range []string{"git", "ssh", "sh"} {
+	for _, name := range append([]string{"git", "ssh", "sh"}, more...) {
 		path, err := exec.LookPath(name)
 		if err != nil {
-			return nil, fmt.Errorf("the packages git and openssh-client are needed: %w", err)
+			return nil, fmt.Errorf("install the package that has it (git, openssh-client, git-lfs): %w", err)
 		}
 		programs = append(programs, path)
 	}
