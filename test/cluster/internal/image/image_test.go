@@ -3,8 +3,10 @@ package image_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,6 +59,9 @@ func TestWrite(t *testing.T) {
 
 func TestMachineAddsWhatAProgramLoads(t *testing.T) {
 	files, err := image.Git()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
