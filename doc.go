@@ -75,7 +75,7 @@
 //	internal/nodeapi    logs and calls by name, beside the Kubernetes API
 //	internal/scale      pure: samples and policy to wanted copies
 //	internal/activator  queue and slots of a revision
-//	internal/gateway    routes, HTTP
+//	internal/gateway    routes, HTTP; gateway/relay, from gateways that wait to the one that serves
 //	internal/instance   one copy; drivers/sandbox, a process; drivers/wasm, a module among others in one worker process; drivers/pods,
 //	                    a pod of a cluster
 //	internal/telemetry  metrics, and spans by OTLP

@@ -174,9 +174,15 @@ spec: {image: "IMAGE", serving: {triggers: {http: {engine: pods, port: 8080}}, s
 ---
 apiVersion: core.openfunction.io/v1beta2
 kind: Function
-metadata: {name: cold, namespace: bench}
+metadata: {name: grown, namespace: bench}
 spec: {image: "IMAGE", serving: {triggers: {http: {engine: pods, port: 8080}}, scaleOptions: {knative: {autoscaling.knative.dev/window: 6s, autoscaling.knative.dev/scale-to-zero-pod-retention-period: 0s}},
   template: {automountServiceAccountToken: false, containers: [{name: function, imagePullPolicy: IfNotPresent, resources: {limits: {memory: 1Gi}}}]}}}
+---
+apiVersion: core.openfunction.io/v1beta2
+kind: Function
+metadata: {name: cold, namespace: bench}
+spec: {image: "IMAGE", serving: {triggers: {http: {engine: pods, port: 8080}}, scaleOptions: {knative: {autoscaling.knative.dev/window: 6s, autoscaling.knative.dev/scale-to-zero-pod-retention-period: 0s}},
+  template: {automountServiceAccountToken: false, containers: [{name: function, imagePullPolicy: IfNotPresent, env: [{name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]}]}}}
 ---
 apiVersion: serving.knative.dev/v1
 kind: Service
@@ -197,6 +203,7 @@ func (w *world) functions(ctx context.Context) ([]*way, error) {
 	}
 	all := []*way{
 		{name: "pods, warm pool", url: "http://" + address, host: "warm." + namespace, pods: "openfunction.io/function=warm"},
+		{name: "pods, warm, memory limit", url: "http://" + address, host: "grown." + namespace, pods: "openfunction.io/function=grown"},
 		{name: "pods, without", url: "http://" + address, host: "cold." + namespace, pods: "openfunction.io/function=cold"},
 		{name: "Knative's activator", url: "http://" + activator, host: "knative." + namespace, pods: "serving.knative.dev/service=knative",
 			headers: map[string]string{"Knative-Serving-Namespace": namespace, "Knative-Serving-Revision": "knative-00001"}},

@@ -23,6 +23,8 @@ type gatewaySettings struct {
 	namespace      string
 	ownNamespace   string
 	address        string
+	relayAddress   string
+	ownAddress     string
 	metricsAddress string
 	healthAddress  string
 	clusterDomain  string
@@ -31,6 +33,7 @@ type gatewaySettings struct {
 	logFormat      string
 	elect          bool
 	drain          time.Duration
+	linger         time.Duration
 	startTimeout   time.Duration
 	warm           warmSettings
 }
@@ -40,6 +43,8 @@ func (s *gatewaySettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.namespace, "namespace", "", "the only namespace whose functions are served (default: all)")
 	f.StringVar(&s.ownNamespace, "own-namespace", "openfunction", "namespace of the gateway itself, where its lease is")
 	f.StringVar(&s.address, "address", ":8080", "address and port of the functions")
+	f.StringVar(&s.ownAddress, "own-address", "", "IP address of the gateway's own pod, where other gateways reach it; without it the gateways that wait take no requests")
+	f.StringVar(&s.relayAddress, "relay-address", ":8082", "address and port for other gateways, which hand requests on")
 	f.StringVar(&s.metricsAddress, "metrics-address", ":9464", "address and port of /metrics; empty for none")
 	f.StringVar(&s.healthAddress, "health-address", ":8081", "address and port of /healthz and /readyz; 0 for none")
 	f.StringVar(&s.clusterDomain, "cluster-domain", "cluster.local", "domain of the cluster's internal names")
@@ -48,6 +53,7 @@ func (s *gatewaySettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")
 	f.BoolVar(&s.elect, "leader-elect", true, "let one of several gateways serve and the others wait; without it there must be only one")
 	f.DurationVar(&s.drain, "drain-timeout", 30*time.Second, "how long requests may go on when the gateway stops")
+	f.DurationVar(&s.linger, "linger", 5*time.Second, "how long a gateway that is to stop still takes requests, while it is no longer ready")
 	f.DurationVar(&s.startTimeout, "start-timeout", 10*time.Minute, "how long a pod may take to become ready, where a function does not say")
 	s.warm.bind(f)
 }

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -27,6 +29,7 @@ import (
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/activator"
 	"github.com/openfunction/ofn/internal/gateway"
+	"github.com/openfunction/ofn/internal/gateway/relay"
 	"github.com/openfunction/ofn/internal/instance"
 	driver "github.com/openfunction/ofn/internal/instance/drivers/pods"
 	"github.com/openfunction/ofn/internal/route/embedded"
@@ -68,17 +71,24 @@ type front struct {
 	follower *pods.Follower
 	known    toolscache.InformerSynced // whether the driver was told of all pods
 	serving  atomic.Bool
+	peers    *peers       // nil for a gateway that nobody could call
+	relay    *relay.Relay // nil without peers
+	stopping <-chan struct{}
+	lingered <-chan struct{}
 }
 
 func newFront(ctx context.Context, config *rest.Config, s *gatewaySettings, log *slog.Logger) (*front, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.QPS, config.Burst = "ofn-gateway/"+version, gatewayQPS, gatewayBurst
-	f := &front{settings: s, log: log, metrics: telemetry.New(version)}
+	f := &front{settings: s, log: log, metrics: telemetry.New(version), stopping: ctx.Done(), lingered: lingered(ctx, s.linger)}
 	resize, err := prepareWarmth(ctx, config, s)
 	if err != nil {
 		return nil, err
 	}
-	if f.manager, err = newGatewayManager(config, s); err != nil {
+	if f.peers, err = newPeers(ctx, config, s); err != nil {
+		return nil, err
+	}
+	if f.manager, err = newGatewayManager(config, s, f.peers); err != nil {
 		return nil, err
 	}
 	c := f.manager.GetClient()
@@ -97,16 +107,16 @@ func newFront(ctx context.Context, config *rest.Config, s *gatewaySettings, log 
 	})
 	f.follower = pods.NewFollower(c, f.node, names{routes, s}, log)
 	f.metrics.ObserveReplicas(f.replicas)
-	return f, errors.Join(f.register(), f.watch(ctx), f.listen(ctx))
+	return f, errors.Join(f.register(), f.watch(ctx), f.listen(ctx), f.relays(ctx))
 }
 
-func newGatewayManager(config *rest.Config, s *gatewaySettings) (ctrlmanager.Manager, error) {
+func newGatewayManager(config *rest.Config, s *gatewaySettings, p *peers) (ctrlmanager.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("making the scheme: %w", err)
 	}
 	ours := cache.ByObject{Label: labels.SelectorFromSet(pods.Selector())}
-	stop := s.drain + 10*time.Second
+	stop := s.linger + 2*s.drain + 10*time.Second // of the relay, and of what serves
 	lease, renew, retry := leaseTime, leaseRenew, leaseRetry
 	o := ctrl.Options{
 		Scheme:                 scheme,
@@ -114,13 +124,18 @@ func newGatewayManager(config *rest.Config, s *gatewaySettings) (ctrlmanager.Man
 		HealthProbeBindAddress: s.healthAddress,
 		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: ours, &corev1.PodTemplate{}: ours, &corev1.Service{}: ours}},
-		LeaderElection: s.elect, LeaderElectionID: gatewayLease, LeaderElectionNamespace: s.ownNamespace, LeaderElectionReleaseOnCancel: true,
+		LeaderElection: s.elect, LeaderElectionID: s.lease(), LeaderElectionNamespace: s.ownNamespace, LeaderElectionReleaseOnCancel: true,
 		LeaseDuration: &lease, RenewDeadline: &renew, RetryPeriod: &retry,
 		GracefulShutdownTimeout: &stop,
+		Controller:              queues(),
 	}
 	if s.namespace != "" {
 		o.Cache.DefaultNamespaces = map[string]cache.Config{s.namespace: {}}
-		o.LeaderElectionID = s.namespace + "." + gatewayLease
+	}
+	if p != nil {
+		o.LeaderElectionResourceLockInterface = p.lock
+		o.Cache.ByObject[&coordinationv1.Lease{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", s.lease()),
+			Namespaces: map[string]cache.Config{s.ownNamespace: {}}}
 	}
 	m, err := ctrl.NewManager(config, o)
 	if err != nil {
@@ -129,11 +144,15 @@ func newGatewayManager(config *rest.Config, s *gatewaySettings) (ctrlmanager.Man
 	return m, nil
 }
 
-// register joins the parts with the manager: what leads serves.
+// register joins the parts with the manager: what leads serves. Who stops is not ready at once, and goes on for a while, until nobody is
+// led here any more.
 func (f *front) register() error {
 	ready := func(*http.Request) error {
-		if !f.serving.Load() {
-			return errors.New("another gateway serves")
+		switch {
+		case f.stops():
+			return errors.New("this gateway stops")
+		case !f.serving.Load() && !f.passes():
+			return errors.New("another gateway serves, or none")
 		}
 		return nil
 	}
@@ -231,12 +250,18 @@ func (f *front) serve(ctx context.Context) error {
 	if err := f.follower.Prime(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := f.lingering(ctx)
+	defer cancel()
+	l := f.listener
+	if f.relay != nil {
+		l = f.relay.Lead()
+	}
 	f.serving.Store(true)
 	f.log.Info("this gateway serves", "address", f.listener.Addr().String())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { f.driver.Sweep(ctx); return nil })
 	group.Go(func() error { f.warm.run(ctx); return nil })
-	group.Go(func() error { return f.gateway.Serve(ctx, f.listener) })
+	group.Go(func() error { return f.gateway.Serve(ctx, l) })
 	err := group.Wait()
 	f.serving.Store(false)
 	f.driver.Leave()
