@@ -31,6 +31,7 @@ import (
 	"github.com/openfunction/ofn/internal/control/function/build"
 	functionplace "github.com/openfunction/ofn/internal/control/function/place"
 	"github.com/openfunction/ofn/internal/control/function/serve"
+	"github.com/openfunction/ofn/internal/control/function/share"
 	"github.com/openfunction/ofn/internal/run/knative"
 )
 
@@ -138,7 +139,7 @@ func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.L
 	placed := functionplace.New(c, functionplace.Options{Ways: ways(m, s), Engines: found, Live: m.GetAPIReader(), Exposer: adoptingRoutes(m, exposer(m, s, found)), PodSecurity: s.pods.security, ClusterDomain: s.clusterDomain, Log: log})
 	return []registrable{
 		found,
-		function.NewController(c, m.GetEventRecorder("ofn"), append(isolation(m, s), adopting(m, build.New(c), serve.New(c), placed))...),
+		function.NewController(c, m.GetEventRecorder("ofn"), append(isolation(m, s), share.Alone{}, adopting(m, build.New(c), serve.New(c), placed))...),
 		gatewayController(m, s, found),
 		builds,
 		builderexpire.NewController(c, clock.RealClock{}),

@@ -3,9 +3,14 @@ package install
 import (
 	"debug/elf"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/openfunction/ofn/internal/image/assemble"
 )
@@ -38,6 +43,32 @@ func Image(binary, version string, certificates []byte) (v1.Image, error) {
 			"org.opencontainers.image.source":  "https://github.com/openfunction/ofn",
 		},
 	})
+}
+
+// Index is the images of binaries for several architectures as one: a node takes that of its own. The same binaries make the same, in
+// whatever order they come.
+func Index(binaries []string, version string, certificates []byte) (v1.ImageIndex, error) {
+	of := map[string]string{}
+	var all []mutate.IndexAddendum
+	for _, b := range binaries {
+		arch, err := architecture(b)
+		if err != nil {
+			return nil, err
+		}
+		if other := of[arch]; other != "" {
+			return nil, fmt.Errorf("%s and %s are both for %s: give one for each architecture", other, b, arch)
+		}
+		of[arch] = b
+		image, err := Image(b, version, certificates)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+	}
+	slices.SortFunc(all, func(a, b mutate.IndexAddendum) int {
+		return strings.Compare(a.Descriptor.Platform.Architecture, b.Descriptor.Platform.Architecture)
+	})
+	return mutate.IndexMediaType(mutate.AppendManifests(empty.Index, all...), types.OCIImageIndex), nil
 }
 
 // Onto lays a binary of ofn over an image of a function, for warm pods of functions that share its other layers.

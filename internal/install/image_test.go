@@ -93,3 +93,26 @@ func TestImageRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestIndex(t *testing.T) {
+	amd64, arm64 := program(t, elf.EM_X86_64, false), program(t, elf.EM_AARCH64, false)
+	one, err := install.Index([]string{amd64, arm64}, "v1", []byte("pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := install.Index([]string{arm64, amd64}, "v1", []byte("pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := one.Digest()
+	if b, _ := two.Digest(); a != b {
+		t.Errorf("in another order it is %s, not %s", b, a)
+	}
+	m, err := one.IndexManifest()
+	if err != nil || len(m.Manifests) != 2 || m.Manifests[0].Platform.Architecture != "amd64" || m.Manifests[1].Platform.Architecture != "arm64" {
+		t.Errorf("%+v (%v)", m, err)
+	}
+	if _, err := install.Index([]string{amd64, program(t, elf.EM_X86_64, false)}, "v1", nil); err == nil || !strings.Contains(err.Error(), "both for amd64") {
+		t.Error(err)
+	}
+}
