@@ -90,7 +90,7 @@ func holds(n *ofncluster.Namespace, s server, key, text string) {
 	n.T.Helper()
 	n.Eventually(fmt.Sprintf("%s holds %q", key, text), func() error {
 		got, err := s.do("GET", key)
-		if err == nil && !strings.Contains(got, text) {
+		if err == nil && (got != text && text == "" || !strings.Contains(got, text)) {
 			err = fmt.Errorf("it holds %q", got)
 		}
 		return err
@@ -167,6 +167,66 @@ func TestDeadLetters(t *testing.T) {
 	}
 	s.publish("orders", "a good one")
 	holds(n, s, "fails", "a good one")
+}
+
+// TestRequestsAndEvents: a function that requests call as well has a Service.
+func TestRequestsAndEvents(t *testing.T) {
+	n, s := start(t, "both")
+	n.Apply(strings.Replace(manifest(listener, s, "TOPIC", "notes", "NAME", "both"), "    triggers:\n", "    triggers:\n      http: {port: 8080}\n", 1))
+	n.Ready("function/both")
+	s.publish("notes", "by a topic")
+	holds(n, s, "both", "by a topic")
+	n.Get("both", "/")
+	holds(n, s, "both", "")
+}
+
+// TestJob: one is made, and is ready when its function takes events.
+func TestJob(t *testing.T) {
+	n, s := start(t, "jobs")
+	n.Apply(manifest(listener, s, "TOPIC", "work", "NAME", "works", "KIND", "Job"))
+	n.Ready("function/works")
+	if jobs := n.Objects("jobs.batch", "openfunction.io/function=works"); len(jobs) != 1 {
+		t.Errorf("there are %d Jobs, want one", len(jobs))
+	}
+	s.publish("work", "done in a job")
+	holds(n, s, "works", "done in a job")
+	n.Kubectl("delete", "function", "works")
+	n.Zero("openfunction.io/function=works")
+}
+
+// caller is one that requests call, on Knative: it counts and writes, beside the sidecar.
+const caller = `
+apiVersion: core.openfunction.io/v1beta2
+kind: Function
+metadata: {name: caller}
+spec:
+  version: v1.0.0
+  image: IMAGE
+  serving:
+    template:
+      containers:
+      - {name: function, imagePullPolicy: IfNotPresent, env: [{name: STATE, value: caller.counts}, {name: SEND, value: written}]}
+    triggers: {http: {port: 8080, engine: knative}}
+    outputs:
+    - dapr: {name: written, type: bindings.redis, operation: create, metadata: {key: caller}}
+    bindings:
+      written: {type: bindings.redis, version: v1, metadata: [{name: redisHost, value: "HOST"}, {name: redisPassword, value: PASSWORD}]}
+    states:
+      counts: {spec: {type: state.redis, version: v1, metadata: [{name: redisHost, value: "HOST"}, {name: redisPassword, value: PASSWORD}]}}
+`
+
+func TestKnative(t *testing.T) {
+	n, s := start(t, "dapr-knative")
+	if n.Kubectl("get", "customresourcedefinition", "--ignore-not-found", "-o", "name", "services.serving.knative.dev") == "" {
+		t.Skip("Knative Serving is not installed: cluster addons knative")
+	}
+	n.Apply(manifest(caller, s))
+	n.Ready("function/caller")
+	n.Eventually("it answers", func() error {
+		_, err := ofncluster.Fetch(t.Context(), "http://"+node+"/", "caller.dapr-knative.fn.test")
+		return err
+	})
+	holds(n, s, "caller", "counted ")
 }
 
 // TestDaprGoesAndComes: functions say that it is missing, and go on when it is back.
