@@ -72,3 +72,19 @@ func TestAutoscalers(t *testing.T) {
 		})
 	}
 }
+
+// A function listens where the platform says; Knative is not there to say it.
+func TestPort(t *testing.T) {
+	w := newWorld(t)
+	w.apply(service("", revision("fn-1", func(r *cluster.Revision) { r.HTTP = true })))
+	containers, _, err := unstructured.NestedSlice(w.get("Deployment", "fn-1").Object, "spec", "template", "spec", "containers")
+	if err != nil || len(containers) != 1 {
+		t.Fatalf("containers %v (%v)", containers, err)
+	}
+	for _, e := range containers[0].(map[string]any)["env"].([]any) {
+		if e := e.(map[string]any); e["name"] == "PORT" && e["value"] == "8080" {
+			return
+		}
+	}
+	t.Errorf("the function is not told its port: %v", containers)
+}

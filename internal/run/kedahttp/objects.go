@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -53,6 +55,9 @@ func (w *work) deployment(c *copies) (*appsv1.Deployment, error) {
 	function := functionOf(&d.Spec.Template.Spec)
 	if function == nil || len(function.Ports) == 0 {
 		return nil, fmt.Errorf("the template of %s has no container %q with a port", c.Name, v1beta2.FunctionContainer)
+	}
+	if !slices.ContainsFunc(function.Env, func(e corev1.EnvVar) bool { return e.Name == "PORT" }) {
+		function.Env = append(function.Env, corev1.EnvVar{Name: "PORT", Value: strconv.Itoa(int(function.Ports[0].ContainerPort))})
 	}
 	if function.ReadinessProbe == nil && function.StartupProbe == nil { // otherwise the first requests come before it listens
 		function.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1,
