@@ -1,12 +1,16 @@
 package knative
 
 import (
+	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/run"
 	"github.com/openfunction/ofn/internal/run/cluster"
 )
@@ -91,6 +95,21 @@ func TestTemplateIsNotFilledIn(t *testing.T) {
 		got, err := templateOf(r, made, current)
 		if _, ok := got.Spec["enableServiceLinks"]; err != nil || got.Spec["containerConcurrency"] != int64(9) || ok != links {
 			t.Errorf("where %d is there: got %+v, %v", concurrency, got, err)
+		}
+	}
+}
+
+// OpenFunction's frameworks want to know the name of their pod, and Knative does not say it.
+func TestPodName(t *testing.T) {
+	for want, env := range map[string][]corev1.EnvVar{"fn-1": nil, "said": {{Name: "POD_NAME", Value: "said"}}} {
+		r := &cluster.Revision{Name: "fn-1", Pod: corev1.PodSpec{Containers: []corev1.Container{{Name: v1beta2.FunctionContainer, Env: env}, {Name: "other"}}}}
+		got, err := templateOf(r, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(got.Spec["containers"])
+		if err != nil || strings.Count(string(text), `{"name":"POD_NAME","value":"`+want+`"}`) != 1 || strings.Count(string(text), "POD_NAME") != 1 {
+			t.Errorf("want POD_NAME=%s once, got %s (%v)", want, text, err)
 		}
 	}
 }

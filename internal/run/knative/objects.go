@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -155,6 +156,9 @@ func rendered(r *cluster.Revision) (template, error) {
 		for j := range spec.Containers[i].Ports {
 			port(&spec.Containers[i].Ports[j])
 		}
+		if spec.Containers[i].Name == v1beta2.FunctionContainer {
+			podName(&spec.Containers[i], r.Name)
+		}
 	}
 	data, err := json.Marshal(spec)
 	if err != nil {
@@ -166,6 +170,14 @@ func rendered(r *cluster.Revision) (template, error) {
 	}
 	t.Spec = u
 	return t, nil
+}
+
+// podName gives a function POD_NAME, without which OpenFunction's frameworks do not start: the revision's name, because Knative lets a pod
+// read its own only where a feature flag allows it.
+func podName(c *corev1.Container, revision string) {
+	if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "POD_NAME" }) {
+		c.Env = append(c.Env, corev1.EnvVar{Name: "POD_NAME", Value: revision})
+	}
 }
 
 // port takes away the names of ports that Knative does not know, such as OpenFunction's "function-port".
