@@ -37,12 +37,15 @@ func Machine(programs ...string) ([]File, error) {
 
 // Git returns git of this machine, which fetches over HTTP and SSH too, a shell, and more programs by their names.
 func Git(more ...string) ([]File, error) {
-	dir, err := exec.Command("git", "--exec-path").Output()
+	out, err := exec.Command("git", "--exec-path").Output()
 	if err != nil {
 		return nil, fmt.Errorf("asking git where its programs are: %w", err)
 	}
-	programs := []string{filepath.Join(strings.TrimSpace(string(dir)), "git-remote-http")}
-	for _, name := range append([]string{"git", "ssh", "sh"}, more...) {
+	dir := strings.TrimSpace(string(out))
+	http := filepath.Join(dir, "git-remote-http")
+	programs := []string{http}
+	// git submodule is a script, and the others are what it calls.
+	for _, name := range append([]string{"git", "ssh", "sh", "basename", "sed", "uname"}, more...) {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			return nil, fmt.Errorf("install the package that has it (git, openssh-client, git-lfs): %w", err)
@@ -50,7 +53,11 @@ func Git(more ...string) ([]File, error) {
 		programs = append(programs, path)
 	}
 	files, err := Machine(programs...)
-	return append(files, File{Path: strings.Replace(programs[0], "-http", "-https", 1), Source: programs[0]}), err
+	files = append(files, File{Path: http + "s", Source: http})
+	for _, name := range []string{"git-submodule", "git-sh-setup", "git-sh-i18n"} {
+		files = append(files, File{Path: filepath.Join(dir, name), Source: filepath.Join(dir, name)})
+	}
+	return files, err
 }
 
 // Tree returns the files below a folder of this machine for which keep is true of their path; folders for which it is not are left
