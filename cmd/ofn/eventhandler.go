@@ -127,11 +127,11 @@ func newEventHandler(plan cluster.Plan, s *handlerSettings, log *slog.Logger) (h
 		return h, fmt.Errorf("preparing Dapr's runtime: %w", err)
 	}
 	h.closers = append(h.closers, h.events.dapr.Close)
-	store, err := h.letters(log)
+	store, places, err := h.kept(log)
 	if err != nil {
 		return h, err
 	}
-	state := source.State{Dir: filepath.Join(s.stateDir, "sources")}
+	state := source.State{Dir: filepath.Join(s.stateDir, "sources"), Keeper: places}
 	kinds := busKinds(h.events, log)
 	delete(kinds, "embedded")
 	h.events.engine, err = embedded.New(embedded.Options{
@@ -147,21 +147,25 @@ func newEventHandler(plan cluster.Plan, s *handlerSettings, log *slog.Logger) (h
 	return h, nil
 }
 
-// letters is where dead letters go; nil is nowhere.
-func (h *eventHandler) letters(log *slog.Logger) (deliver.Letters, error) {
+// kept is where dead letters go, and where sources keep their places; nil is nowhere, and in files.
+func (h *eventHandler) kept(log *slog.Logger) (deliver.Letters, source.Keeper, error) {
 	if h.plan.Letters == nil {
-		return nil, nil //nolint:nilnil // the deliverer knows what that means
+		return nil, nil, nil
 	}
 	_, o, err := streamOf(h.plan.Letters.Server, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	server, err := jetstream.NewExternal(o)
 	if err != nil {
-		return nil, fmt.Errorf("reaching the place of dead letters: %w", err)
+		return nil, nil, fmt.Errorf("reaching the place of dead letters: %w", err)
 	}
 	h.closers = append(h.closers, server.Close)
-	return letters.New(server, letters.Options{MaxBytes: h.plan.Letters.MaxBytes}), nil
+	store := letters.New(server, letters.Options{MaxBytes: h.plan.Letters.MaxBytes})
+	if h.plan.Owner == "" {
+		return store, nil, nil
+	}
+	return store, &jetstream.Places{Server: server, Of: h.plan.Owner}, nil
 }
 
 // toFunctions calls functions at their addresses in the cluster.

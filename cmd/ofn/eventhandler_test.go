@@ -120,15 +120,16 @@ func TestEventsOfCluster(t *testing.T) {
 	}
 	bus := event.Bus{Name: event.Name{Name: "default"}, Kind: "jetStream", Options: options}
 	name := event.Name{Namespace: "a", Name: "shop"}
-	source := writePlan(t, cluster.Plan{Buses: []event.Bus{bus}, Letters: &cluster.Letters{Server: bus}, Sources: []event.Source{
-		{Name: name, Event: "orders", Kind: "webhook", Spec: json.RawMessage(`{}`), Bus: bus.Name, Topic: "a-shop-orders"}}})
+	source := writePlan(t, cluster.Plan{Buses: []event.Bus{bus}, Letters: &cluster.Letters{Server: bus}, Owner: "u-1", Sources: []event.Source{
+		{Name: name, Event: "orders", Kind: "webhook", Spec: json.RawMessage(`{}`), Bus: bus.Name, Topic: "a-shop-orders"},
+		{Name: name, Event: "yearly", Kind: "cron", Spec: json.RawMessage(`{"schedule":"0 0 1 1 *"}`), Bus: bus.Name, Topic: "a-shop-yearly"}}})
 	trigger := writePlan(t, cluster.Plan{Buses: []event.Bus{bus}, Letters: &cluster.Letters{Server: bus}, Functions: map[string]string{"a/fn": server.Listener.Addr().String()},
 		Triggers: []event.Trigger{{Name: event.Name{Namespace: "a", Name: "t"}, Bus: bus.Name, Inputs: map[string]event.TriggerInput{"order": {Topic: "a-shop-orders"}},
 			Subscribers: []event.Subscriber{{Condition: "order", From: "all", Sink: &event.Sink{Function: &event.Name{Namespace: "a", Name: "fn"}}}}}}})
-	status := freeAddress(t)
+	sources, status := freeAddress(t), freeAddress(t)
 	parts := []*process{
 		{t: t, args: []string{"event-bus", "--dir", t.TempDir(), "--token-file", token, "--address", nats, "--monitor-address", freeAddress(t), "--metrics-address", freeAddress(t)}},
-		{t: t, args: []string{"event-handler", "--plan", source, "--state-dir", t.TempDir(), "--address", hooks, "--metrics-address", freeAddress(t)}},
+		{t: t, args: []string{"event-handler", "--plan", source, "--state-dir", t.TempDir(), "--address", hooks, "--metrics-address", sources}},
 		{t: t, args: []string{"event-handler", "--plan", trigger, "--state-dir", t.TempDir(), "--address", "", "--metrics-address", status}},
 	}
 	for _, p := range parts {
@@ -145,13 +146,25 @@ func TestEventsOfCluster(t *testing.T) {
 		taken = append(taken, post(t, "http://"+hooks+"/events/a/shop/orders", strconv.Itoa(i)))
 	}
 	eventually(t, "all events at the sink", func() string { return strings.Join(sink.lacks(taken), " ") })
-	eventually(t, "a trigger that says that it is ready", func() string {
-		reports, err := askHandler()(t.Context(), status)
+	ready(t, sources, event.KindSource, event.KindSource) // that of kind cron has kept its place on the bus
+	ready(t, status, event.KindTrigger)
+}
+
+// ready waits until a handler says that these are its parts, and that events flow.
+func ready(t *testing.T, address string, kinds ...event.Kind) {
+	t.Helper()
+	eventually(t, "a handler that is ready", func() string {
+		reports, err := askHandler()(t.Context(), address)
 		if err != nil {
 			return err.Error()
 		}
-		if len(reports) != 1 || !reports[0].Status.Ready || reports[0].Ref.Kind != event.KindTrigger {
+		if len(reports) != len(kinds) {
 			return fmt.Sprint(reports)
+		}
+		for i, r := range reports {
+			if !r.Status.Ready || r.Ref.Kind != kinds[i] {
+				return fmt.Sprint(reports)
+			}
 		}
 		return ""
 	})

@@ -37,7 +37,7 @@ func (e *Engine) ApplySource(ctx context.Context, s event.Source) error {
 		return err
 	}
 	next := part{bus: s.Bus}
-	plan := Plan{Sources: []event.Source{s}}
+	plan := Plan{Sources: []event.Source{s}, Owner: string(object.UID)}
 	ready, err := e.free(ctx, &next, object)
 	if ready && err == nil {
 		ready, err = e.complete(ctx, &next, &plan, s.Bus, s.Sink, s.DeadLetter)

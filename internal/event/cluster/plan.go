@@ -21,6 +21,9 @@ type Plan struct {
 	Functions map[string]string `json:"functions,omitempty"`
 	// Letters keeps what has nowhere else to go; nil: such events stay where they come from.
 	Letters *Letters `json:"letters,omitempty"`
+	// Owner tells the object that the sources are of from a later one of its name. Where they are is kept under it, on the server of
+	// Letters; without that, in their pod.
+	Owner string `json:"owner,omitempty"`
 }
 
 // Letters say where dead letters are kept.
