@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,7 +80,12 @@ conditions, with the command that installs it, and goes on when it is there.`,
 			debug.SetGCPercent(gcPercent)
 			kubeapi.RouteKlog(log)
 			ctrl.SetLogger(klog.Background()) // which RouteKlog made as quiet as it should be
-			return operate(cmd.Context(), config, &s, log)
+			ctx, ended := context.WithCancel(cmd.Context())
+			var settling sync.WaitGroup
+			settling.Go(func() { settle(ctx, log) })
+			defer settling.Wait()
+			defer ended()
+			return operate(ctx, config, &s, log)
 		},
 	}
 	s.bind(cmd.Flags())

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -32,6 +33,7 @@ import (
 	functionplace "github.com/openfunction/ofn/internal/control/function/place"
 	"github.com/openfunction/ofn/internal/control/function/serve"
 	"github.com/openfunction/ofn/internal/control/function/share"
+	"github.com/openfunction/ofn/internal/control/held"
 	"github.com/openfunction/ofn/internal/run/knative"
 )
 
@@ -48,8 +50,8 @@ const leaderElection = "ofn-operator.openfunction.io"
 func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, log *slog.Logger) (ctrlmanager.Manager, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent = "ofn-operator/" + version
-	config.QPS, config.Burst = operatorQPS, operatorBurst
-	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, "" // custom resources have no protobuf form
+	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(operatorQPS, operatorBurst) // one for all: each kind's client would have its own
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, ""            // custom resources have no protobuf form
 	if err := installedOn(ctx, config); err != nil {
 		return nil, err
 	}
@@ -60,6 +62,8 @@ func newOperator(ctx context.Context, config *rest.Config, s *operatorSettings, 
 	if err := onlyServed(config, options.Scheme, &options.Cache); err != nil {
 		return nil, err
 	}
+	options.LeaderElectionConfig = rest.CopyConfig(config)
+	options.LeaderElectionConfig.RateLimiter = nil // the lease does not wait in the queue of everything else
 	manager, err := ctrl.NewManager(config, options)
 	if err != nil {
 		return nil, fmt.Errorf("making the controllers: %w", err)
@@ -104,6 +108,7 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 		Scheme:                 scheme,
 		Metrics:                metricsserver.Options{BindAddress: s.metricsAddress},
 		HealthProbeBindAddress: s.healthAddress,
+		NewCache:               held.New(v1beta2.LabelFunction, v1beta2.LabelServing, v1beta2.LabelBuilder),
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject:         map[client.Object]cache.ByObject{&apiextensionsv1.CustomResourceDefinition{}: {Transform: engines.Strip}},
@@ -116,6 +121,7 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 	}
 	o.Controller.SkipNameValidation = &s.several
 	cacheGateways(s, &o.Cache)
+	cacheConfig(&o.Cache)
 	if err := ofFunctions(&o.Cache); err != nil {
 		return ctrl.Options{}, fmt.Errorf("choosing what to watch: %w", err)
 	}
@@ -130,7 +136,7 @@ func operatorOptions(s *operatorSettings) (ctrl.Options, error) {
 // operatorControllers are those of a cluster. build and serve are the phases of one machine; place stands where serving/run and
 // route do, delegate where builder/run does.
 func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.Logger) ([]registrable, error) {
-	c := m.GetClient()
+	c := configured{m.GetClient(), m.GetCache()}
 	found := engines.NewController(c, m.GetCache(), log)
 	builds, err := buildController(m, s, found)
 	if err != nil {

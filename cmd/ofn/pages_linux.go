@@ -53,3 +53,20 @@ func memory(of string) []byte {
 	}
 	return unsafe.Slice((*byte)(unsafe.Add(nil, uintptr(begin))), end-begin) //nolint:gosec // addresses of this process, from the kernel
 }
+
+// resident is the memory of this process, in bytes; 0 if it cannot be read.
+func resident() int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	words := strings.Fields(string(text))
+	if len(words) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(words[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}

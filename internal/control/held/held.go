@@ -1,6 +1,6 @@
 // Package held is the cache of a program that holds thousands of objects. It is that of controller-runtime with two differences: lists by
 // certain labels are answered from an index and do not look at all objects there are, and objects without a Go type are kept
-// as their JSON beside their metadata, which takes a sixth of the memory that nested maps do. Who reads one gets it unpacked.
+// as their JSON beside their metadata, which takes a quarter of the memory that nested maps do. Who reads one gets it unpacked.
 package held
 
 import (
