@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -46,6 +47,9 @@ each engine and which functions need it, and the runtime classes, secrets and fe
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" && output != "json" {
 				return fmt.Errorf("-o %s is not known here; it is json", output)
+			}
+			if !cluster.on && cluster.context != "" {
+				return errors.New("--context belongs to --cluster: without it this machine is checked")
 			}
 			if cluster.on {
 				report, err := cluster.examine(cmd.Context(), kubeconfig)

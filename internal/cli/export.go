@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -93,6 +94,10 @@ func (e *exporting) settle(s *session, args []string) error {
 		return errors.New("give either --registry or --images: the images go to one place")
 	case e.Registry != "" && e.Target == export.Machine:
 		return errors.New("--registry is for --target cluster: a machine has a registry of its own, which `ofn import` fills (--images)")
+	case strings.Contains(e.Registry, "://"):
+		return fmt.Errorf("--registry %s: want HOST/PREFIX without a scheme, such as registry.example.com/team; --plain-http is for one without TLS", e.Registry)
+	case isFile(e.to):
+		return fmt.Errorf("--to %s is a file: name a directory, which is made when it is not there", e.to)
 	case e.Credentials != "" && e.Registry == "":
 		return errors.New("--push-secret is for --registry")
 	}
@@ -107,6 +112,12 @@ func (e *exporting) settle(s *session, args []string) error {
 		return fmt.Errorf("--registry %s: want HOST/PREFIX, such as registry.example.com/team: %w", e.Registry, err)
 	}
 	return nil
+}
+
+// isFile is whether there is a file, of which no directory can be made.
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir() && path != "-"
 }
 
 func (s *session) export(ctx context.Context, e *exporting) error {
