@@ -87,6 +87,9 @@ func podOf(s *cluster.Service, r *cluster.Revision) corev1.PodSpec {
 		return slices.ContainsFunc(contract, func(own corev1.EnvVar) bool { return own.Name == e.Name })
 	})
 	c.Env = append(c.Env, contract...)
+	if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "POD_NAME" }) { // OpenFunction's frameworks do not start without it
+		c.Env = append(c.Env, corev1.EnvVar{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}})
+	}
 	return pod
 }
 

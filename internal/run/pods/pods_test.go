@@ -367,6 +367,9 @@ func TestPodOfARevision(t *testing.T) {
 	if env["PORT"] != fmt.Sprint(w.port) || env["K_SERVICE"] != "fn" || env["K_REVISION"] != "fn-1" || env["A"] != "b" {
 		t.Errorf("the environment is %v", env)
 	}
+	if _, ok := env["POD_NAME"]; !ok {
+		t.Error("the function is not told the name of its pod")
+	}
 	if p.Template.Spec.RestartPolicy != corev1.RestartPolicyNever {
 		t.Errorf("the restart policy is %s", p.Template.Spec.RestartPolicy)
 	}
