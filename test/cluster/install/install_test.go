@@ -73,7 +73,7 @@ func TestUninstall(t *testing.T) {
 }
 
 func revision(n *ofncluster.Namespace) string {
-	return n.Kubectl("get", "servings", "-o", "jsonpath={.items[*].metadata.name} {.items[*].metadata.uid}")
+	return n.Kubectl("get", "servings.core.openfunction.io", "-o", "jsonpath={.items[*].metadata.name} {.items[*].metadata.uid}")
 }
 
 // TestNamespaced: an operator of one namespace looks after that alone.
@@ -138,7 +138,7 @@ spec: {type: ExternalName, externalName: serving-x7k2p-ksvc-zb9rl-latest.NAMESPA
 // TestAdopt: functions of OpenFunction's go on while ofn is installed, and while they are taken over; what was kept is as it was when ofn goes.
 func TestAdopt(t *testing.T) {
 	n := fresh(t, "adopt", "knative")
-	n.Kubectl("apply", "--server-side", "--force-conflicts", "-f", "../../../config/crd")
+	n.Kubectl("apply", "--server-side", "--force-conflicts", "-k", "../../../config/crd")
 	t.Cleanup(func() { ofncluster.Purge(t) })
 	n.Apply(greeter("knative"))
 	n.Kubectl("annotate", "function", "hello", "openfunction.io/adoption=keep")
@@ -148,7 +148,7 @@ func TestAdopt(t *testing.T) {
 	n.Apply(uids.Replace(formerKnative))
 	n.Kubectl("patch", "function", "hello", "--subresource=status", "--type=merge", "-p",
 		`{"status":{"build":{"state":"Skipped"},"serving":{"state":"Running","resourceRef":"serving-x7k2p","lastSuccessfulResourceRef":"serving-x7k2p","resourceHash":"9939283712312312","service":"serving-x7k2p-ksvc-zb9rl-latest"}}}`)
-	n.Kubectl("patch", "serving", "serving-x7k2p", "--subresource=status", "--type=merge", "-p",
+	n.Kubectl("patch", "servings.core.openfunction.io", "serving-x7k2p", "--subresource=status", "--type=merge", "-p",
 		`{"status":{"phase":"Serving","state":"Running","service":"serving-x7k2p-ksvc-zb9rl-latest","resourceRef":{"Knative/Service":"serving-x7k2p-ksvc-zb9rl"}}}`)
 	n.Condition("services.serving.knative.dev/serving-x7k2p-ksvc-zb9rl", "Ready", "True", "")
 	url := "http://hello." + n.Name + ".svc.cluster.local/World"
