@@ -88,3 +88,16 @@ func TestPort(t *testing.T) {
 	}
 	t.Errorf("the function is not told its port: %v", containers)
 }
+
+// Of a server that refuses connections KEDA tells in the health of its metric alone.
+func TestTriggerWithoutAnAnswer(t *testing.T) {
+	w := newWorld(t, authentication("login"))
+	s := service("", revision("fn-1", proven, func(r *cluster.Revision) { r.Scale = kafka("TriggerAuthentication") }))
+	w.apply(s)
+	for health, reason := range map[string]string{"Failing": run.ReasonTriggerError, "Happy": ""} {
+		w.set("ScaledObject", "fn-1", map[string]any{"s0-kafka": map[string]any{"numberOfFailures": int64(1), "status": health}}, "status", "health")
+		if got := w.apply(s).Revisions["fn-1"]; got.Phase != run.Ready || got.Reason != reason || strings.Contains(got.Message, "s0-kafka") != (reason != "") {
+			t.Errorf("%s: it stands so: %+v", health, got)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -89,17 +91,26 @@ func (e *Engine) trouble(ctx context.Context, namespace, revision string) (podst
 }
 
 // conditions are KEDA's.
-type conditions []struct {
+type conditions []condition
+
+type condition struct {
 	Type    string                 `json:"type"`
 	Status  metav1.ConditionStatus `json:"status"`
 	Reason  string                 `json:"reason"`
 	Message string                 `json:"message"`
 }
 
+// conditionAsked stands for what KEDA keeps of each metric where there is a fallback. A server that accepts no connections is in no
+// condition of KEDA's own.
+const conditionAsked = "Asked"
+
 func conditionsOf(o *unstructured.Unstructured) (conditions, error) {
 	var is struct {
 		Status struct {
 			Conditions conditions `json:"conditions"`
+			Health     map[string]struct {
+				Status string `json:"status"`
+			} `json:"health"`
 		} `json:"status"`
 	}
 	data, err := o.MarshalJSON()
@@ -108,6 +119,13 @@ func conditionsOf(o *unstructured.Unstructured) (conditions, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s %s: %w", o.GetKind(), o.GetName(), err)
+	}
+	for _, metric := range slices.Sorted(maps.Keys(is.Status.Health)) {
+		if is.Status.Health[metric].Status == "Failing" {
+			failing := condition{conditionAsked, metav1.ConditionFalse, "", "there is no answer for " + metric}
+			is.Status.Conditions = append(is.Status.Conditions, failing)
+			break
+		}
 	}
 	return is.Status.Conditions, nil
 }
@@ -131,6 +149,8 @@ func withScaler(s run.Status, c conditions) run.Status {
 		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot scale it: "+message
 	} else if message, ok := c.is("Fallback", metav1.ConditionTrue); ok {
 		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot ask a trigger, and has as many copies as fallback says: "+message
+	} else if message, ok := c.is(conditionAsked, metav1.ConditionFalse); ok {
+		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot ask a trigger: "+message
 	} else if message, ok := c.is("Ready", metav1.ConditionUnknown); ok && message != "" { // some of its triggers fail; a new one says nothing
 		s.Reason, s.Message = run.ReasonTriggerError, "KEDA cannot ask all of its triggers: "+message
 	} else if message, ok := c.is("HPAActive", metav1.ConditionFalse); ok {
