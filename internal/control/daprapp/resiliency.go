@@ -1,6 +1,7 @@
 package daprapp
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,15 +61,31 @@ type DaprTarget struct {
 
 // ResiliencyOf is what becomes of the retry of a revision's triggers on a cluster; nil when none has one. What Dapr cannot keep is an error.
 func ResiliencyOf(owner metav1.OwnerReference, s *v1beta2.Serving) (*Resiliency, error) {
-	if s.Spec.Triggers == nil {
-		return nil, nil
+	asked, err := retries(s)
+	if err != nil || len(asked) == 0 {
+		return nil, err
 	}
 	fn := s.Labels[v1beta2.LabelFunction]
 	out := &Resiliency{TypeMeta: metav1.TypeMeta{APIVersion: daprv1.GroupVersion.String(), Kind: KindResiliency}, Scopes: []string{ID(s)},
 		Metadata: ObjectMeta{Namespace: s.Namespace, Name: fn, OwnerReferences: []metav1.OwnerReference{owner},
 			Labels: map[string]string{v1beta2.LabelManaged: "true", v1beta2.LabelFunction: fn}}}
-	retries, targets := map[string]DaprRetry{}, map[string]DaprTarget{}
-	asked := map[string]*DaprRetry{} // by component, of each trigger of it
+	out.Spec.Policies.Retries, out.Spec.Targets.Components = map[string]DaprRetry{}, map[string]DaprTarget{}
+	for i, component := range slices.Sorted(maps.Keys(asked)) {
+		policy := "retry-" + strconv.Itoa(i+1) // none of Dapr's built-in ones
+		out.Spec.Policies.Retries[policy] = *asked[component]
+		target := DaprTarget{}
+		target.Inbound.Retry = policy
+		out.Spec.Targets.Components[component] = target
+	}
+	return out, nil
+}
+
+// retries are those that the triggers of a revision ask for, by the component that calls.
+func retries(s *v1beta2.Serving) (map[string]*DaprRetry, error) {
+	asked := map[string]*DaprRetry{} // nil where a trigger has none
+	if s.Spec.Triggers == nil {
+		return asked, nil
+	}
 	for i, d := range s.Spec.Triggers.Dapr {
 		if d == nil {
 			continue
@@ -83,21 +100,8 @@ func ResiliencyOf(owner metav1.OwnerReference, s *v1beta2.Serving) (*Resiliency,
 		}
 		asked[component] = retry
 	}
-	for _, component := range slices.Sorted(maps.Keys(asked)) {
-		if asked[component] == nil {
-			continue
-		}
-		name := "retry-" + strconv.Itoa(len(retries)+1) // none of Dapr's built-in ones
-		retries[name] = *asked[component]
-		target := DaprTarget{}
-		target.Inbound.Retry = name
-		targets[component] = target
-	}
-	if len(retries) == 0 {
-		return nil, nil
-	}
-	out.Spec.Policies.Retries, out.Spec.Targets.Components = retries, targets
-	return out, nil
+	maps.DeleteFunc(asked, func(_ string, r *DaprRetry) bool { return r == nil })
+	return asked, nil
 }
 
 // called is the name of the Component that a reference means on a cluster.
@@ -118,7 +122,7 @@ func daprRetry(p *events.RetryPolicy) (*DaprRetry, error) {
 		return nil, nil
 	}
 	if p.MaxAge != nil {
-		return nil, fmt.Errorf("maxAge is kept by `ofn up` alone, Dapr does not look at the age of an event: give attempts")
+		return nil, errors.New("maxAge is kept by `ofn up` alone, Dapr does not look at the age of an event: give attempts")
 	}
 	attempts, first, longest := defaultAttempts, defaultInitial, defaultLongest
 	if p.Attempts != nil {
