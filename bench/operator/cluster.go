@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"maps"
 	"net"
@@ -34,7 +36,7 @@ import (
 // cluster is an API server with a scripted Knative, behind a proxy that counts.
 type cluster struct {
 	server *kubeapi.Server
-	client client.Client
+	client client.WithWatch
 	proxy  *http.Server
 	url    string
 	reads  atomic.Int64
@@ -72,7 +74,7 @@ func newCluster(ctx context.Context, dir string) (*cluster, error) {
 	}
 	config := server.Config()
 	config.QPS, config.ContentType, config.AcceptContentTypes = -1, "application/json", ""
-	if c.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if c.client, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "openfunction"}}
@@ -106,9 +108,9 @@ func (c *cluster) serve(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	to := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	to := &httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), Transport: transport, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	c.url = "http://" + l.Addr().String()
-	c.proxy = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.proxy = &http.Server{ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.Contains(r.URL.Path, "/leases"), r.URL.Query().Get("watch") != "":
 		case r.Method == http.MethodGet:
@@ -181,7 +183,7 @@ func (c *cluster) close() error {
 // fill makes Functions with images.
 func (c *cluster) fill(ctx context.Context, n int) error {
 	for i := range n {
-		fn := &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("fn-%05d", i)}}
+		fn := &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name(i)}}
 		fn.Spec.Image = "registry.example.com/hello:1"
 		fn.Spec.Serving = &v1beta2.FunctionServing{}
 		fn.Spec.Serving.Params = map[string]string{"GREETING": "hello", "NUMBER": fmt.Sprint(i)}
@@ -193,32 +195,32 @@ func (c *cluster) fill(ctx context.Context, n int) error {
 	return nil
 }
 
-// allReady waits until every Function is, and tells how many are meanwhile.
+// allReady waits until as many Functions are.
 func (c *cluster) allReady(ctx context.Context, n int) error {
-	tick := time.NewTicker(2 * time.Second)
-	defer tick.Stop()
-	for last := -1; ; {
-		list := &v1beta2.FunctionList{}
-		if err := c.client.List(ctx, list); err != nil {
+	ready := map[string]bool{}
+	for ctx.Err() == nil {
+		changes, err := c.client.Watch(ctx, &v1beta2.FunctionList{}) // it begins with those that there are
+		if err != nil {
 			return err
 		}
-		ready := 0
-		for i := range list.Items {
-			if got := condition.Get(list.Items[i].Status.Conditions, v1beta2.ConditionReady); got != nil && got.Status == metav1.ConditionTrue {
-				ready++
+		for e := range changes.ResultChan() {
+			fn, ok := e.Object.(*v1beta2.Function)
+			if !ok {
+				continue
+			}
+			is := condition.Get(fn.Status.Conditions, v1beta2.ConditionReady)
+			if is == nil || is.Status != metav1.ConditionTrue || ready[fn.Name] {
+				continue
+			}
+			ready[fn.Name] = true
+			if len(ready)%500 == 0 {
+				slog.Info("ready", "functions", len(ready), "of", n)
+			}
+			if len(ready) >= n {
+				changes.Stop()
+				return nil
 			}
 		}
-		if ready == n {
-			return nil
-		}
-		if ready/500 != last/500 {
-			slog.Info("ready", "functions", ready, "of", n)
-		}
-		last = ready
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d of %d functions are ready: %w", ready, n, ctx.Err())
-		case <-tick.C:
-		}
 	}
+	return fmt.Errorf("%d of %d functions are ready: %w", len(ready), n, ctx.Err())
 }

@@ -52,7 +52,7 @@ func newKnative(config *rest.Config, scheme *runtime.Scheme) (manager.Manager, e
 	}
 	k := &knative{m.GetClient()}
 	return m, ctrl.NewControllerManagedBy(m).Named("knative").For(object("Service", "", "")).Owns(object("Revision", "", "")).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).Complete(k)
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4, SkipNameValidation: new(true), UsePriorityQueue: new(false)}).Complete(k)
 }
 
 // Reconcile plays Knative for one Service.

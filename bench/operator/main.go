@@ -3,20 +3,25 @@
 //
 //	go run ./bench/operator                       5,000 Functions
 //	go run ./bench/operator -functions 500 -ofn PROGRAM
+//	go run ./bench/operator -made 100             5,000, of which the operator made 100; the others are put into the store
 //
 // The requests are counted by a proxy between the operator and the API server, in which no watch or lease is counted.
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -37,6 +42,7 @@ const (
 
 func main() {
 	n := flag.Int("functions", 5000, "how many Functions")
+	made := flag.Int("made", 0, "how many of them are made through the API; the others are copied into its store (0: all are made)")
 	ofn := flag.String("ofn", "", "program to measure instead of that of this source")
 	rest := flag.Duration("rest", time.Minute, "how long to watch the operator when nothing changes")
 	limit := flag.Duration("limit", time.Hour, "how long all of it may take")
@@ -45,13 +51,16 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
-	if err := measure(ctx, *n, *ofn, *rest); err != nil {
+	if *made <= 0 || *made > *n {
+		*made = *n
+	}
+	if err := measure(ctx, *n, *made, *ofn, *rest); err != nil {
 		fmt.Fprintln(os.Stderr, "operator:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(ctx context.Context, n int, program string, rest time.Duration) (err error) {
+func measure(ctx context.Context, n, made int, program string, rest time.Duration) (err error) {
 	dir, err := os.MkdirTemp("", "bench-operator-")
 	if err != nil {
 		return err
@@ -68,27 +77,40 @@ func measure(ctx context.Context, n int, program string, rest time.Duration) (er
 	}
 	kubeapi.RouteKlog(slog.New(slog.DiscardHandler))
 	ctrl.SetLogger(klog.Background())
-	c, err := newCluster(ctx, filepath.Join(dir, "cluster"))
-	if err != nil {
+	o := &operator{program: program, data: filepath.Join(dir, "cluster"), kubeconfig: filepath.Join(dir, "kubeconfig")}
+	if o.cluster, err = newCluster(ctx, o.data); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	o := &operator{program: program, cluster: c, kubeconfig: filepath.Join(dir, "kubeconfig")}
-	return o.measure(ctx, n, rest)
+	defer func() {
+		if o.cluster != nil { // it could be started again
+			err = errors.Join(err, o.cluster.close())
+		}
+	}()
+	return o.measure(ctx, n, made, rest)
 }
 
 // operator is the process that is measured.
 type operator struct {
-	program, kubeconfig string
-	cluster             *cluster
-	cmd                 *exec.Cmd
+	program, kubeconfig, data string
+	metrics                   string // address
+
+	cluster *cluster
+	cmd     *exec.Cmd
 }
 
 func (o *operator) start(ctx context.Context) error {
 	if err := os.WriteFile(o.kubeconfig, o.cluster.kubeconfig(), 0o600); err != nil {
 		return err
 	}
-	o.cmd = exec.CommandContext(ctx, o.program, "operator", "--kubeconfig", o.kubeconfig, "--metrics-address", "0", "--health-address", "0", "--webhooks=false", "--log-level", "warn")
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	o.metrics = l.Addr().String() // free a moment ago
+	if err := l.Close(); err != nil {
+		return err
+	}
+	o.cmd = exec.CommandContext(ctx, o.program, "operator", "--kubeconfig", o.kubeconfig, "--metrics-address", o.metrics, "--health-address", "0", "--webhooks=false", "--leader-elect=false", "--log-level", "warn")
 	o.cmd.Stderr = os.Stderr
 	return o.cmd.Start()
 }
@@ -113,72 +135,139 @@ type row struct {
 	description string
 }
 
-func (o *operator) measure(ctx context.Context, n int, rest time.Duration) error {
+func (o *operator) measure(ctx context.Context, n, made int, rest time.Duration) error {
 	if err := o.start(ctx); err != nil {
 		return err
 	}
 	defer func() { _ = o.cmd.Process.Kill() }() // it has ended, or this program fails
 	began := time.Now()
-	if err := o.cluster.fill(ctx, n); err != nil {
+	if err := o.cluster.fill(ctx, made); err != nil {
 		return err
 	}
-	made := time.Since(began)
-	if err := o.cluster.allReady(ctx, n); err != nil {
+	if err := o.cluster.allReady(ctx, made); err != nil {
 		return err
 	}
 	all := time.Since(began)
 	filling := o.cluster.counts()
-	busy, err := rss(o.cmd.Process.Pid)
+	busy, err := resident(o.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, rest/4); err != nil { // what is under way comes to rest
-		return err
+	if made < n {
+		if err := o.copy(ctx, made, n); err != nil {
+			return err
+		}
 	}
-	before := o.cluster.counts()
-	if err := sleep(ctx, rest); err != nil {
-		return err
-	}
-	quiet := o.cluster.counts().since(before)
-	idle, err := rss(o.cmd.Process.Pid)
+	idle, quiet, err := o.rest(ctx, n, rest)
 	if err != nil {
 		return err
 	}
 	if err := o.stop(); err != nil {
 		return err
 	}
-	again, restarted, err := o.restarted(ctx, rest)
+	before := o.cluster.counts()
+	if err := o.start(ctx); err != nil {
+		return err
+	}
+	again, _, err := o.rest(ctx, n, rest)
 	if err != nil {
 		return err
 	}
+	restarted := o.cluster.counts().since(before)
+	if err := o.stop(); err != nil {
+		return err
+	}
 	fmt.Printf("requests made most:\n%s\n", o.cluster.busiest(15))
-	fmt.Printf("%d Functions made in %s, all ready after %s\n\n", n, made.Round(time.Second), all.Round(time.Second))
+	fmt.Printf("%d Functions made and ready after %s; %d in all; load average %s\n\n", made, all.Round(time.Second), n, load())
 	return print([]row{
-		{"memory, all just ready", mb(busy), "MB", limitMemory, "resident"},
-		{"memory at rest", mb(idle), "MB", limitMemory, "resident"},
-		{"memory after a restart, at rest", mb(again), "MB", limitMemory, "resident"},
+		{fmt.Sprintf("memory, %d just ready", made), mb(busy.now), "MB", limitMemory, fmt.Sprintf("resident; at most %.0f", mb(busy.most))},
+		{"memory at rest", mb(idle.now), "MB", limitMemory, fmt.Sprintf("resident, %.0f of it anonymous; at most %.0f", mb(idle.anonymous), mb(idle.most))},
+		{"memory after a restart, at rest", mb(again.now), "MB", limitMemory, fmt.Sprintf("resident, %.0f of it anonymous; at most %.0f", mb(again.anonymous), mb(again.most))},
 		{"requests while they came", float64(filling.all()) / all.Seconds(), "1/s", limitRate, fmt.Sprintf("%d reads, %d writes", filling.reads, filling.writes)},
-		{"requests for each Function", float64(filling.all()) / float64(n), "", 0, "from applied to ready"},
+		{"requests for each Function", float64(filling.all()) / float64(made), "", 0, "from applied to ready"},
 		{"writes at rest", float64(quiet.writes) / rest.Minutes(), "1/min", 0, "must be none"},
 		{"reads at rest", float64(quiet.reads) / rest.Minutes(), "1/min", 0, ""},
-		{"writes of a restart", float64(restarted.writes), "", 0, "one event says who leads"},
+		{"writes of a restart", float64(restarted.writes), "", 0, "must be none"},
 		{"reads of a restart", float64(restarted.reads), "", 0, "lists for its caches"},
 	})
 }
 
-// restarted starts the operator once more on the full cluster, and says what it needs and asks.
-func (o *operator) restarted(ctx context.Context, rest time.Duration) (resident int64, c counts, err error) {
+// copy puts the Functions that were not made into the store, and starts the operator on them.
+func (o *operator) copy(ctx context.Context, made, n int) error {
+	if err := o.calm(ctx, made); err != nil {
+		return err
+	}
+	if err := errors.Join(o.stop(), o.cluster.close()); err != nil {
+		return err
+	}
+	if err := copies(ctx, o.data, made, n); err != nil {
+		return err
+	}
+	var err error
+	if o.cluster, err = newCluster(ctx, o.data); err != nil {
+		return err
+	}
+	return o.start(ctx)
+}
+
+// rest waits until the operator asks for nothing any more, and says what it needs and asks for then.
+func (o *operator) rest(ctx context.Context, n int, rest time.Duration) (memory, counts, error) {
+	if err := o.calm(ctx, n); err != nil {
+		return memory{}, counts{}, err
+	}
 	before := o.cluster.counts()
-	if err := o.start(ctx); err != nil {
-		return 0, counts{}, err
-	}
 	if err := sleep(ctx, rest); err != nil {
-		return 0, counts{}, err
+		return memory{}, counts{}, err
 	}
-	if resident, err = rss(o.cmd.Process.Pid); err != nil {
-		return 0, counts{}, err
+	quiet := o.cluster.counts().since(before)
+	is, err := resident(o.cmd.Process.Pid)
+	return is, quiet, err
+}
+
+// calmFor is how long nothing must have been asked for.
+const calmFor = 15 * time.Second
+
+// calm waits until the operator has looked at each of n Functions, and then asked for nothing for a while.
+func (o *operator) calm(ctx context.Context, n int) error {
+	for last := (counts{-1, -1}); ; {
+		if err := sleep(ctx, calmFor); err != nil {
+			return err
+		}
+		looked, err := o.looked(ctx)
+		if err != nil {
+			return err
+		}
+		now := o.cluster.counts()
+		if now == last && looked >= n {
+			return nil
+		}
+		last = now
 	}
-	return resident, o.cluster.counts().since(before), o.stop()
+}
+
+// looked is how often the operator has looked at a Function since its start, by its metrics.
+func (o *operator) looked(ctx context.Context) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.metrics+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("asking the operator for its metrics: %w", err)
+	}
+	defer answer.Body.Close()
+	sum, lines := 0.0, bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		if !strings.HasPrefix(lines.Text(), `controller_runtime_reconcile_total{controller="function",`) {
+			continue
+		}
+		value, err := strconv.ParseFloat(lines.Text()[strings.LastIndexByte(lines.Text(), ' ')+1:], 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading the operator's metrics: %w", err)
+		}
+		sum += value
+	}
+	return int(sum), lines.Err()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -205,17 +294,36 @@ func print(rows []row) error {
 	return w.Flush()
 }
 
-// rss is the resident memory of a process, in bytes.
-func rss(pid int) (int64, error) {
+// memory is what a process has, in bytes.
+type memory struct{ now, most, anonymous int64 }
+
+func resident(pid int) (memory, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, err
+		return memory{}, err
 	}
+	var m memory
 	for line := range strings.Lines(string(text)) {
-		var kB int64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kB); n == 1 {
-			return kB << 10, nil
+		for name, into := range map[string]*int64{"VmRSS": &m.now, "VmHWM": &m.most, "RssAnon": &m.anonymous} {
+			if kB := int64(0); strings.HasPrefix(line, name+":") {
+				if _, err := fmt.Sscanf(line, name+": %d kB", &kB); err != nil {
+					return memory{}, err
+				}
+				*into = kB << 10
+			}
 		}
 	}
-	return 0, errors.New("no VmRSS in the process status")
+	if m.now == 0 {
+		return memory{}, errors.New("no VmRSS in the process status")
+	}
+	return m, nil
+}
+
+// load is the load average of the machine.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(text))[:3], ", ")
 }
