@@ -54,6 +54,7 @@ func TestOperator(t *testing.T) {
 	o.Run("routes repaired and refused", o.routesRepaired)
 	o.Run("build", o.build)
 	o.Run("build cancelled", o.cancelled)
+	o.Run("source followed", o.followed)
 	o.Run("quiet", o.quiet)
 	o.Run("gateway removed", o.routesEnd)
 	second := o.operator()
@@ -127,7 +128,8 @@ func (o *operated) operator() (stop func()) {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := &operatorSettings{ownNamespace: "openfunction", metricsAddress: "0", healthAddress: "0", clusterDomain: "cluster.local", elect: true, several: true, webhooks: o.webhookAddress()}
+	s := &operatorSettings{ownNamespace: "openfunction", metricsAddress: "0", healthAddress: "0", clusterDomain: "cluster.local", elect: true, several: true, webhooks: o.webhookAddress(),
+		follow: followSettings{shortest: time.Second, local: true}}
 	go func() { done <- operate(ctx, config, s, slog.New(slog.DiscardHandler)) }()
 	ended := false
 	stop = func() {
