@@ -45,14 +45,14 @@ func Git(more ...string) ([]File, error) {
 	http := filepath.Join(dir, "git-remote-http")
 	programs := []string{http}
 	// git submodule is a script, and the others are what it calls.
-	for _, name := range append([]string{"git", "ssh", "sh", "basename", "sed", "uname"}, more...) {
+	for _, name := range append([]string{"git", "ssh", "basename", "sed", "uname"}, more...) {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			return nil, fmt.Errorf("install the package that has it (git, openssh-client, git-lfs): %w", err)
 		}
 		programs = append(programs, path)
 	}
-	files, err := Machine(programs...)
+	files, err := Machine(append(programs, "/bin/sh")...)
 	files = append(files, File{Path: http + "s", Source: http})
 	for _, name := range []string{"git-submodule", "git-sh-setup", "git-sh-i18n"} {
 		files = append(files, File{Path: filepath.Join(dir, name), Source: filepath.Join(dir, name)})
