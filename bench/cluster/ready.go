@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -44,7 +43,11 @@ func (w *world) readying(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.kubectl(ctx, "create", "namespace", namespace); err != nil {
+	err = w.eventually(ctx, "there is a namespace", func() error { // one of a run before it may still be ending
+		_, err := w.kubectl(ctx, "create", "namespace", namespace)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	defer func() { _, _ = w.kubectl(context.WithoutCancel(ctx), "delete", "namespace", namespace) }()
@@ -126,7 +129,8 @@ type contender struct {
 	took   []time.Duration
 }
 
-// ready is the time from the request that makes an object until its condition Ready is true. It leaves nothing.
+// ready is the time from the request that makes an object until its condition Ready is true. What is
+// deleted ends meanwhile, that of either kind beside both.
 func (c *contender) ready(ctx context.Context, name string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -148,31 +152,10 @@ func (c *contender) ready(ctx context.Context, name string) (time.Duration, erro
 	for e := range seen.ResultChan() {
 		if o, ok := e.Object.(*unstructured.Unstructured); ok && e.Type != watch.Deleted && isReady(o) {
 			took := time.Since(began)
-			return took, c.remove(ctx, name)
+			return took, objects.Delete(ctx, name, metav1.DeleteOptions{})
 		}
 	}
 	return 0, fmt.Errorf("%s %s was not ready within %v", c.gvr.Resource, name, patience)
-}
-
-// remove waits until nothing of it runs any more, so that it is no burden for the next.
-func (c *contender) remove(ctx context.Context, name string) error {
-	if err := c.client.Resource(c.gvr).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-		return err
-	}
-	pods := c.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace(namespace)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "serving.knative.dev/service=" + name})
-		if err != nil || len(list.Items) == 0 {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), fmt.Errorf("pods of %s are left", name))
-		}
-	}
 }
 
 func isReady(o *unstructured.Unstructured) bool {
