@@ -89,6 +89,9 @@ func (e *Engine) serve(ctx context.Context, ref event.Ref, b event.Bus) (reach, 
 		return reach{}, event.Status{}, err
 	}
 	status, err := e.observed(ctx, ref, set)
+	if err != nil {
+		return reach{}, event.Status{}, err
+	}
 	out := reach{own: true, bus: event.Bus{Name: b.Name, Kind: events.BusJetStream, Retention: b.Retention}}
 	volume := e.volume(b)
 	if out.bus.Retention.MaxBytes == 0 {
