@@ -176,6 +176,19 @@ func (s *suite) sentTrace(t *testing.T, outputs string, to func(string) request)
 	}
 }
 
+// subscribes compares what Dapr is told of topics, members in the order of their names.
+func (p *process) subscribes(t *testing.T, list string) {
+	t.Helper()
+	a := p.do(t, request{path: "/dapr/subscribe"})
+	var got any
+	if err := json.Unmarshal([]byte(a.body), &got); err != nil || a.status != http.StatusOK {
+		t.Fatalf("%d %q: %v", a.status, a.body, err)
+	}
+	if compacted(a.body) != list {
+		t.Errorf("subscribes to %s, want %s", a.body, list)
+	}
+}
+
 // dapr is the part of section 8 about events from Dapr over HTTP.
 func (s *suite) dapr(t *testing.T) {
 	const inputs = `FUNC_CONTEXT={"name":"f","runtime":"Async","inputs":{` +
@@ -190,17 +203,14 @@ func (s *suite) dapr(t *testing.T) {
 	status := func(text string) want {
 		return want{body: `{"status":"` + text + `"}` + "\n", header: []string{"Content-Type", "application/json"}}
 	}
+	const triggers = `FUNC_CONTEXT_V1BETA2={"name":"f","triggers":{"dapr":[{"name":"bus","type":"pubsub.redis","topic":"topic-o","inputName":"orders","deadLetterTopic":"dead"}]}}`
 	p := s.ready(t, "ofEcho", inputs)
 	t.Run("subscribe", func(t *testing.T) {
-		a := p.do(t, request{path: "/dapr/subscribe"})
-		var got any
-		if err := json.Unmarshal([]byte(a.body), &got); err != nil || a.status != http.StatusOK {
-			t.Fatalf("%d %q: %v", a.status, a.body, err)
-		}
-		const list = `[{"metadata":{"rawPayload":"false"},"pubsubname":"bus","route":"/topic-o","topic":"topic-o"}]`
-		if compacted(a.body) != list {
-			t.Errorf("subscribes to %s, want %s", a.body, list)
-		}
+		p.subscribes(t, `[{"metadata":{"rawPayload":"false"},"pubsubname":"bus","route":"/topic-o","topic":"topic-o"}]`)
+	})
+	t.Run("subscribe with dead letters", func(t *testing.T) {
+		p := s.ready(t, "ofEcho", inputs, triggers)
+		p.subscribes(t, `[{"deadLetterTopic":"dead","metadata":{"rawPayload":"false"},"pubsubname":"bus","route":"/topic-o","topic":"topic-o"}]`)
 	})
 	p.all(t, []exchange{
 		{"binding is asked for", request{method: "OPTIONS", path: "/cron"}, want{}},

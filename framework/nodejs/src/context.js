@@ -74,7 +74,7 @@ function inputsOf(v2, old) {
     if (inputs[name]) {
       name += `/${trigger.topic}`;
     }
-    inputs[name] = component({...more, ...defined(trigger)}, known);
+    inputs[name] = defined({...component({...more, ...defined(trigger)}, known), deadLetterTopic: trigger.deadLetterTopic});
   }
   return inputs;
 }

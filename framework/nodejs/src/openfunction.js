@@ -172,7 +172,7 @@ function subscriptions(inputs) {
   for (const name of Object.keys(inputs).sort()) {
     const c = inputs[name];
     if (ContextUtils.IsPubSubComponent(c)) {
-      list.push({pubsubname: c.componentName, topic: c.uri, route: `/${c.uri}`, ...(c.metadata && {metadata: c.metadata})});
+      list.push({pubsubname: c.componentName, topic: c.uri, route: `/${c.uri}`, ...(c.metadata && {metadata: c.metadata}), ...(c.deadLetterTopic && {deadLetterTopic: c.deadLetterTopic})});
     }
   }
   return list;

@@ -126,6 +126,8 @@ class Channel:
                 entry = {"pubsubname": c.component_name, "topic": c.topic, "route": route}
                 if c.metadata:
                     entry["metadata"] = c.metadata
+                if c.dead_letter_topic:
+                    entry["deadLetterTopic"] = c.dead_letter_topic
                 self.subscriptions.append(entry)
 
     def find(self, ex, path):

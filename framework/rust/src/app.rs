@@ -84,6 +84,9 @@ impl App {
                 if !b.metadata.is_empty() {
                     s["metadata"] = json!(b.metadata);
                 }
+                if !b.dead_letter_topic.is_empty() {
+                    s["deadLetterTopic"] = json!(b.dead_letter_topic);
+                }
                 s
             })
             .collect()

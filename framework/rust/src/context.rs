@@ -28,6 +28,8 @@ pub struct Binding {
     pub operation: String,
     /// What the component is told with each message.
     pub metadata: BTreeMap<String, String>,
+    /// Of an input: the topic of the same component that gets what the function does not handle.
+    pub dead_letter_topic: String,
 }
 
 /// What the platform says of the function.
@@ -188,7 +190,8 @@ fn events(first: &Map<String, Value>, second: &Map<String, Value>, inputs: &BTre
             let name = if get("inputName").is_empty() { get("name") } else { get("inputName") };
             let more = inputs.get(&name).cloned().unwrap_or_default();
             let topic = if get("topic").is_empty() { more.topic.clone() } else { get("topic") };
-            let b = checked("triggers", &name, Binding { component: get("name"), kind: get("type"), topic, ..more })?;
+            let b =
+                checked("triggers", &name, Binding { component: get("name"), kind: get("type"), topic, dead_letter_topic: get("deadLetterTopic"), ..more })?;
             Ok((Arc::from(name), b))
         });
         return named.collect();
@@ -205,7 +208,11 @@ fn binding(field: &str, name: &str, v: &Value) -> Result<Binding, String> {
     let topic = if get("topic").is_empty() { get("uri") } else { get("topic") };
     let metadata = v.get("metadata").and_then(Value::as_object).into_iter().flatten();
     let metadata = metadata.map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
-    checked(field, name, Binding { component: get("componentName"), kind: get("componentType"), topic, operation: get("operation"), metadata })
+    checked(
+        field,
+        name,
+        Binding { component: get("componentName"), kind: get("componentType"), topic, operation: get("operation"), metadata, ..Binding::default() },
+    )
 }
 
 fn checked(field: &str, name: &str, b: Binding) -> Result<Binding, String> {

@@ -7,11 +7,11 @@ BINDINGS, PUBSUB = "bindings", "pubsub"
 class Component:
     """An input, an output or a state."""
 
-    __slots__ = ("component_name", "component_type", "topic", "metadata", "operation")
+    __slots__ = ("component_name", "component_type", "topic", "metadata", "operation", "dead_letter_topic")
 
-    def __init__(self, component_name="", component_type="", topic="", metadata=None, operation=""):
+    def __init__(self, component_name="", component_type="", topic="", metadata=None, operation="", dead_letter_topic=""):
         self.component_name, self.component_type = component_name, component_type
-        self.topic, self.metadata, self.operation = topic, metadata, operation
+        self.topic, self.metadata, self.operation, self.dead_letter_topic = topic, metadata, operation, dead_letter_topic
 
     def get_type(self):
         """bindings, pubsub or state; empty when the type is none of Dapr's."""
@@ -120,7 +120,7 @@ def _triggers(ctx, dapr, inputs):
     old, ctx.calls = ctx.inputs, []
     ctx.inputs = {name: _component(c) for name, c in inputs.items()}
     for t in dapr:
-        component = Component(t.get("name") or "", t.get("type") or "", t.get("topic") or "")
+        component = Component(t.get("name") or "", t.get("type") or "", t.get("topic") or "", dead_letter_topic=t.get("deadLetterTopic") or "")
         key = t.get("inputName") or component.component_name
         component = _filled(component, ctx.inputs.get(key))
         for name, known in old.items():

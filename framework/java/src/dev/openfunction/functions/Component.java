@@ -10,6 +10,7 @@ public class Component {
     private String componentType;
     private Map<String, String> metadata;
     private String operation;
+    private String deadLetterTopic;
 
     /** What to call it by: its uri, else its topic, else the name of the component. */
     @Deprecated
@@ -63,6 +64,15 @@ public class Component {
 
     public void setTopic(String topic) {
         this.topic = topic;
+    }
+
+    /** The topic of the same component that gets what the function does not handle; null when there is none. */
+    public String getDeadLetterTopic() {
+        return deadLetterTopic;
+    }
+
+    public void setDeadLetterTopic(String deadLetterTopic) {
+        this.deadLetterTopic = deadLetterTopic;
     }
 
     public boolean isPubsub() {

@@ -70,6 +70,9 @@ final class Dapr {
                 if (c.getMetadata() != null && !c.getMetadata().isEmpty()) {
                     s.put("metadata", c.getMetadata());
                 }
+                if (c.getDeadLetterTopic() != null && !c.getDeadLetterTopic().isEmpty()) {
+                    s.put("deadLetterTopic", c.getDeadLetterTopic());
+                }
                 list.add(s);
             }
         }

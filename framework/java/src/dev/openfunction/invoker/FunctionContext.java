@@ -93,6 +93,7 @@ final class FunctionContext {
         c.setComponentName(text(d, "name"));
         c.setComponentType(text(d, "type"));
         c.setTopic(text(d, "topic"));
+        c.setDeadLetterTopic(text(d, "deadLetterTopic"));
         Component known = inputs.get(input);
         c.setMetadata(known == null || known.getMetadata() == null ? Map.of() : known.getMetadata());
         check("FUNC_CONTEXT_V1BETA2: triggers.dapr " + input, c, "bindings.", "pubsub.");
