@@ -82,8 +82,8 @@ type Pool struct {
 	mu        sync.Mutex
 	revisions map[types.NamespacedName]wish // that could use warm pods
 	pods      map[types.NamespacedName]*pod
-	growing   map[types.NamespacedName]chan<- *corev1.Pod // who waits for other resources
-	avoided   map[types.NamespacedName]time.Time          // revisions that could not get one; until when
+	growing   map[types.NamespacedName]chan *corev1.Pod // who waits for other resources
+	avoided   map[types.NamespacedName]time.Time        // revisions that could not get one; until when
 }
 
 // wish is what a revision runs.
@@ -109,7 +109,7 @@ type pod struct {
 // New is a pool without pods.
 func New(o Options) *Pool {
 	return &Pool{opt: o, id: strings.ToLower(rand.Text()[:12]), wake: make(chan struct{}, 1), revisions: map[types.NamespacedName]wish{}, pods: map[types.NamespacedName]*pod{},
-		growing: map[types.NamespacedName]chan<- *corev1.Pod{}, avoided: map[types.NamespacedName]time.Time{},
+		growing: map[types.NamespacedName]chan *corev1.Pod{}, avoided: map[types.NamespacedName]time.Time{},
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext}}}
 }
 
@@ -179,9 +179,10 @@ func (p *Pool) Seen(o *corev1.Pod) {
 	key := client.ObjectKeyFromObject(o)
 	if to := p.growing[key]; to != nil {
 		select {
-		case to <- o:
-		default: // it is told of the next one
+		case <-to: // the latest alone counts
+		default:
 		}
+		to <- o // has room: nobody else sends
 	}
 	w := p.pods[key]
 	of, warm := o.Labels[Label]
