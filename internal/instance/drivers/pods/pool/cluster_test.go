@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,8 +15,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -23,6 +26,9 @@ import (
 	"github.com/openfunction/ofn/internal/instance/drivers/pods/holder"
 	"github.com/openfunction/ofn/internal/instance/drivers/pods/pool"
 )
+
+// refusing is a namespace in which no pod can be made.
+const refusing = "refusing"
 
 // cluster runs the holders of warm pods in this process, each at an address of its own.
 type cluster struct {
@@ -35,6 +41,7 @@ type cluster struct {
 	mu      sync.Mutex
 	made    int
 	refuse  error
+	refused int                     // pods in the namespace refusing
 	resize  func(*corev1.Pod) error // what the API server and the node make of it
 	files   []string                // what was unpacked
 	given   map[string]*holder.Program
@@ -98,6 +105,10 @@ func (c *cluster) create(ctx context.Context, to client.WithWatch, o client.Obje
 	c.mu.Lock()
 	c.made++
 	refuse := c.refuse
+	if o.GetNamespace() == refusing {
+		c.refused++
+		refuse = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, p.Name, errors.New("it is being terminated"))
+	}
 	p.Status.PodIP = fmt.Sprintf("127.8.0.%d", c.made)
 	c.mu.Unlock()
 	if refuse != nil {

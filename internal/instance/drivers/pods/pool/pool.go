@@ -84,6 +84,7 @@ type Pool struct {
 	pods      map[types.NamespacedName]*pod
 	growing   map[types.NamespacedName]chan *corev1.Pod // who waits for other resources
 	avoided   map[types.NamespacedName]time.Time        // revisions that could not get one; until when
+	refused   map[place]time.Time                       // where none could be made; until when none is tried
 }
 
 // wish is what a revision runs.
@@ -109,7 +110,7 @@ type pod struct {
 // New is a pool without pods.
 func New(o Options) *Pool {
 	return &Pool{opt: o, id: strings.ToLower(rand.Text()[:12]), wake: make(chan struct{}, 1), revisions: map[types.NamespacedName]wish{}, pods: map[types.NamespacedName]*pod{},
-		growing: map[types.NamespacedName]chan *corev1.Pod{}, avoided: map[types.NamespacedName]time.Time{},
+		growing: map[types.NamespacedName]chan *corev1.Pod{}, avoided: map[types.NamespacedName]time.Time{}, refused: map[place]time.Time{},
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext}}}
 }
 

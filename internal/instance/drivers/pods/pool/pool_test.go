@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -101,6 +102,28 @@ func TestBounds(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestRefused: a namespace without room is asked now and then, and the others have their pods.
+func TestRefused(t *testing.T) {
+	c := newCluster(t, 2, 10)
+	c.start()
+	c.pool.Consider(template(refusing, "alone"))
+	c.pool.Consider(template("ns", "alone"))
+	c.waiting("ns", 2)
+	began := time.Now()
+	for range 20 { // each finds the pool at work
+		p, err := c.pool.Take(t.Context(), template("ns", "alone"), instance.Spec{}, func(string) {})
+		if err != nil || p == nil {
+			t.Fatal(p, err)
+		}
+		c.waiting("ns", 2)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if most := 2 + int(time.Since(began)/(4*time.Second)); c.refused < 1 || c.refused > most {
+		t.Errorf("%d pods were tried where none can be made, want 1 to %d", c.refused, most)
+	}
 }
 
 func TestKinds(t *testing.T) {

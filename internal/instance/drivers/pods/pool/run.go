@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,11 +36,7 @@ func (p *Pool) Run(ctx context.Context) {
 		for _, w := range fresh {
 			asking.Go(func() { p.ask(ctx, w) })
 		}
-		for _, at := range lacking {
-			if !p.create(ctx, at) {
-				break // the others would not be made either; later
-			}
-		}
+		p.make(ctx, lacking)
 		select {
 		case <-p.wake:
 		case <-t.C:
@@ -81,7 +80,11 @@ func (p *Pool) look() (lacking []place, useless []types.NamespacedName, fresh []
 		wanted[at]--
 		all++
 	}
+	maps.DeleteFunc(p.refused, func(_ place, until time.Time) bool { return !time.Now().Before(until) })
 	for at, n := range wanted {
+		if _, refused := p.refused[at]; refused {
+			continue
+		}
 		for range n {
 			if all++; all <= p.opt.Most {
 				lacking = append(lacking, at)
@@ -91,20 +94,42 @@ func (p *Pool) look() (lacking []place, useless []types.NamespacedName, fresh []
 	return lacking, useless, fresh
 }
 
-// create makes a pod; false when that did not work.
-func (p *Pool) create(ctx context.Context, at place) bool {
+// make makes pods, one for each entry. Where one is refused, such as by a quota or because the namespace is being deleted, the next is tried
+// a while later, whatever happens meanwhile; the other places have theirs. When nobody answers, all of it is left for later.
+func (p *Pool) make(ctx context.Context, lacking []place) {
+	var refused []place
+	for _, at := range lacking {
+		if slices.Contains(refused, at) {
+			continue
+		}
+		err := p.create(ctx, at)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		p.opt.Log.Warn("a warm pod was not made", "namespace", at.namespace, "kind", at.kind, "again_in", again, "err", err)
+		refused = append(refused, at)
+		p.mu.Lock()
+		p.refused[at] = time.Now().Add(again)
+		p.mu.Unlock()
+		if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
+			return
+		}
+	}
+}
+
+func (p *Pool) create(ctx context.Context, at place) error {
 	w := &pod{token: rand.Text(), made: time.Now(), kind: at.kind, key: types.NamespacedName{Namespace: at.namespace, Name: "warm-" + strings.ToLower(rand.Text()[:12])}}
 	p.mu.Lock()
 	p.pods[w.key] = w // before the pod, so that Seen finds it
 	p.mu.Unlock()
-	if err := p.opt.Client.Create(ctx, p.podOf(w)); err != nil {
-		if ctx.Err() == nil {
-			p.opt.Log.Warn("a warm pod was not made", "namespace", at.namespace, "kind", at.kind, "err", err)
-		}
+	err := p.opt.Client.Create(ctx, p.podOf(w))
+	if err != nil {
 		p.Gone(w.key.Namespace, w.key.Name)
-		return false
 	}
-	return true
+	return err
 }
 
 // ask waits until the holder of a pod waits.
