@@ -23,6 +23,7 @@ const patience = 2 * time.Minute
 
 var (
 	program = flag.String("cluster", "", "the cluster program; without it there is no cluster to test")
+	_       = flag.String("ofn", "", "not used: one command runs these tests and those of ofn")
 	dns     = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, "10.123.0.1:53")
 	}}
