@@ -61,6 +61,9 @@ func eventHandlerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if s.plan == "" {
+				return errors.New("--plan FILE is needed: `ofn operator` writes it for the pods that it makes")
+			}
 			text, err := os.ReadFile(s.plan)
 			if err != nil {
 				return fmt.Errorf("--plan: %w", err)
