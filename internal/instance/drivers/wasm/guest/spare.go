@@ -38,11 +38,14 @@ type spares struct {
 	closed  bool
 }
 
-// Learn looks at what requests to an instance changed in its memory, once, so that spares have it ready. The instance must be at rest.
+// Learn looks at what requests to an instance changed in its memory, once, so that spares have it ready. The instance must be at rest, and
+// requests may wait for it: while a spare is being made nothing is learned.
 func (m *Maker) Learn(used *Instance) error {
 	s := m.shared.begun()
 	sp := &m.shared.spares
-	sp.mu.Lock()
+	if !sp.mu.TryLock() {
+		return nil
+	}
 	defer sp.mu.Unlock()
 	if sp.learned || s == nil || used.memory.image != s.image {
 		return nil

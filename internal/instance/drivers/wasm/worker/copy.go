@@ -142,12 +142,8 @@ func (c *copyOf) learn() {
 	if c.program.Kind != guest.Handler {
 		return
 	}
-	i := c.pool.rested()
-	if i == nil {
-		return
-	}
-	err := c.maker.Learn(i)
-	c.pool.put(i, true)
+	var err error
+	c.pool.look(func(i *guest.Instance) { err = c.maker.Learn(i) })
 	if err != nil {
 		c.owner.log.Warn("looking at what a copy uses", "copy", c.id, "error", err)
 	}

@@ -23,6 +23,7 @@ type pool struct {
 	mu     sync.Mutex
 	idle   []resting // the last used last
 	total  int
+	lent   bool // one is looked at for an instant, and comes back
 	closed bool
 }
 
@@ -57,36 +58,44 @@ func (p *pool) take(ctx context.Context, create func(context.Context) (*guest.In
 	}
 }
 
-// try takes one that rests, or says that one may be made, and whether there is no other.
+// try takes one that rests, or says that one may be made, and whether there is no other. While one is lent none is made: it is back before
+// another would be there.
 func (p *pool) try() (i *guest.Instance, fresh, alone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.idle); n > 0 {
 		i = p.idle[n-1].Instance
 		p.idle = p.idle[:n-1]
-		if n > 1 {
-			p.signal()
-		}
+		p.signal() // the next one that waits may find another, or make one
 		return i, false, false
 	}
-	if p.total >= mostInstances {
+	if p.lent || p.total >= mostInstances {
 		return nil, false, false
 	}
 	p.total++
 	return nil, true, p.total == 1
 }
 
-// rested takes one that rests, to be put back; nil when none does.
-func (p *pool) rested() *guest.Instance {
+// look lends one that rests to f; false when none does. Requests wait for it meanwhile.
+func (p *pool) look(f func(*guest.Instance)) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	n := len(p.idle)
-	if n == 0 {
-		return nil
+	if n == 0 || p.lent {
+		p.mu.Unlock()
+		return false
 	}
 	i := p.idle[n-1].Instance
 	p.idle = p.idle[:n-1]
-	return i
+	p.lent = true
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.lent = false
+		p.mu.Unlock()
+		p.put(i, true)
+	}()
+	f(i)
+	return true
 }
 
 // enter waits until there may be another instance, which the caller makes and ends.
