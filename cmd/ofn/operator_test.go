@@ -55,6 +55,7 @@ func TestOperator(t *testing.T) {
 	o.Run("build", o.build)
 	o.Run("build cancelled", o.cancelled)
 	o.Run("source followed", o.followed)
+	o.Run("defaults of the platform", o.defaults)
 	o.Run("quiet", o.quiet)
 	o.Run("gateway removed", o.routesEnd)
 	second := o.operator()

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -8,7 +10,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/openfunction/ofn/api/core/v1beta2"
 )
+
+// defaults changes what the platform gives every function, after which nothing else makes anybody look at them.
+func (o *operated) defaults(t *testing.T) {
+	in := o.in(t)
+	in.create(built("traced", nil))
+	in.ready("traced", "traced-00001")
+	in.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: platformConfig.Namespace, Name: platformConfig.Name},
+		Data: map[string]string{"tracing": "{enabled: true, provider: {name: opentelemetry}}"}})
+	in.eventually(func(context.Context) string {
+		b := &v1beta2.Builder{}
+		if err := in.get(b, "traced-build-00002"); err != nil || b.Spec.Env[v1beta2.EnvTracing] != "opentelemetry" {
+			return fmt.Sprintf("it is not built with tracing: %v (%v)", b.Spec.Env, err)
+		}
+		return ""
+	})
+}
 
 func TestOnlyThePlatformsConfigMapIsReadFromTheCache(t *testing.T) {
 	object := func(namespace, name string) metav1.ObjectMeta {

@@ -156,7 +156,7 @@ func operatorControllers(m ctrlmanager.Manager, s *operatorSettings, log *slog.L
 // ways are those in which functions are run on a cluster, the best first.
 func ways(m ctrl.Manager, s *operatorSettings) []functionplace.Way {
 	return append(possible(m, []functionplace.Way{
-		{Name: v1beta2.EngineKnative, Engine: knative.New(m.GetClient(), m.GetAPIReader()), Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}, Components: true},
+		{Name: v1beta2.EngineKnative, Engine: knative.New(m.GetClient(), m.GetAPIReader(), podsOf(m)), Ref: v1beta2.RefKnativeService, Needs: []engines.Engine{engines.Knative()}, Components: true},
 		daprWay(m),
 		kedaHTTPWay(m, s),
 	}), podsWay(m, s)...)

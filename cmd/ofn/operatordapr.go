@@ -63,6 +63,15 @@ func possible(m ctrl.Manager, all []functionplace.Way) []functionplace.Way {
 	})
 }
 
+// podsOf reads pods, whose changes the other ways watch; nil on an API server without them.
+func podsOf(m ctrl.Manager) client.Reader {
+	kind := corev1.SchemeGroupVersion.WithKind("Pod")
+	if _, err := m.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version); meta.IsNoMatchError(err) {
+		return nil
+	}
+	return m.GetClient()
+}
+
 // workloads are Kubernetes' own kinds of which engines make objects, in the form in which those are read.
 func workloads() []client.Object {
 	out := []client.Object{&corev1.Pod{}}

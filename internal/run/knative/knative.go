@@ -37,10 +37,14 @@ var (
 type Engine struct {
 	client client.Client
 	live   client.Reader
+	pods   client.Reader
 }
 
-// New is an engine over a client that reads from a cache, and a reader that does not.
-func New(c client.Client, live client.Reader) *Engine { return &Engine{client: c, live: live} }
+// New is an engine over a client that reads from a cache, and a reader that does not. A third one reads pods, from a cache; nil where there
+// are none, on an API server without nodes.
+func New(c client.Client, live, pods client.Reader) *Engine {
+	return &Engine{client: c, live: live, pods: pods}
+}
 
 var _ cluster.Engine = (*Engine)(nil)
 
@@ -74,7 +78,11 @@ func (e *Engine) Apply(ctx context.Context, s cluster.Service) (cluster.Status, 
 	if err := e.retire(ctx, &s, made); err != nil {
 		return cluster.Status{}, err
 	}
-	return statusOf(&s, current, made)
+	out, err := statusOf(&s, current, made)
+	if err != nil {
+		return cluster.Status{}, err
+	}
+	return out, e.troubled(ctx, &s, &out)
 }
 
 // Remove implements cluster.Engine. The Revisions go with their Service.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -93,7 +94,8 @@ func (p *Phase) Gone(ctx context.Context, namespace, name string) error {
 	return p.options.Exposer.Gone(ctx, namespace, name)
 }
 
-// Watch queues Functions when an engine comes or goes, and when an object that one made changes.
+// Watch queues Functions when an engine comes or goes, when an object that one made changes, and when the platform gives all of them
+// something else. The manager's cache must hold no other ConfigMap than the platform's.
 func (p *Phase) Watch(m ctrl.Manager, b *builder.Builder) error {
 	concerned := engines.Labelled(v1beta2.LabelFunction)
 	watched := map[string]bool{}
@@ -111,19 +113,12 @@ func (p *Phase) Watch(m ctrl.Manager, b *builder.Builder) error {
 			}
 		}
 	}
+	b.Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(p.served), builder.WithPredicates(newDefaults()))
 	return p.options.Exposer.Watch(m, b)
 }
 
 func (p *Phase) all(ctx context.Context) []reconcile.Request {
-	var list v1beta2.FunctionList
-	if err := p.client.List(ctx, &list); err != nil {
-		return nil // the cache answers once it has synced, and every function is queued then
-	}
-	out := make([]reconcile.Request, len(list.Items))
-	for i := range list.Items {
-		out[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
-	}
-	return out
+	return p.functions(ctx, func(*v1beta2.Function) bool { return true })
 }
 
 // Reconcile hands the function to the engine, when there is a revision to run.

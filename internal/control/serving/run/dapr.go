@@ -54,13 +54,13 @@ func (c *Controller) defaults(ctx context.Context) (defaults, error) {
 		return out, client.IgnoreNotFound(err)
 	}
 	data := config.Data
-	for _, key := range []string{"hooks", "plugins"} {
+	for _, key := range hookKeys() {
 		if text, ok := data[key]; ok && out.hooks == nil {
 			out.hooks = &v1beta2.Hooks{}
 			c.read(key, text, out.hooks)
 		}
 	}
-	for _, key := range []string{"tracing", "plugins.tracing"} {
+	for _, key := range tracingKeys() {
 		if text, ok := data[key]; ok && out.tracing == nil {
 			out.tracing = &v1beta2.TracingConfig{}
 			c.read(key, text, out.tracing)
