@@ -211,7 +211,9 @@ func (e *Engine) run(ctx context.Context, m *maker, next part, plan Plan, h hand
 		return err
 	}
 	if s.object != nil {
-		h.replicas = -1
+		if h.replicas, err = m.awake(ctx, hash); err != nil {
+			return err
+		}
 	}
 	workload, err := m.ensure(ctx, m.deployment(h))
 	if err != nil {
@@ -224,13 +226,40 @@ func (e *Engine) run(ctx context.Context, m *maker, next part, plan Plan, h hand
 	return nil
 }
 
+// awake is how many copies KEDA finds: its own number, which is negative here. Only a handler that it has at zero runs once when its
+// plan has become another: the consumers that KEDA then asks for are made by it, and what is wrong with the plan is found by it.
+func (m *maker) awake(ctx context.Context, hash string) (int, error) {
+	wanted, err := drift.Object(m.object("apps/v1", "Deployment", nil))
+	if err != nil {
+		return 0, err
+	}
+	there, err := drift.Read(ctx, m.engine.o.Objects, wanted)
+	if err != nil || there == nil {
+		return -1, err
+	}
+	copies, set, _ := unstructured.NestedInt64(there.Object, "spec", "replicas")
+	before, _, _ := unstructured.NestedString(there.Object, "spec", "template", "metadata", "annotations", annotationPlan)
+	if set && copies == 0 && before != hash {
+		return 1, nil
+	}
+	return -1, nil
+}
+
 // prune takes away what was made for events that an EventSource no longer has.
 func (m *maker) prune(ctx context.Context, s *events.EventSource) error {
 	wanted := map[string]bool{}
 	for one := range s.Spec.Sources() {
 		wanted[identity(event.Ref{Kind: event.KindSource, Name: event.Name{Namespace: s.Namespace, Name: s.Name}, Event: one.Event})] = true
 	}
-	for _, kind := range []metav1.TypeMeta{{APIVersion: "apps/v1", Kind: "Deployment"}, {APIVersion: "v1", Kind: "Service"}, {APIVersion: "v1", Kind: "Secret"}} {
+	kinds := []metav1.TypeMeta{{APIVersion: "apps/v1", Kind: "Deployment"}, {APIVersion: "v1", Kind: "Service"}, {APIVersion: "v1", Kind: "Secret"}}
+	keda, err := m.engine.keda(ctx)
+	if err != nil {
+		return err
+	}
+	if keda { // first, or it would scale what is no longer there
+		kinds = slices.Insert(kinds, 0, metav1.TypeMeta{APIVersion: kedaAPI, Kind: kindScaledObject})
+	}
+	for _, kind := range kinds {
 		list := &unstructured.UnstructuredList{}
 		list.SetAPIVersion(kind.APIVersion)
 		list.SetKind(kind.Kind + "List")

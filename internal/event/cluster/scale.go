@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,8 +47,8 @@ func sourceScale(object *events.EventSource, s event.Source) scale {
 		if one.Event != s.Event || one.Spec == nil {
 			continue
 		}
-		option, trigger := queueOf(one.Spec, s)
-		if trigger == nil {
+		option, triggers := queueOf(one.Spec, s)
+		if len(triggers) == 0 {
 			return single()
 		}
 		out := scale{replicas: 1, several: s.Kind != events.KindRedis, option: option} // what one copy has of Redis, all would have
@@ -56,17 +58,30 @@ func sourceScale(object *events.EventSource, s event.Source) scale {
 		if out.several {
 			out.replicas = least(option)
 		}
-		trigger.Metadata = merged(trigger.Metadata, option.Metadata)
-		if a := option.AuthRef; a != nil {
-			trigger.AuthenticationRef = map[string]string{"name": a.Name}
-			if a.Kind != "" {
-				trigger.AuthenticationRef["kind"] = a.Kind
-			}
-		}
-		out.triggers = []kedaTrigger{*trigger}
+		out.triggers = wish(triggers, option)
 		return out
 	}
 	return single()
+}
+
+// wish gives triggers what the user says of KEDA's. Where there are two, the second is for what was taken and not finished, and its
+// list and threshold stay.
+func wish(triggers []kedaTrigger, option *events.ScaleOption) []kedaTrigger {
+	for i := range triggers {
+		own := triggers[i].Metadata
+		given := maps.Clone(option.Metadata)
+		if i > 0 {
+			maps.DeleteFunc(given, func(key, _ string) bool { return own[key] != "" || key == lagCount })
+		}
+		triggers[i].Metadata = merged(own, given)
+		if a := option.AuthRef; a != nil {
+			triggers[i].AuthenticationRef = map[string]string{"name": a.Name}
+			if a.Kind != "" {
+				triggers[i].AuthenticationRef["kind"] = a.Kind
+			}
+		}
+	}
+	return triggers
 }
 
 // least is the number of copies where nothing scales them.
@@ -78,35 +93,60 @@ func least(o *events.ScaleOption) int {
 }
 
 // queueOf is what KEDA asks of the broker of a source, and what the user wants of that; nil for kinds that cannot be divided.
-func queueOf(spec any, s event.Source) (*events.ScaleOption, *kedaTrigger) {
-	var resolved struct {
-		Brokers, Topic, ConsumerGroup, RedisHost, Stream, List, Group, Queue, URL, Durable string
-	}
+func queueOf(spec any, s event.Source) (*events.ScaleOption, []kedaTrigger) {
+	var resolved queue
 	_ = json.Unmarshal(s.Spec, &resolved) // what is broken is told by the kind
 	group := consumerOf(s)
 	switch k := spec.(type) {
 	case *events.KafkaSpec:
-		t := &kedaTrigger{Type: "kafka", Metadata: map[string]string{"bootstrapServers": resolved.Brokers,
+		t := kedaTrigger{Type: "kafka", Metadata: map[string]string{"bootstrapServers": resolved.Brokers,
 			"topic": or(resolved.Topic, s.Event), "consumerGroup": or(resolved.ConsumerGroup, group)}}
 		if k.ScaleOption == nil {
-			return nil, t
+			return nil, []kedaTrigger{t}
 		}
 		set(t.Metadata, "lagThreshold", k.ScaleOption.LagThreshold)
 		set(t.Metadata, "topic", k.ScaleOption.Topic)
-		return &k.ScaleOption.ScaleOption, t
+		return &k.ScaleOption.ScaleOption, []kedaTrigger{t}
 	case *events.RedisSpec:
-		if resolved.List != "" {
-			return k.ScaleOption, &kedaTrigger{Type: "redis", Metadata: map[string]string{"address": resolved.RedisHost, "listName": resolved.List}}
-		}
 		if k.Channel != "" {
 			return nil, nil
 		}
-		return k.ScaleOption, &kedaTrigger{Type: "redis-streams", Metadata: map[string]string{"address": resolved.RedisHost,
-			"stream": or(resolved.Stream, s.Event), "consumerGroup": or(resolved.Group, group), "pendingEntriesCount": "100"}}
+		resolved.Stream, resolved.Group = or(resolved.Stream, s.Event), or(resolved.Group, group)
+		return k.ScaleOption, resolved.redis()
 	case *events.RabbitMQSpec:
-		return k.ScaleOption, &kedaTrigger{Type: "rabbitmq", Metadata: map[string]string{"queueName": resolved.Queue, "mode": "QueueLength", "value": "100"}}
+		return k.ScaleOption, []kedaTrigger{{Type: "rabbitmq", Metadata: map[string]string{"queueName": resolved.Queue, "mode": "QueueLength", "value": "100"}}}
 	}
 	return nil, nil
+}
+
+// queue is what the specs of sources say of the place that they read, with their secrets resolved.
+type queue struct {
+	Brokers, Topic, ConsumerGroup, RedisHost, Stream, List, Group, Queue string
+	RedisDB                                                              int
+	EnableTLS                                                            bool
+}
+
+// lagCount is KEDA's threshold for the entries of a stream that no member of the group has read.
+const lagCount = "lagCount"
+
+// redis is for what waits in Redis, and for what a copy had taken when it died, which only another copy finishes: of a list it is in
+// another one (package source/redis names it), of a stream it is pending.
+func (q queue) redis() []kedaTrigger {
+	of := func(kind string, metadata map[string]string) kedaTrigger {
+		metadata["address"] = q.RedisHost
+		if q.RedisDB != 0 {
+			metadata["databaseIndex"] = strconv.Itoa(q.RedisDB)
+		}
+		if q.EnableTLS {
+			metadata["enableTLS"] = "true"
+		}
+		return kedaTrigger{Type: kind, Metadata: metadata}
+	}
+	if q.List != "" {
+		return []kedaTrigger{of("redis", map[string]string{"listName": q.List}), of("redis", map[string]string{"listName": q.List + ":" + q.Group})}
+	}
+	return []kedaTrigger{of("redis-streams", map[string]string{"stream": q.Stream, "consumerGroup": q.Group, lagCount: "100"}),
+		of("redis-streams", map[string]string{"stream": q.Stream, "consumerGroup": q.Group, "pendingEntriesCount": "100"})}
 }
 
 // consumerOf is the name under which a source reads, where its manifest gives none.
@@ -143,6 +183,11 @@ func (e *Engine) triggerScale(ctx context.Context, t event.Trigger) (scale, erro
 		return out, err
 	}
 	out.option, out.replicas = &wanted.ScaleOption, least(&wanted.ScaleOption)
+	if e.o.Storage.IsZero() { // a bus that starts anew has no consumers, and KEDA wakes nobody for one that is not there
+		awake := wanted.ScaleOption
+		awake.MinReplicaCount = new(int32(out.replicas))
+		out.option = &awake
+	}
 	m := &maker{engine: e, ref: event.Ref{Kind: event.KindBus, Name: t.Bus}, namespace: or(t.Bus.Namespace, e.o.Namespace)}
 	endpoint := fmt.Sprintf("%s.%s.svc.%s:%d", m.name(), m.namespace, e.o.ClusterDomain, PortMonitor)
 	for _, q := range e.o.Queues(on.bus, t) {
@@ -192,10 +237,7 @@ func (e *Engine) wanted(ctx context.Context, bus event.Name) (*events.NatsStream
 
 // scaled makes the ScaledObject of a handler that KEDA is to scale, and takes it away otherwise.
 func (e *Engine) scaled(ctx context.Context, m *maker, s scale) (*object, error) {
-	if e.o.KEDA == nil {
-		return nil, nil //nolint:nilnil // there is none
-	}
-	there, err := e.o.KEDA(ctx)
+	there, err := e.keda(ctx)
 	if err != nil || !there {
 		return nil, err
 	}
@@ -223,6 +265,14 @@ func (e *Engine) scaled(ctx context.Context, m *maker, s scale) (*object, error)
 	return &o, err
 }
 
+// keda says whether KEDA is there.
+func (e *Engine) keda(ctx context.Context) (bool, error) {
+	if e.o.KEDA == nil {
+		return false, nil
+	}
+	return e.o.KEDA(ctx)
+}
+
 // watchScalers says how the objects of KEDA are watched, once there are some.
 func (e *Engine) watchScalers(watch func() error) {
 	e.mu.Lock()
@@ -238,5 +288,9 @@ func (e *Engine) scalersWatched() error {
 	if watch == nil {
 		return nil
 	}
-	return watch()
+	if err := watch(); err != nil {
+		e.watchScalers(watch)
+		return err
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,12 @@ func start(t *testing.T, namespace string, needs ...string) world {
 func (w world) cluster(args ...string) string {
 	w.T.Helper()
 	return w.Kubectl(args...)
+}
+
+// later is kubectl after the test's own context has ended.
+func (w world) later(args ...string) (string, error) {
+	out, err := exec.Command(ofncluster.Cluster(), append([]string{"kubectl"}, args...)...).CombinedOutput()
+	return string(out), err
 }
 
 // requested is a function that requests call, in one version of its code.

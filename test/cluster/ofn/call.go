@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -29,6 +31,16 @@ var Client = &http.Client{
 			},
 		}}).DialContext,
 	},
+}
+
+// Gateway is the address of ofn's gateway inside the cluster.
+func Gateway(t testing.TB) string {
+	t.Helper()
+	s, err := suite.typed.CoreV1().Services(System).Get(t.Context(), "ofn-gateway", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort(s.Spec.ClusterIP, "80")
 }
 
 // Address is how a function is called inside the cluster, as its status says.

@@ -190,6 +190,14 @@ func Purge(t testing.TB) {
 	}
 }
 
+// Need skips a test where there is no cluster, or not the engine that it wants.
+func Need(t testing.TB) {
+	t.Helper()
+	if suite.skip != "" {
+		t.Skip(suite.skip)
+	}
+}
+
 // Installed is how long `ofn install` took until the operator and the gateway were available.
 func Installed() time.Duration { return suite.installed }
 
