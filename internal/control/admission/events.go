@@ -142,6 +142,7 @@ func (o Options) function(ctx context.Context, f, old *v1beta2.Function) ([]stri
 		return warnings, errs
 	}
 	s, serving := &f.Spec.Serving.ServingTemplate, field.NewPath("spec", "serving")
+	warnings = append(warnings, o.unscaled(s)...)
 	for _, group := range []struct {
 		name string
 		of   map[string]*v1beta2.Component

@@ -31,12 +31,12 @@ func (e *Engine) troubled(ctx context.Context, s *cluster.Service, out *cluster.
 	return nil
 }
 
-// withTrouble is a status with what pods say. One that Knative has given up keeps its words, unless those are of the time alone; one that
+// withTrouble is a status with what pods say, by the reasons of the other engines, whether Knative has given up already or not. A revision that
 // is ready stays so, with the reason why there are not more copies of it.
 func withTrouble(st run.Status, t podstatus.Trouble) run.Status {
 	st.Restarts = max(st.Restarts, t.Restarts)
 	switch {
-	case t.Reason == "", st.Phase == run.Failed && !st.TimedOut():
+	case t.Reason == "", st.Phase == run.Failed && !st.TimedOut() && !t.Fatal:
 		return st
 	case t.Fatal && st.Phase == run.Starting:
 		st.Phase = run.Failed

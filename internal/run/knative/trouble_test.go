@@ -31,6 +31,7 @@ func TestTroubleOfPods(t *testing.T) {
 	unschedulable := corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: "False", Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes"}}}
 	pull := podOf("fn-1", waiting("ImagePullBackOff", "not found"))
 	deploying := run.Status{Phase: run.Starting, Reason: "Deploying", Desired: 1, Starting: 1}
+	own := run.Status{Phase: run.Failed, Reason: "ContainerMissing", Message: "no such image"}
 	late := run.Status{Phase: run.Failed, Reason: run.ReasonStartTimeout, Desired: 1, Starting: 1}
 	for name, test := range map[string]struct {
 		is     run.Status
@@ -48,7 +49,9 @@ func TestTroubleOfPods(t *testing.T) {
 		"not made":                   {is: deploying, pods: []client.Object{pull}, unmade: true, phase: run.Starting, reason: "Deploying"},
 		"too late":                   {is: late, pods: []client.Object{pull}, phase: run.Failed, reason: podstatus.ReasonImagePull, says: "not found"},
 		"too late, and nothing else": {is: late, phase: run.Failed, reason: run.ReasonStartTimeout},
-		"words of Knative's":         {is: run.Status{Phase: run.Failed, Reason: "ContainerMissing", Message: "no such image"}, pods: []client.Object{pull}, phase: run.Failed, reason: "ContainerMissing", says: "no such image"},
+		"words of Knative's":         {is: own, phase: run.Failed, reason: "ContainerMissing", says: "no such image"},
+		"while there is no node":     {is: own, pods: []client.Object{podOf("fn-1", unschedulable)}, phase: run.Failed, reason: "ContainerMissing", says: "no such image"},
+		"after words of Knative's":   {is: own, pods: []client.Object{pull}, phase: run.Failed, reason: podstatus.ReasonImagePull, says: "not found"},
 		"serving, with all copies":   {is: run.Status{Phase: run.Ready, Desired: 1, Ready: 1}, pods: []client.Object{pull}, phase: run.Ready},
 		"serving, and one is not up": {is: run.Status{Phase: run.Ready, Desired: 2, Ready: 1, Starting: 1}, pods: []client.Object{pull}, phase: run.Ready, reason: podstatus.ReasonImagePull, says: "not found"},
 	} {
