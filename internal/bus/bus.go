@@ -53,6 +53,9 @@ type Consumer struct {
 	Concurrency int           // handlers at once; 0 is 1
 	Ordered     bool          // one message of a key at a time, in order
 	AckWait     time.Duration // a message whose handler did not end comes again; extended while a handler runs. 0 is 30 s
+	// Shared says that several processes use the name at the same time: each takes only what its handlers begin at once, and what one of
+	// them had taken when it died comes again after AckWait, not before. Not with Ordered. Buses that cannot know may ignore it.
+	Shared bool
 }
 
 // Verdict is what a handler says of a message.

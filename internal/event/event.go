@@ -177,6 +177,8 @@ type Trigger struct {
 	Bus         Name
 	Inputs      map[string]TriggerInput
 	Subscribers []Subscriber
+	// Shared says that several copies of the trigger divide its events among them.
+	Shared bool `json:",omitempty"`
 }
 
 // TriggerInput is a topic, by the name that conditions use.

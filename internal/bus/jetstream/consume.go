@@ -27,8 +27,8 @@ const (
 	claimTimeout = 5 * time.Second
 )
 
-// Consume implements bus.Bus. A consumer's name is to be used by one process at a time: what a former one had taken and not
-// handled is asked for again at once, in order.
+// Consume implements bus.Bus. A consumer's name is to be used by one process at a time, unless it is shared: what a former one had
+// taken and not handled is asked for again at once, in order.
 //
 // An event counts as delivered when it was taken, so one that waited for its turn at a stop has a higher Attempt.
 func (b *Bus) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) error {
@@ -38,6 +38,9 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) e
 
 // atOnce is how many events are taken at once for a consumer.
 func atOnce(c bus.Consumer) int {
+	if c.Shared {
+		return takenHeld // of all processes together; each has what its handlers are free for
+	}
 	most := max(takenLeast, takenPerHandler*c.Concurrency)
 	if c.Ordered {
 		most = max(most, takenOrdered)
@@ -119,6 +122,9 @@ func (b *Bus) take(ctx context.Context, c bus.Consumer, most int, in *intake) (t
 		b.reopen()
 		return false, explain(err)
 	}
+	if c.Shared {
+		return share(ctx, cons, in)
+	}
 	if err := b.claim(ctx, js.Conn(), cons.CachedInfo(), in); err != nil {
 		return false, err
 	}
@@ -140,6 +146,27 @@ func (b *Bus) take(ctx context.Context, c bus.Consumer, most int, in *intake) (t
 		}
 		taken = true
 		in.receive(msg)
+	}
+}
+
+// share takes what handlers are free for, so that the rest is there for other processes.
+func share(ctx context.Context, cons jetstream.Consumer, in *intake) (taken bool, err error) {
+	for {
+		free := in.room()
+		if free == 0 {
+			return taken, ctx.Err()
+		}
+		batch, err := cons.Fetch(free, jetstream.FetchContext(ctx)) // ends after 30 s, to begin again
+		if err != nil {
+			return taken, err
+		}
+		for msg := range batch.Messages() {
+			taken = true
+			in.receive(msg)
+		}
+		if err := batch.Error(); err != nil {
+			return taken, err
+		}
 	}
 }
 

@@ -40,8 +40,70 @@ func TestExternalBus(t *testing.T) {
 		Reads: true, Lags: true, Starts: true, Dedupes: true, Bounds: true, Orders: true, Forgets: true,
 	})
 	t.Run("what a killed consumer had taken comes at once", func(t *testing.T) { abandoned(t, srv) })
+	t.Run("a consumer of several processes", func(t *testing.T) { shared(t, srv) })
 	t.Run("a stream of somebody else is left as it is", func(t *testing.T) { foreign(t, e) })
 	t.Run("a server that dies and comes back", func(t *testing.T) { outage(t, srv, e) })
+}
+
+// shared has two processes divide what waits: each takes what its handlers begin, no event is handled twice, and what one that ends did
+// not answer the other has.
+func shared(t *testing.T, srv *servers.Server) {
+	const events, handlers = 40, 2
+	c := bus.Consumer{Name: "c", Topics: []string{"t"}, From: bus.From{All: true}, Concurrency: handlers, AckWait: time.Hour, Shared: true}
+	first := New(external(t, ExternalOptions{URL: srv.URL}), Options{Name: "ns/shared"})
+	for i := range events {
+		if _, err := first.Publish(t.Context(), bus.Message{Topic: "t", Data: fmt.Append(nil, i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type begun struct {
+		process int
+		data    string
+	}
+	began, release := make(chan begun, 2*events), make(chan struct{})
+	all, end := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	consume := func(ctx context.Context, process int, until <-chan struct{}, v bus.Verdict) {
+		b := New(external(t, ExternalOptions{URL: srv.URL}), Options{Name: "ns/shared"})
+		running.Go(func() {
+			if err := b.Consume(ctx, c, func(_ context.Context, m bus.Stored) bus.Verdict {
+				began <- begun{process, string(m.Data)}
+				<-until
+				return v
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	let := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(func() { end(); let(); running.Wait() })
+	one, endOne := context.WithCancel(all)
+	defer endOne()
+	times := map[string]int{}
+	next := func(process, n int) {
+		t.Helper()
+		for range n {
+			select {
+			case b := <-began:
+				if process >= 0 && b.process != process {
+					t.Fatalf("process %d began %s", b.process, b.data)
+				}
+				times[b.data]++
+			case <-time.After(time.Minute):
+				t.Fatalf("no event for process %d; begun are %v", process, times)
+			}
+		}
+	}
+	consume(one, 0, one.Done(), bus.Verdict{Retry: true})
+	next(0, handlers) // all of its handlers are held: the others must be there for
+	consume(all, 1, release, bus.Verdict{})
+	next(1, handlers)
+	endOne() // and gives back what it had
+	let()
+	next(1, events-handlers)
+	if len(times) != events { // what was begun once more is what was given back
+		t.Errorf("%d of %d events were handled: %v", len(times), events, times)
+	}
 }
 
 // abandoned has a consumer vanish with events it took; the next must not wait until the server believes them lost.

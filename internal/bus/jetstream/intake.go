@@ -21,7 +21,8 @@ type intake struct {
 	running  sync.WaitGroup
 
 	mu      sync.Mutex
-	more    *sync.Cond // of mu: ready has grown, or stopped is true
+	more    *sync.Cond // of mu: ready has grown, or ending is true
+	freed   *sync.Cond // of mu: held has shrunk, or ending is true
 	spawn   func()     // starts another handler
 	idle    int        // handlers that wait for an event
 	started int
@@ -55,7 +56,7 @@ type giver func(ctx context.Context, m bus.Stored, answer func(bus.Verdict))
 
 func newIntake(b *Bus, c bus.Consumer, give giver) *intake {
 	in := &intake{bus: b, consumer: c, give: give, held: map[uint64]*item{}, lanes: map[string]*lane{}, done: newRecent()}
-	in.more = sync.NewCond(&in.mu)
+	in.more, in.freed = sync.NewCond(&in.mu), sync.NewCond(&in.mu)
 	return in
 }
 
@@ -68,8 +69,22 @@ func (in *intake) run(ctx context.Context) {
 		in.mu.Lock()
 		in.ending = true
 		in.more.Broadcast()
+		in.freed.Broadcast()
 		in.mu.Unlock()
 	})
+}
+
+// room waits until a handler is free and tells how many are; 0 is the end.
+func (in *intake) room() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for len(in.held) >= in.consumer.Concurrency && !in.ending {
+		in.freed.Wait()
+	}
+	if in.ending {
+		return 0
+	}
+	return in.consumer.Concurrency - len(in.held)
 }
 
 // stop waits for the handlers and gives back what none of them began.
@@ -212,6 +227,7 @@ func (in *intake) settle(it *item, v bus.Verdict) {
 	}
 	delete(in.held, it.seq)
 	in.bytes -= it.size
+	in.freed.Signal()
 	switch {
 	case !v.Retry:
 		in.done.add(it.seq, it.meta.Timestamp)

@@ -298,10 +298,16 @@ func TestScaling(t *testing.T) {
 	if n, _, _ := unstructured.NestedInt64(w.read("keda.sh/v1alpha1", "ScaledObject", "a", "t-trigger").Object, "spec", "minReplicaCount"); n != 1 {
 		t.Errorf("on a bus without a volume it may go to %d", n)
 	}
+	if !w.plan("a", "t-trigger").Triggers[0].Shared {
+		t.Error("its copies do not know of each other")
+	}
 	tr.Subscribers[0].Ordered = true // which copies side by side would not keep
 	apply()
 	if w.read("keda.sh/v1alpha1", "ScaledObject", "a", "t-trigger") != nil || *w.deployment("a", "t-trigger").Spec.Replicas != 1 {
 		t.Error("ordered events are divided among copies")
+	}
+	if w.plan("a", "t-trigger").Triggers[0].Shared {
+		t.Error("the only copy takes no more than it begins at once")
 	}
 }
 

@@ -90,6 +90,7 @@ func (e *Engine) ApplyTrigger(ctx context.Context, t event.Trigger) error {
 	if err != nil {
 		return err
 	}
+	plan.Triggers[0].Shared = scale.several && scale.option != nil
 	return e.run(ctx, m, next, plan, handler{replicas: scale.replicas, several: scale.several}, scale)
 }
 

@@ -29,6 +29,7 @@ type subscriber struct {
 	on       event.Name // the bus
 	spec     event.Subscriber
 	consumer string
+	shared   bool // other processes have this subscriber, too
 	from     bus.From
 	inputs   *inputs
 	env      embedded.Env
@@ -48,7 +49,7 @@ type subscriber struct {
 
 func (r *Runner) subscriber(t event.Trigger, i int, in *inputs, env embedded.Env) (*subscriber, error) {
 	spec := t.Subscribers[i]
-	s := &subscriber{of: t.Name, on: t.Bus, spec: spec, inputs: in, env: env, now: r.now, tries: map[uint64]int{}}
+	s := &subscriber{of: t.Name, on: t.Bus, spec: spec, shared: t.Shared, inputs: in, env: env, now: r.now, tries: map[uint64]int{}}
 	if s.spec.Concurrency <= 0 {
 		s.spec.Concurrency = defaultConcurrency
 	}
@@ -79,7 +80,8 @@ func (r *Runner) subscriber(t event.Trigger, i int, in *inputs, env embedded.Env
 
 // wish is what it asks of the bus.
 func (s *subscriber) wish() bus.Consumer {
-	return bus.Consumer{Name: s.consumer, Topics: s.inputs.list(), From: s.from, Concurrency: s.spec.Concurrency, Ordered: s.spec.Ordered}
+	return bus.Consumer{Name: s.consumer, Topics: s.inputs.list(), From: s.from, Concurrency: s.spec.Concurrency, Ordered: s.spec.Ordered,
+		Shared: s.shared}
 }
 
 func (s *subscriber) run(ctx, work context.Context) error {
