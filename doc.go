@@ -76,6 +76,7 @@
 //	internal/scale      pure: samples and policy to wanted copies
 //	internal/activator  queue and slots of a revision
 //	internal/gateway    routes, HTTP; gateway/relay, from gateways that wait to the one that serves
+//	internal/lease      the lease of the gateway that serves a cluster, while the API server is away
 //	internal/instance   one copy; drivers/sandbox, a process; drivers/wasm, a module among others in one worker process; drivers/pods,
 //	                    a pod of a cluster
 //	internal/telemetry  metrics, and spans by OTLP

@@ -43,6 +43,7 @@ var rules = []rule{
 	{under: "./internal/run/pods", never: []string{"./internal/"}, except: []string{"./internal/run", "./internal/drift"}},
 	{under: "./internal/run/dapr", never: []string{"./internal/", "github.com/dapr/", "github.com/kedacore/"}, except: []string{"./internal/run", "./internal/drift"}},
 	{under: "./internal/drift", never: []string{"./internal/"}, except: []string{"./internal/drift"}},
+	{under: "./internal/lease", never: []string{"./internal/"}, except: []string{"./internal/lease"}},
 	{under: "./framework", never: []string{"./internal/", "./api/", "k8s.io/"}},
 	{under: "./internal/image", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/image"}},
 	{under: "./internal/run", never: []string{"./internal/", "k8s.io/", "sigs.k8s.io/"}, except: []string{"./internal/run", "./internal/instance", "./internal/activator", "./internal/scale"},

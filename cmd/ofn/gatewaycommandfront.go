@@ -85,9 +85,10 @@ func newFront(ctx context.Context, config *rest.Config, s *gatewaySettings, log 
 	if err != nil {
 		return nil, err
 	}
-	if f.peers, err = newPeers(ctx, config, s); err != nil {
+	if f.peers, err = newPeers(ctx, config, s, log); err != nil {
 		return nil, err
 	}
+	config = f.peers.fenced(config)
 	if f.manager, err = newGatewayManager(config, s, f.peers); err != nil {
 		return nil, err
 	}
@@ -96,7 +97,8 @@ func newFront(ctx context.Context, config *rest.Config, s *gatewaySettings, log 
 		return nil, err
 	}
 	f.driver = driver.New(driver.Options{Client: c, Template: templateIn(c), Container: v1beta2.FunctionContainer, Log: log, Warm: f.warm.pool()})
-	f.node, err = node.New(node.Options{Drivers: map[string]instance.Driver{"": f.driver}, Images: f.warm, Metrics: f.metrics, Log: log,
+	copies := starter{f.driver, f.peers}
+	f.node, err = node.New(node.Options{Drivers: map[string]instance.Driver{"": copies}, Images: f.warm, Metrics: f.metrics, Log: log, Keep: copies.keeps,
 		StartTimeout: s.startTimeout, Starts: startsAtOnce, Prepares: startsAtOnce})
 	if err != nil {
 		return nil, err

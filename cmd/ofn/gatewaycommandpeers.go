@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -16,6 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/openfunction/ofn/internal/gateway/relay"
+	"github.com/openfunction/ofn/internal/instance"
+	driver "github.com/openfunction/ofn/internal/instance/drivers/pods"
+	"github.com/openfunction/ofn/internal/lease"
 )
 
 // peers are what makes several gateways one: the one that leads serves, and the others hand requests on to it, whose address is in the
@@ -23,11 +27,11 @@ import (
 type peers struct {
 	listener net.Listener
 	own      relay.Leader
-	lock     resourcelock.Interface
+	lock     *lease.Lease
 }
 
 // newPeers begins to listen for other gateways; nil when nobody could call this one.
-func newPeers(ctx context.Context, config *rest.Config, s *gatewaySettings) (p *peers, err error) {
+func newPeers(ctx context.Context, config *rest.Config, s *gatewaySettings, log *slog.Logger) (p *peers, err error) {
 	if !s.elect || s.ownAddress == "" {
 		return nil, nil
 	}
@@ -38,12 +42,43 @@ func newPeers(ctx context.Context, config *rest.Config, s *gatewaySettings) (p *
 	port := p.listener.Addr().(*net.TCPAddr).Port
 	p.own.Address = net.JoinHostPort(s.ownAddress, strconv.Itoa(port))
 	p.own.Identity = p.own.Address + "_" + rand.Text()
-	p.lock, err = resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, s.ownNamespace, s.lease(), resourcelock.ResourceLockConfig{Identity: p.own.Identity}, config, leaseRenew)
+	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, s.ownNamespace, s.lease(), resourcelock.ResourceLockConfig{Identity: p.own.Identity}, config, leaseRenew)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the lease: %w", err)
 	}
+	p.lock = lease.New(lock, leaseRenew, log)
 	return p, nil
 }
+
+// fenced is a configuration by which nothing is changed on the cluster while another gateway may serve. A gateway that nobody could call has no
+// lease to go on with: it ends.
+func (p *peers) fenced(config *rest.Config) *rest.Config {
+	if p == nil {
+		return config
+	}
+	config = rest.CopyConfig(config)
+	config.Wrap(p.lock.Fence)
+	return config
+}
+
+// starter is a driver whose copies are started, and kept, for a gateway that may change the cluster: who wants one meanwhile waits.
+type starter struct {
+	*driver.Driver
+	peers *peers
+}
+
+// Start implements instance.Driver.
+func (s starter) Start(ctx context.Context, spec instance.Spec) (instance.Instance, error) {
+	if s.peers != nil {
+		if err := s.peers.lock.Await(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s.Driver.Start(ctx, spec)
+}
+
+// keeps is whether copies that are not needed are kept, because others could not be made.
+func (s starter) keeps() bool { return s.peers != nil && !s.peers.lock.Held() }
 
 // lease names that of the gateway that serves.
 func (s *gatewaySettings) lease() string {

@@ -252,12 +252,13 @@ type world struct {
 	node   *node.Node
 	driver *fakeDriver
 	images *fakeImages
+	keep   atomic.Bool // no copy is ended because it is not needed
 }
 
 func newWorld(t *testing.T, behave func(n int) behaviour) *world {
 	t.Helper()
 	w := &world{t: t, driver: &fakeDriver{behave: behave}, images: &fakeImages{}}
-	n, err := node.New(node.Options{Drivers: map[string]instance.Driver{"": w.driver, "wasm": w.driver}, Images: w.images, Starts: 1000})
+	n, err := node.New(node.Options{Drivers: map[string]instance.Driver{"": w.driver, "wasm": w.driver}, Images: w.images, Starts: 1000, Keep: w.keep.Load})
 	if err != nil {
 		t.Fatal(err)
 	}

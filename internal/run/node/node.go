@@ -86,6 +86,8 @@ type Options struct {
 	Budget   *activator.Budget // shared by all revisions; nil is no limit
 	// Triggers opens what revisions are scaled by beside requests; nil refuses revisions that have triggers.
 	Triggers Triggers
+	// Keep is whether no copy is ended now only because it is not needed, since no other could be made when it is; nil never is.
+	Keep func() bool
 
 	Timeout      time.Duration // of a request, where the revision says nothing: 300 s
 	StartTimeout time.Duration // 30 s
@@ -126,6 +128,9 @@ func New(o Options) (*Node, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Keep == nil {
+		o.Keep = func() bool { return false }
 	}
 	orElse(&o.Timeout, 300*time.Second)
 	orElse(&o.StartTimeout, 30*time.Second)

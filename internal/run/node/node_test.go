@@ -62,6 +62,25 @@ func TestNewRevisionIsProvenOnceAndGoesToZero(t *testing.T) {
 	})
 }
 
+func TestCopiesThatAreKept(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.apply(revision())
+		time.Sleep(time.Second)
+		w.keep.Store(true)
+		time.Sleep(24 * time.Hour)
+		w.expect(run.Ready, 1)
+		if err := w.request(time.Second); err != nil {
+			t.Error(err)
+		}
+		w.keep.Store(false)
+		time.Sleep(2 * time.Minute)
+		w.expect(run.Ready, 0)
+		if n, _, _ := w.driver.counts(); n != 1 {
+			t.Errorf("%d starts, want one", n)
+		}
+	})
+}
+
 func TestProvenRevisionStartsNothingUntilARequest(t *testing.T) {
 	bubble(t, always(behaviour{startTakes: 3 * time.Millisecond, listens: 2 * time.Millisecond}), func(w *world) {
 		r := revision()

@@ -84,6 +84,9 @@ func (l *loop) supply(now time.Time) {
 		l.startSome(lacking, starting)
 	}
 	l.full.Store(l.enough())
+	if l.node.opt.Keep() {
+		return
+	}
 	l.retireSome(ready + l.unwell() - l.target)
 	l.retireStale(ready)
 }
