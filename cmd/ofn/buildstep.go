@@ -29,12 +29,14 @@ import (
 // buildStep is one build in a pod of its own, which is what isolates it: nothing here needs root or namespaces.
 type buildStep struct {
 	dir, secrets, outcome, fetchInto string
+	caches                           string // what the image has in its caches already
 	request                          pod.Request
 	log                              io.Writer
 }
 
 func buildStepCommand() *cobra.Command {
 	var s buildStep
+	var fill bool
 	cmd := &cobra.Command{
 		Use:    "build-step",
 		Short:  "Build one function in the pod that the operator made for it",
@@ -42,6 +44,9 @@ func buildStepCommand() *cobra.Command {
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.log = cmd.OutOrStdout()
+			if fill {
+				return s.fill(cmd.Context())
+			}
 			return s.run(cmd.Context(), os.Getenv(pod.EnvRequest))
 		},
 	}
@@ -49,6 +54,8 @@ func buildStepCommand() *cobra.Command {
 	f.StringVar(&s.dir, "dir", "", "directory for everything that the build makes")
 	f.StringVar(&s.secrets, "secrets", pod.SecretsDir, "directory of the mounted secrets")
 	f.StringVar(&s.outcome, "outcome", "", "file that the outcome is written to")
+	f.StringVar(&s.caches, "caches", pod.CachesDir, "directory of the builder image, made with --fill, whose content the caches of a build begin with")
+	f.BoolVar(&fill, "fill", false, "only fill --caches with what all builds compile, for who makes a builder image")
 	f.StringVar(&s.fetchInto, "fetch-into", "", "only fetch the source, into this directory")
 	return cmd
 }
@@ -98,11 +105,49 @@ func (s *buildStep) build(ctx context.Context, text string) (build.Result, error
 	if s.fetchInto != "" {
 		return s.fetch(ctx, fetcher, r.Source)
 	}
+	if err := s.beginWithCaches(); err != nil {
+		return build.Result{}, err
+	}
 	strategy, err := newNative(&settings{dataDir: s.dir}, img, unlimited{}, fetcher)
 	if err != nil {
 		return build.Result{}, err
 	}
 	return strategy.Build(ctx, r, s.log)
+}
+
+// cachesBelow is where the builder has its caches, below the directory that it is given.
+const cachesBelow = "build/cache"
+
+// beginWithCaches gives the build what its image has in caches; it changes them, so it has a copy.
+func (s *buildStep) beginWithCaches() error {
+	if s.caches == "" {
+		return nil
+	}
+	from := filepath.Join(s.caches, cachesBelow)
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.CopyFS(filepath.Join(s.dir, cachesBelow), os.DirFS(from)); err != nil {
+		return fmt.Errorf("taking the caches of the builder image: %w", err)
+	}
+	return nil
+}
+
+// fill compiles into caches what all builds have in common.
+func (s *buildStep) fill(ctx context.Context) error {
+	if s.dir == "" {
+		return errors.New("--fill wants --dir, a directory for what it makes beside")
+	}
+	img, done, err := s.images()
+	if err != nil {
+		return err
+	}
+	defer done()
+	strategy, err := newNative(&settings{dataDir: s.caches}, img, unlimited{}, nil)
+	if err != nil {
+		return err
+	}
+	return strategy.Warm(ctx)
 }
 
 func (s *buildStep) fetch(ctx context.Context, f build.Fetcher, from build.Source) (build.Result, error) {

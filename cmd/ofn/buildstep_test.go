@@ -168,6 +168,34 @@ func TestBuildStep(t *testing.T) {
 	}
 }
 
+// A build begins with what its image has in caches, and does not change that.
+func TestBuildStepBeginsWithCaches(t *testing.T) {
+	s := buildStep{dir: t.TempDir(), caches: t.TempDir()}
+	if err := s.beginWithCaches(); err != nil {
+		t.Error("an image without caches:", err)
+	}
+	kept := filepath.Join(s.caches, "build", "cache", "go", "build", "00")
+	if err := os.MkdirAll(kept, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(kept, "object"), []byte("compiled"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.beginWithCaches(); err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(s.dir, "build", "cache", "go", "build", "00")
+	if err := os.WriteFile(filepath.Join(at, "another"), nil, 0o600); err != nil {
+		t.Error("the build cannot write into its caches:", err)
+	}
+	if data, err := os.ReadFile(filepath.Join(at, "object")); err != nil || string(data) != "compiled" {
+		t.Errorf("it found %q, %v", data, err)
+	}
+	if there, err := os.ReadDir(kept); err != nil || len(there) != 1 {
+		t.Errorf("the image has %v, %v", there, err)
+	}
+}
+
 func TestBuildStepIsEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

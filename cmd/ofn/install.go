@@ -27,6 +27,7 @@ import (
 type installing struct {
 	target
 	request         install.Request
+	settings        installSettings
 	engines         []string
 	engineManifests string
 	dryRun, output  string
@@ -74,6 +75,7 @@ func (i *installing) bind(f *pflag.FlagSet) {
 	f.StringVar(&i.request.Image, "image", "", "image of the operator (default: that of the operator which is there)")
 	f.StringVar(&i.request.Scope, "namespace-scope", "", "the only namespace whose functions are looked after (default: all)")
 	f.BoolVar(&i.request.Gateway, "gateway", true, "install ofn gateway too, behind which functions are called that no engine runs (not with --namespace-scope)")
+	i.settings.bind(f)
 	f.StringSliceVar(&i.engines, "engines", nil, "engines to install where the cluster lacks them: "+strings.Join(install.Names(), ", "))
 	f.StringVar(&i.engineManifests, "engine-manifests", "", "directory with a directory of manifests for each engine, to be used instead of fetching them")
 	f.BoolVar(&i.request.Upgrade, "upgrade", false, "replace an operator, and engines named by --engines, of another version")
@@ -90,6 +92,10 @@ func (i *installing) check() error {
 	}
 	if !slices.Contains([]string{"", "yaml", "json"}, i.output) {
 		return fmt.Errorf("-o %s is not known here; it is yaml or json", i.output)
+	}
+	i.request.Settings = i.settings.said()
+	if err := i.request.Settings.Check(); err != nil {
+		return err
 	}
 	if i.engineManifests != "" && len(i.engines) == 0 {
 		return errors.New("--engine-manifests belongs to --engines: say which engines are wanted")

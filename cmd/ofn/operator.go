@@ -28,6 +28,7 @@ type operatorSettings struct {
 	metricsAddress string
 	healthAddress  string
 	clusterDomain  string
+	domain         string
 	logLevel       string
 	logFormat      string
 	elect          bool
@@ -48,6 +49,7 @@ func (s *operatorSettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.metricsAddress, "metrics-address", ":9464", "address and port of /metrics; 0 for none")
 	f.StringVar(&s.healthAddress, "health-address", ":8081", "address and port of /healthz and /readyz; 0 for none")
 	f.StringVar(&s.clusterDomain, "cluster-domain", "cluster.local", "domain of the cluster's internal names")
+	f.StringVar(&s.domain, "domain", "", "domain by which ofn gateway is reached from outside of the cluster, as its own --domain, with the port if that is not 80: the addresses of functions say it")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")
 	s.builds.bind(f)

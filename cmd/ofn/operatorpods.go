@@ -20,6 +20,6 @@ func podsWay(m ctrl.Manager, s *operatorSettings) []functionplace.Way {
 			return nil
 		}
 	}
-	engine := pods.New(m.GetClient(), m.GetAPIReader(), pods.Options{GatewayNamespace: s.ownNamespace, GatewayName: gatewayService, ClusterDomain: s.clusterDomain})
+	engine := pods.New(m.GetClient(), m.GetAPIReader(), pods.Options{GatewayNamespace: s.ownNamespace, GatewayName: gatewayService, ClusterDomain: s.clusterDomain, Domain: s.domain})
 	return []functionplace.Way{{Name: v1beta2.EnginePods, Engine: engine, Ref: pods.RefTemplate, Kinds: pods.Kinds()}}
 }

@@ -23,6 +23,8 @@ func (p *plan) complete() error {
 		return errors.New("--function, --builder, --command, --contract and --env belong to a build, and nothing is built here")
 	}
 	switch image := e.text("spec", "image"); {
+	case p.usual != "":
+		e.set(p.usual, "spec", "image")
 	case d.image != "":
 		e.set(d.image, "spec", "image")
 	case image == "" && !e.has("spec", "build"):

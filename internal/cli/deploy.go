@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
 	"github.com/openfunction/ofn/internal/cli/connect"
@@ -76,7 +80,7 @@ func (a *app) deployCommand() *cobra.Command {
 		Long: `Build and run a function, and follow it until it answers.
 
 The source is a directory (the current one by default), which is packed without what its .ofnignore (or .gitignore) names
-and sent to the control plane's registry, or, on a cluster, to that of --image with the logins of docker login; or a git repository with --git. With --image alone an image that exists is run.
+and sent to the control plane's registry, or, on a cluster, to that of --image, or the one that ofn install --registry has named, with the logins of docker login; or a git repository with --git. With --image alone an image that exists is run.
 In place of the directory an archive of one (zip, tar, tar.gz, tar.zst), a Java archive or a program may be given.
 
 DIR/function.yaml, or the file of -f, is the base; flags replace what it says. The same command again deploys what has
@@ -163,7 +167,27 @@ func (s *session) fit(ctx context.Context, p *plan) error {
 	if p.flags.share != "" {
 		fmt.Fprintf(s.app.env.Err, "note: functions share copies on one machine only; here %s gets copies of its own\n", p.function.GetName())
 	}
-	return p.forCluster()
+	r, err := s.registries(ctx)
+	if err != nil {
+		return err
+	}
+	return p.forCluster(r)
+}
+
+// registries is what a cluster says of them to everybody.
+type registries struct {
+	usual    string   // where images go whose function names none
+	insecure []string // hosts without TLS
+}
+
+// registries reads what `ofn install` has left for the command line. Where that is not there or not to be read, nothing was said.
+func (s *session) registries(ctx context.Context) (registries, error) {
+	said := &corev1.ConfigMap{}
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: v1beta2.SystemNamespace, Name: v1beta2.ClientsConfig}, said)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return registries{}, fmt.Errorf("asking where images go: %w", err)
+	}
+	return registries{usual: said.Data[v1beta2.ClientsRegistry], insecure: strings.Split(said.Data[v1beta2.ClientsInsecure], ",")}, nil
 }
 
 // current is the function before a change; nil when there was none or it cannot be told, which matters for wording alone.

@@ -331,6 +331,41 @@ func TestDeployToACluster(t *testing.T) {
 	}
 }
 
+// A cluster may say where images go, and which registries have no TLS; then the command is that of one machine.
+func TestDeployToAClusterThatNamesARegistry(t *testing.T) {
+	images := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer images.Close()
+	host := strings.TrimPrefix(images.URL, "http://")
+	f := newFakeAPI(t)
+	f.version, f.noSource = "v1.33.0", true
+	dir := files(t, map[string]string{"a.go": "package a\n"})
+	f.put(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: ofn-clients, namespace: openfunction}, data: {registry: "+host+"/functions, insecure-registry: \"other:1,"+host+"\"}}")
+	for args, image := range map[string]string{"": host + "/functions/default/my-function:latest", "--image=" + host + "/team/x:v1": host + "/team/x:v1",
+		"--image=ofn.local/named:v2": host + "/functions/default/named:v2", "--image=ofn.local/default/named": host + "/functions/default/named"} {
+		command := []string{"deploy", "--no-wait", dir}
+		if args != "" {
+			command = append(command, args)
+		}
+		if _, errs, err := f.run(t, command...); err != nil {
+			t.Fatalf("%v\n%s", err, errs)
+		}
+		repository, _, _ := strings.Cut(image[len(host):], ":")
+		bundle := fmt.Sprint(f.spec(t, "my-function", "build", "srcRepo", "bundleContainer", "image"))
+		if got := f.spec(t, "my-function", "image"); got != image || !strings.HasPrefix(bundle, host+repository+"@sha256:") {
+			t.Errorf("deploy %s: the image is %v, the source %s", args, got, bundle)
+		}
+	}
+	if _, _, err := f.run(t, "deploy", "--no-wait", "--git", "https://git.example.com/x.git", "--name", "x"); err != nil {
+		t.Error(err)
+	}
+	if got := f.spec(t, "x", "image"); got != host+"/functions/default/x:latest" {
+		t.Errorf("the image of what is built from git is %v", got)
+	}
+	if _, _, err := f.run(t, "deploy", "--no-wait", "--image", "example.com/ready:1", "--name", "ready"); err != nil || f.spec(t, "ready", "image") != "example.com/ready:1" {
+		t.Errorf("an image that exists: %v, %v", f.spec(t, "ready", "image"), err)
+	}
+}
+
 func TestDeployInterrupted(t *testing.T) {
 	f := newFakeAPI(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -190,7 +190,7 @@ func (s *session) wayTo(ctx context.Context, fn *v1beta2.Function) (*http.Client
 	}
 	for _, a := range fn.Status.Addresses {
 		if a.Type == v1beta2.AddressExternal {
-			return &http.Client{CheckRedirect: asItIs}, strings.TrimRight(a.Value, "/"), nil
+			return &http.Client{CheckRedirect: asItIs, Transport: direct()}, strings.TrimRight(a.Value, "/"), nil
 		}
 	}
 	if inside := address(fn); inside != "" {

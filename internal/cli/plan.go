@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,6 +32,8 @@ type plan struct {
 	dir      string // whose content is the source; empty when the source is elsewhere
 	bundle   string // reference of the pushed source
 	cluster  bool   // the control plane has no registry of its own
+	usual    string // the image, where the cluster says where those go that name no registry but a machine's
+	insecure bool   // the registry of the image has no TLS
 	function *unstructured.Unstructured
 	place    *manifest.Place // of function, where it was read
 	others   []manifest.Document
@@ -212,6 +215,9 @@ func (p *plan) where() string {
 
 // image is where the build puts what it makes, or what is run; empty when nobody says.
 func (p *plan) image() string {
+	if p.usual != "" {
+		return p.usual
+	}
 	if p.flags.image != "" {
 		return p.flags.image
 	}
@@ -219,13 +225,33 @@ func (p *plan) image() string {
 	return image
 }
 
-// forCluster refuses what needs the registry of a machine.
-func (p *plan) forCluster() error {
+// within names the image in a registry where the plan names none, or that of a machine, as the manifests of `ofn init` do; otherwise it
+// is empty.
+func (p *plan) within(registry string) string {
+	image, namespace := p.image(), p.function.GetNamespace()
+	name, local := strings.CutPrefix(image, localRegistry+"/")
+	switch {
+	case image == "":
+		name = p.function.GetName() + ":latest"
+	case !local:
+		return ""
+	}
+	return fmt.Sprintf("%s/%s/%s", registry, namespace, strings.TrimPrefix(name, namespace+"/"))
+}
+
+// forCluster takes what the cluster says of registries, and refuses what needs that of a machine.
+func (p *plan) forCluster(r registries) error {
 	p.cluster = true
+	built := p.dir != "" || p.flags.git != "" || (&edit{object: p.function.Object}).has("spec", "build")
+	if built && r.usual != "" {
+		p.usual = p.within(r.usual)
+	}
 	image := p.image()
-	switch host, _, _ := strings.Cut(image, "/"); {
-	case image == "" && (p.dir != "" || p.flags.git != "" || (&edit{object: p.function.Object}).has("spec", "build")):
-		return fmt.Errorf("a cluster builds into a registry of yours: name the image, as in --image registry.example.com/team/%s", p.function.GetName())
+	host, _, _ := strings.Cut(image, "/")
+	p.insecure = p.flags.plainHTTP || slices.Contains(r.insecure, host)
+	switch {
+	case image == "" && built:
+		return fmt.Errorf("a cluster builds into a registry of yours: name the image, as in --image registry.example.com/team/%s, or have `ofn install --registry` say where images go", p.function.GetName())
 	case host == localRegistry:
 		return fmt.Errorf("the image %s is in the registry of one machine, which a cluster does not have: name one in a registry of yours with --image, or move it with `ofn export`", image)
 	}

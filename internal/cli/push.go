@@ -39,7 +39,7 @@ func (s *session) ownRegistry(p *plan) (sourceRegistry, error) {
 func imageRegistry(p *plan) (sourceRegistry, error) {
 	var none sourceRegistry
 	options := []name.Option{}
-	if p.flags.plainHTTP {
+	if p.insecure {
 		options = append(options, name.Insecure)
 	}
 	image := p.image()
@@ -56,7 +56,7 @@ func imageRegistry(p *plan) (sourceRegistry, error) {
 		if errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) {
 			return fmt.Errorf("the registry of the image does not let you push the source to %s: log in with `docker login %s`: %w", ref.Context().Name(), ref.Context().RegistryStr(), err)
 		}
-		return fmt.Errorf("sending the source to the registry of the image: %w; a registry without TLS needs --plain-http", err)
+		return fmt.Errorf("sending the source to the registry of the image: %w; a registry without TLS needs --plain-http, or `ofn install --insecure-registry %s`", err, ref.Context().RegistryStr())
 	}}, nil
 }
 

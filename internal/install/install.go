@@ -48,6 +48,9 @@ func (i *Installer) Install(ctx context.Context, r Request) ([]*unstructured.Uns
 	if err := i.scopeExists(ctx, r.Scope); err != nil {
 		return nil, err
 	}
+	if r.Settings, err = i.kept(ctx, r.Settings); err != nil {
+		return nil, err
+	}
 	objects, err := r.Objects()
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 const (
 	Namespace = "openfunction"
 	Operator  = "ofn-operator"
+	Gateway   = "ofn-gateway"
 )
 
 // The labels of what was installed.
@@ -50,6 +51,8 @@ type Manifests struct {
 	Scope string
 	// Gateway adds `ofn gateway`, behind which functions are called that no engine runs. An operator of one namespace is installed without.
 	Gateway bool
+	// Settings of the installation.
+	Settings Settings
 }
 
 // Objects are all objects of an installation, in the order in which they are to be applied.
@@ -72,8 +75,13 @@ func (m Manifests) Objects() ([]*unstructured.Unstructured, error) {
 		if err := o.UnmarshalJSON(data); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", r.CurId(), err)
 		}
-		o.SetLabels(m.labelled(o.GetLabels()))
 		out = append(out, o)
+	}
+	if out, err = m.Settings.lay(out); err != nil {
+		return nil, err
+	}
+	for _, o := range out {
+		o.SetLabels(m.labelled(o.GetLabels()))
 	}
 	sortObjects(out)
 	return out, nil

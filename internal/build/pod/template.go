@@ -25,6 +25,9 @@ type Options struct {
 	Env []string
 }
 
+// CachesDir is where a builder image may have what all builds compile.
+const CachesDir = "/usr/local/share/ofn"
+
 const (
 	container = "build" // of the program
 	workDir   = "/ofn/work"

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,6 +31,8 @@ type Options struct {
 	// GatewayNamespace and GatewayName are those of the gateway's Service, whose port is 80.
 	GatewayNamespace, GatewayName string
 	ClusterDomain                 string // "cluster.local"
+	// Domain of the gateway's own, with its port where that is not 80, by which functions are called from outside of the cluster; it may be empty.
+	Domain string
 }
 
 // Engine is a cluster.Engine.
@@ -95,9 +98,20 @@ func (e *Engine) expose(ctx context.Context, s *cluster.Service, out *cluster.St
 	for _, t := range s.Traffic {
 		if t.Tag != "" {
 			out.TagURLs[t.Tag] = "http://" + e.host(tagged(t.Tag, s.Name), s.Namespace)
+			if e.options.Domain != "" {
+				out.TagURLs[t.Tag] = e.outside(tagged(t.Tag, s.Name), s.Namespace)
+			}
 		}
 	}
+	if e.options.Domain != "" {
+		out.URL = e.outside(s.Name, s.Namespace)
+	}
 	return e.retire(ctx, s, serviceKind, kept)
+}
+
+// outside is where the gateway serves a name of the cluster for those who are not in it.
+func (e *Engine) outside(name, namespace string) string {
+	return strings.ToLower(fmt.Sprintf("http://%s.%s.%s/", name, namespace, e.options.Domain))
 }
 
 func (e *Engine) host(name, namespace string) string {

@@ -55,6 +55,17 @@ func TestRevisionsTrafficAndRollback(t *testing.T) {
 	w.gone("next-fn")
 }
 
+// TestDomain: where the gateway has a domain, functions and tags have addresses outside of the cluster.
+func TestDomain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.engine = pods.New(w.client, w.client, pods.Options{GatewayNamespace: "openfunction", GatewayName: "ofn-gateway", ClusterDomain: "cluster.local", Domain: "Fn.example.com:8080"})
+	st := w.apply(w.service(1, cluster.Share{Revision: "fn-1", Percent: 100}, cluster.Share{Revision: "fn-1", Tag: "next"}))
+	if st.URL != "http://fn.ns.fn.example.com:8080/" || st.TagURLs["next"] != "http://next-fn.ns.fn.example.com:8080/" {
+		t.Errorf("the addresses are %q and %v", st.URL, st.TagURLs)
+	}
+}
+
 // gone checks that a name that is not wanted any more has gone, and nothing else has.
 func (w *world) gone(name string) {
 	w.Helper()
