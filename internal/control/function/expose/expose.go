@@ -113,8 +113,7 @@ func (e *Exposer) apply(ctx context.Context, fn *v1beta2.Function, p *plan, has 
 	p.report(fn, st.Conditions)
 	switch {
 	case len(p.unheard) > 0:
-		return unrouted("NoMatchingListener", "no listener of Gateway %s/%s answers for %s: it has %s; add a listener to that Gateway, or give hostnames under its domain",
-			p.parent.Namespace, p.parent.Name, list(p.unheard), p.heard()), nil
+		return p.refusal(), nil
 	case st.Routed == metav1.ConditionTrue && has.Routed.Status == metav1.ConditionFalse:
 		return has.Routed, nil
 	}

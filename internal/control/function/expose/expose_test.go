@@ -58,6 +58,7 @@ type world struct {
 	lacking bool                // the Gateway API
 	// listeners are those of the Gateway of the Gateway API; empty is no such Gateway.
 	listeners  string
+	said       string // of the listeners, by the implementation
 	namespaces []string
 	parents    []string
 }
@@ -108,6 +109,12 @@ func (w *world) exposer() *expose.Exposer {
 			u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "spec": map[string]any{"listeners": listeners}}}
 			u.SetNamespace(at.Namespace)
 			u.SetName(at.Name)
+			u.SetGeneration(2)
+			var said []any
+			if err := yaml.Unmarshal([]byte(w.said), &said); err != nil {
+				w.Fatal(err)
+			}
+			u.Object["status"] = map[string]any{"listeners": said}
 			c = c.WithObjects(u)
 		}
 	}
@@ -244,6 +251,68 @@ func TestUnrouted(t *testing.T) {
 			}
 			if want := len(w.addresses()) == 2; !want {
 				t.Errorf("addresses are %q", w.addresses())
+			}
+		})
+	}
+}
+
+// A listener that the Gateway has for a host may not take routes of the function's namespace, or not listen. The one for the inside takes
+// the route all the same, and its implementation is content.
+func TestListenersThatDoNotAnswer(t *testing.T) {
+	const inside = `{name: internal, hostname: "*.cluster.local", port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}`
+	const plain, secure = "External http://fn.ns.example.com/", "External https://fn.ns.example.com/"
+	for name, test := range map[string]struct {
+		http, https string // allowedRoutes
+		said        string
+		reason      string // empty is none
+		says        string
+		external    string
+	}{
+		"all":                            {http: "{namespaces: {from: All}}", external: plain},
+		"the Gateway's namespace":        {http: "{namespaces: {from: Same}}", reason: "NotAllowedByListeners", says: "listener http of Gateway infra/openfunction, which is for fn.ns.example.com"},
+		"none":                           {http: "{namespaces: {from: None}}", reason: "NotAllowedByListeners"},
+		"others by name":                 {http: "{namespaces: {from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: other}}}}", reason: "NotAllowedByListeners"},
+		"these by name":                  {http: "{namespaces: {from: Selector, selector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [a, ns]}]}}}", external: plain},
+		"by labels that cannot be seen":  {http: "{namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}", external: plain},
+		"a selector that is none":        {http: "{namespaces: {from: Selector, selector: {matchExpressions: [{key: a, operator: Near}]}}}", reason: "NotAllowedByListeners"},
+		"other routes":                   {http: "{kinds: [{kind: GRPCRoute}]}", reason: "NotAllowedByListeners"},
+		"other routes, too":              {http: "{kinds: [{kind: GRPCRoute}, {kind: HTTPRoute}]}", external: plain},
+		"TLS for others":                 {http: "{namespaces: {from: All}}", https: "{namespaces: {from: Same}}", external: plain},
+		"TLS":                            {http: "{namespaces: {from: All}}", https: "{namespaces: {from: All}}", external: secure},
+		"TLS without certificate":        {https: "{}", said: "[{name: https, conditions: [{type: Programmed, status: 'False', reason: Invalid, message: no certificate, observedGeneration: 2}]}]", reason: "ListenerNotReady", says: "Programmed=False, Invalid: no certificate"},
+		"TLS without certificate, HTTP":  {http: "{}", https: "{}", said: "[{name: https, conditions: [{type: Programmed, status: 'False', reason: Invalid, observedGeneration: 2}]}]", external: plain},
+		"a port that another has":        {http: "{}", said: "[{name: http, conditions: [{type: Conflicted, status: 'True', reason: ProtocolConflict, observedGeneration: 2}]}]", reason: "ListenerNotReady"},
+		"it did not listen before":       {http: "{}", said: "[{name: http, conditions: [{type: Accepted, status: 'False', reason: PortUnavailable, observedGeneration: 1}]}]", external: plain},
+		"it will listen":                 {http: "{}", said: "[{name: http, conditions: [{type: Programmed, status: 'False', reason: Pending, observedGeneration: 2}]}]", external: plain},
+		"another one does not listen":    {http: "{}", said: "[{name: internal, conditions: [{type: Accepted, status: 'False', reason: PortUnavailable, observedGeneration: 2}]}]", external: plain},
+		"all that can be said is well":   {http: "{}", said: "[{name: http, conditions: [{type: Accepted, status: 'True', reason: Accepted, observedGeneration: 2}]}]", external: plain},
+		"what was refused has no status": {http: "{namespaces: {from: Same}}", said: "[{name: http, conditions: [{type: Accepted, status: 'True', reason: Accepted, observedGeneration: 2}]}]", reason: "NotAllowedByListeners"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "{}")
+			w.said = test.said
+			w.listeners = "[" + inside
+			if test.http != "" {
+				w.listeners += `, {name: http, hostname: "*.example.com", port: 80, protocol: HTTP, allowedRoutes: ` + test.http + "}"
+			}
+			if test.https != "" {
+				w.listeners += `, {name: https, hostname: "*.example.com", port: 443, protocol: HTTPS, allowedRoutes: ` + test.https + "}"
+			}
+			w.listeners += "]"
+			if test.reason == "" {
+				w.expect("True", "Routed", "")
+			} else {
+				w.expect("False", test.reason, test.says)
+			}
+			external := "External http://fn.ns.knative" // that of the engine
+			if test.external != "" {
+				external = test.external
+			}
+			if got := w.addresses(); got[0] != external {
+				t.Errorf("addresses are %q, want %q first", got, external)
+			}
+			if got := w.r.routes["ns/fn"].Hosts; !slices.Equal(got, []string{"fn.ns.example.com", "fn.ns.svc.cluster.local"}) {
+				t.Errorf("the route has the hosts %q", got)
 			}
 		})
 	}

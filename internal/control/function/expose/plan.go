@@ -3,15 +3,12 @@ package expose
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,7 +33,7 @@ type plan struct {
 	internal string
 	rules    []opaque.Object
 	paths    []v1beta2.RoutePath
-	// listeners are those of the parent that take HTTP; unheard are the hosts for which none of them answers.
+	// listeners are those of the parent that are for HTTP; unheard are the hosts for which none of them answers.
 	listeners []listener
 	unheard   []string
 }
@@ -49,7 +46,7 @@ func (e *Exposer) plan(ctx context.Context, fn *v1beta2.Function, t *v1beta2.HTT
 		return nil, err
 	}
 	p := &plan{labels: labelsOf(g), internal: strings.ToLower(g.InternalHost(fn.Name, fn.Namespace))}
-	if p.parent, p.listeners, err = e.parent(ctx, g); err != nil {
+	if p.parent, p.listeners, err = e.parent(ctx, g, fn.Namespace); err != nil {
 		return nil, err
 	}
 	path := "/"
@@ -75,7 +72,7 @@ func (e *Exposer) plan(ctx context.Context, fn *v1beta2.Function, t *v1beta2.HTT
 	}
 	p.unheard = slices.DeleteFunc(slices.Clone(p.hosts), func(h string) bool { return p.listener(h) != nil })
 	// The engine sees to the name inside the cluster; the route has it, too, for those who come by the Gateway's internal listener.
-	if !slices.Contains(p.hosts, p.internal) && len(p.hosts) < mostHosts && p.listener(p.internal) != nil {
+	if !slices.Contains(p.hosts, p.internal) && len(p.hosts) < mostHosts && p.named(p.internal) != nil {
 		p.hosts = append(p.hosts, p.internal)
 	}
 	return p, p.rule(t, path)
@@ -105,16 +102,9 @@ func (p *plan) rule(t *v1beta2.HTTPTrigger, prefix string) error {
 	return nil
 }
 
-// listener is what is read of one of a Gateway's.
-type listener struct {
-	Name     string `json:"name"`
-	Hostname string `json:"hostname"`
-	Port     int    `json:"port"`
-	Protocol string `json:"protocol"`
-}
-
-// parent is the Gateway of the Gateway API that carries the traffic of one of OpenFunction's, with its listeners for HTTP.
-func (e *Exposer) parent(ctx context.Context, g *networking.Gateway) (route.Parent, []listener, error) {
+// parent is the Gateway of the Gateway API that carries the traffic of one of OpenFunction's, with its listeners for HTTP as they are
+// to the routes of a namespace.
+func (e *Exposer) parent(ctx context.Context, g *networking.Gateway, namespace string) (route.Parent, []listener, error) {
 	at := route.Parent{Namespace: g.Target().Namespace, Name: g.Target().Name}
 	if len(e.options.Parents) > 0 && !slices.Contains(e.options.Parents, at.Namespace) {
 		return at, nil, refused("GatewayOutOfReach", "Gateway %s/%s is in a namespace that this operator does not look after; it sees %s", at.Namespace, at.Name, list(e.options.Parents))
@@ -126,49 +116,8 @@ func (e *Exposer) parent(ctx context.Context, g *networking.Gateway) (route.Pare
 	} else if err != nil {
 		return at, nil, fmt.Errorf("reading Gateway %s/%s: %w", at.Namespace, at.Name, err)
 	}
-	var has struct {
-		Spec struct {
-			Listeners []listener `json:"listeners"`
-		} `json:"spec"`
-	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &has); err != nil {
-		return at, nil, fmt.Errorf("reading Gateway %s/%s: %w", at.Namespace, at.Name, err)
-	}
-	return at, slices.DeleteFunc(has.Spec.Listeners, func(l listener) bool { return l.Protocol != "HTTP" && l.Protocol != "HTTPS" }), nil
-}
-
-// listener is one that answers for a host, best one with TLS; nil when there is none.
-func (p *plan) listener(host string) *listener {
-	var found *listener
-	for i := range p.listeners {
-		l := &p.listeners[i]
-		if l.answers(host) && (found == nil || found.Protocol != "HTTPS" && l.Protocol == "HTTPS") {
-			found = l
-		}
-	}
-	return found
-}
-
-// answers is whether the names of a listener and of a route have one in common.
-func (l *listener) answers(host string) bool {
-	return l.Hostname == "" || covers(l.Hostname, host) || covers(host, l.Hostname)
-}
-
-// covers is whether a name, which may be a wildcard for any number of labels, has the other in it.
-func covers(name, other string) bool {
-	suffix, wild := strings.CutPrefix(name, "*")
-	return name == other || wild && strings.HasSuffix(strings.TrimPrefix(other, "*"), suffix)
-}
-
-// heard are the names that the listeners answer for, for people.
-func (p *plan) heard() string {
-	var out []string
-	for _, l := range p.listeners {
-		if !slices.Contains(out, l.Hostname) {
-			out = append(out, l.Hostname)
-		}
-	}
-	return list(out)
+	listeners, err := listenersOf(u, namespace)
+	return at, listeners, err
 }
 
 func list(all []string) string {
@@ -196,17 +145,6 @@ func (p *plan) report(fn *v1beta2.Function, conditions []metav1.Condition) {
 	}
 	inside := slices.DeleteFunc(fn.Status.Addresses, func(a v1beta2.FunctionAddress) bool { return a.Type == v1beta2.AddressExternal })
 	fn.Status.Addresses = append(external, inside...)
-}
-
-func (l *listener) url(host, path string) string {
-	scheme, usual := "http", 80
-	if l.Protocol == "HTTPS" {
-		scheme, usual = "https", 443
-	}
-	if l.Port != usual {
-		host = net.JoinHostPort(host, strconv.Itoa(l.Port))
-	}
-	return scheme + "://" + host + path
 }
 
 // prefixes are the paths that make an address.

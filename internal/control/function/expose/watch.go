@@ -76,16 +76,17 @@ func (e *Exposer) functions(ctx context.Context, namespace string, gateways map[
 	return out
 }
 
-// generations remembers the specification of objects that was seen last, by kind, namespace and name.
+// generations remembers the versions of objects that were seen last, by kind, namespace and name.
 type generations struct{ of sync.Map }
 
-// changed is whether the specification of an object is new, or the object is gone. A Gateway counts its routes in its status: without
-// this, each function would wake all others.
+// changed is whether the specification of an object, or which of its listeners are broken, is new, or the object is gone. A Gateway
+// counts its routes in its status: without this, each function would wake all others.
 func (e *Exposer) changed(ctx context.Context, o client.Object) bool {
 	type version struct {
 		uid        types.UID
 		generation int64
 		ending     bool
+		listeners  string
 	}
 	kind, key := o.GetObjectKind().GroupVersionKind(), client.ObjectKeyFromObject(o)
 	id := kind.Kind + "/" + key.String()
@@ -95,7 +96,7 @@ func (e *Exposer) changed(ctx context.Context, o client.Object) bool {
 		e.seen.of.Delete(id)
 		return true
 	}
-	now := version{o.GetUID(), o.GetGeneration(), !o.GetDeletionTimestamp().IsZero()}
+	now := version{o.GetUID(), o.GetGeneration(), !o.GetDeletionTimestamp().IsZero(), standing(there)}
 	before, known := e.seen.of.Swap(id, now)
 	return !known || before != now
 }

@@ -53,6 +53,26 @@ func TestConcerned(t *testing.T) {
 	woken(gateway)
 	gateway.SetGeneration(2)
 	woken(gateway, "ns/a")
+	says := func(status, reason string, routes int64, want ...string) {
+		t.Helper()
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(gateway), gateway); err != nil {
+			t.Fatal(err)
+		}
+		gateway.Object["status"] = map[string]any{"listeners": []any{map[string]any{"name": "https", "attachedRoutes": routes,
+			"conditions": []any{map[string]any{"type": "Programmed", "status": status, "reason": reason, "observedGeneration": gateway.GetGeneration()}}}}}
+		if err := c.Update(t.Context(), gateway); err != nil {
+			t.Fatal(err)
+		}
+		woken(gateway, want...)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(gateway), gateway); err != nil {
+		t.Fatal(err)
+	}
+	woken(gateway, "ns/a") // the fake client has the generation that it began with
+	says("False", "Invalid", 0, "ns/a")
+	says("False", "Invalid", 1)
+	says("True", "Programmed", 1, "ns/a")
+	says("True", "Programmed", 2)
 	if err := c.Delete(t.Context(), gateway); err != nil {
 		t.Fatal(err)
 	}
