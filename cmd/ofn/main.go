@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,9 @@ var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs a variable
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if limit := memoryLimitOf(os.Getenv); limit > 0 {
+		debug.SetMemoryLimit(limit)
+	}
 	var err error
 	switch { // what a role needs is none of the commands
 	case len(os.Args) == 2 && os.Args[1] == wasmWorker:

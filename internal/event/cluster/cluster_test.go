@@ -191,6 +191,9 @@ func TestPodsAreRestricted(t *testing.T) {
 		len(c.SecurityContext.Capabilities.Drop) != 1 || pod.SecurityContext.SeccompProfile == nil {
 		t.Errorf("pod %+v", pod)
 	}
+	if len(c.Env) != 1 || c.Env[0].Name != cluster.EnvMemoryLimit || c.Env[0].ValueFrom.ResourceFieldRef.Resource != "limits.memory" {
+		t.Errorf("it is not told of its limit: %+v", c.Env)
+	}
 	if d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType || *d.Spec.Replicas != 1 {
 		t.Errorf("a timer must not run twice: %+v", d.Spec)
 	}

@@ -79,6 +79,9 @@ func (m *maker) service(spec map[string]any) object {
 	return m.object("v1", "Service", spec)
 }
 
+// EnvMemoryLimit has in pods of ofn the limit of their container's memory, in bytes, so that they keep below it.
+const EnvMemoryLimit = "OFN_MEMORY_LIMIT"
+
 // ensure makes an object as it is to be.
 func (m *maker) ensure(ctx context.Context, o object) (*unstructured.Unstructured, error) {
 	u, err := drift.Object(o)
@@ -106,6 +109,7 @@ func (m *maker) template(annotations map[string]string, pod corev1.PodSpec) map[
 func (m *maker) pod(args []string, dir string, volumes ...corev1.Volume) corev1.PodSpec {
 	c := corev1.Container{
 		Name: "events", Image: m.engine.o.Image, Args: args,
+		Env:            []corev1.EnvVar{{Name: EnvMemoryLimit, ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory"}}}},
 		Ports:          []corev1.ContainerPort{{Name: "metrics", ContainerPort: PortMetrics, Protocol: corev1.ProtocolTCP}},
 		LivenessProbe:  probe("/healthz", 10, 6),
 		ReadinessProbe: probe("/readyz", 2, 3),

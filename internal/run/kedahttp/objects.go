@@ -59,6 +59,9 @@ func (w *work) deployment(c *copies) (*appsv1.Deployment, error) {
 	if !slices.ContainsFunc(function.Env, func(e corev1.EnvVar) bool { return e.Name == "PORT" }) {
 		function.Env = append(function.Env, corev1.EnvVar{Name: "PORT", Value: strconv.Itoa(int(function.Ports[0].ContainerPort))})
 	}
+	if !slices.ContainsFunc(function.Env, func(e corev1.EnvVar) bool { return e.Name == "POD_NAME" }) { // OpenFunction's frameworks do not start without it
+		function.Env = append(function.Env, corev1.EnvVar{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}})
+	}
 	if function.ReadinessProbe == nil && function.StartupProbe == nil { // otherwise the first requests come before it listens
 		function.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1,
 			ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(function.Ports[0].ContainerPort)}}}
