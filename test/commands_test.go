@@ -172,6 +172,9 @@ func attempt(ts *testscript.TestScript, args []string) string {
 
 // scrape reads what ofn measures.
 func (s *server) scrape() (string, error) {
+	if s.cluster != nil {
+		return s.cluster.scrape()
+	}
 	resp, err := http.Get("http://" + s.metrics + "/metrics")
 	if err != nil {
 		return "", fmt.Errorf("reading the metrics: %w", err)

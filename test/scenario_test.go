@@ -2,6 +2,9 @@
 //
 // The scripts of testdata/shared use one `ofn up` together, each in a namespace of its own; those of testdata/alone start,
 // kill and restart their own. The commands they have beyond those of testscript are in commands.
+//
+// The scripts of testdata/shared run on a Kubernetes cluster, too, with -cluster-gateway: test/cluster/scenarios prepares one. What only
+// one machine has, a script leaves out there by the condition [cluster], with the reason.
 package test
 
 import (
@@ -61,6 +64,10 @@ func TestScenarios(t *testing.T) {
 		t.Skip("the scenarios build the binary and many functions")
 	}
 	w := newWorld(t)
+	if *clusterGateway != "" {
+		w.onCluster(t)
+		return
+	}
 	t.Run("shared", func(t *testing.T) {
 		var begin sync.Mutex // scripts are set up at the same time
 		var shared *server
@@ -101,10 +108,11 @@ func TestScenarios(t *testing.T) {
 // world is what all scripts share.
 type world struct {
 	dir      string
-	programs string // on PATH
-	cache    string // build directory to begin with; may be empty
-	registry string // host of a registry that is none of ofn's
-	examples string // directory
+	programs string    // on PATH
+	cache    string    // build directory to begin with; may be empty
+	registry string    // host of a registry that is none of ofn's
+	examples string    // directory
+	outcomes *outcomes // of scripts on a cluster; nil on one machine
 }
 
 // serverKey finds the server of a script.
@@ -124,7 +132,10 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{dir: dir, programs: filepath.Join(dir, "bin"), registry: newRegistry(t), examples: examples}
+	w := &world{dir: dir, programs: filepath.Join(dir, "bin"), registry: *clusterRegistry, examples: examples}
+	if w.registry == "" {
+		w.registry = newRegistry(t)
+	}
 	if ofn := filepath.Join(w.programs, "ofn"); *given == "" {
 		compile(t, ofn, "../cmd/ofn")
 	} else if err := errors.Join(os.Mkdir(w.programs, 0o755), os.Symlink(*given, ofn)); err != nil {
@@ -149,7 +160,7 @@ func compile(t *testing.T, out, pkg string) {
 
 // run runs the scripts of the directory named like the test.
 func (w *world) run(t *testing.T, setup func(*testscript.Env) (*server, error)) {
-	testscript.Run(t, testscript.Params{
+	params := testscript.Params{
 		Dir:  filepath.Join("testdata", filepath.Base(t.Name())),
 		Cmds: commands,
 		Setup: func(env *testscript.Env) error {
@@ -160,17 +171,25 @@ func (w *world) run(t *testing.T, setup func(*testscript.Env) (*server, error)) 
 			env.Values[serverKey{}] = s
 			env.Values[streamsKey{}] = streams{}
 			env.Vars = append(env.Vars, "SERVER="+filepath.Join(w.dir, "server"), "REGISTRY="+w.registry,
-				"PATH="+w.programs+string(filepath.ListSeparator)+os.Getenv("PATH"), "OFN_DATA_DIR="+s.data, "EXAMPLES="+w.examples)
+				"PATH="+w.programs+string(filepath.ListSeparator)+os.Getenv("PATH"), "OFN_DATA_DIR="+s.data, "EXAMPLES="+w.examples,
+				"SOURCES="+s.sources(env.WorkDir))
 			return nil
 		},
 		Condition:           condition,
 		RequireExplicitExec: true,
-	})
+	}
+	if w.outcomes == nil {
+		testscript.Run(t, params)
+		return
+	}
+	testscript.RunT(scriptT{t, w.outcomes}, params)
 }
 
 // condition says what the machine can do.
 func condition(name string) (bool, error) {
 	switch name {
+	case "cluster":
+		return *clusterGateway != "", nil
 	case "root":
 		return os.Geteuid() == 0, nil
 	case "rootless":

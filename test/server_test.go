@@ -40,8 +40,9 @@ type server struct {
 	ended   chan struct{} // closed after cmd.Wait
 	err     error         // of cmd.Wait
 	log     *journal
-	gateway string // address
-	metrics string // address
+	gateway string   // address
+	metrics string   // address
+	cluster *cluster // where ofn is on one; nothing of it is started or stopped here
 
 	mu    sync.Mutex
 	loads map[string]*traffic
@@ -62,7 +63,12 @@ func (w *world) newServer() (*server, error) {
 	return s, nil
 }
 
-func (s *server) kubeconfig() string { return filepath.Join(s.data, "control", "kubeconfig") }
+func (s *server) kubeconfig() string {
+	if s.cluster != nil {
+		return s.cluster.kubeconfig
+	}
+	return filepath.Join(s.data, "control", "kubeconfig")
+}
 
 var greeting = regexp.MustCompile(`functions +http://\S+:(\d+)/`)
 
@@ -225,6 +231,11 @@ func prepareNamespace(env *testscript.Env, s *server) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if _, err := client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("making namespace %s: %w", name, err)
+	}
+	if s.cluster != nil {
+		if err := s.cluster.prepare(ctx, env, name); err != nil {
+			return err
+		}
 	}
 	env.Vars = append(env.Vars, "NAMESPACE="+name, "KUBECONFIG="+own, "GATEWAY="+s.gateway, "DATA="+s.data)
 	env.Defer(func() {

@@ -24,6 +24,9 @@ CGO_ENABLED=0 nice -n 10 go build -trimpath -o "$cluster" \
 # Nothing can be fetched inside.
 # shellcheck disable=SC2086 # a list of words
 CGO_ENABLED=0 go test -count=1 -run '^$' $packages >/dev/null
+case $packages in
+*scenarios*) (cd ../.. && CGO_ENABLED=0 go test -count=1 -run '^$' ./test >/dev/null) ;;
+esac
 for module in */testdata/*/go.mod; do
 	(cd "$(dirname "$module")" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /dev/null .)
 done
@@ -34,5 +37,5 @@ lap "building"
 lap "a cluster with ${*:-nothing else}"
 # One package after the other: there is one installation of ofn on a cluster.
 # shellcheck disable=SC2086
-CGO_ENABLED=0 "$cluster" inside --dir "$state" go test -p 1 -count=1 -timeout 30m -v -run "${RUN:-.}" $packages -cluster "$cluster" -ofn "$cache/ofn"
+CGO_ENABLED=0 "$cluster" inside --dir "$state" go test -p 1 -count=1 -timeout 60m -v -run "${RUN:-.}" $packages -cluster "$cluster" -ofn "$cache/ofn"
 lap "the tests"

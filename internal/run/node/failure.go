@@ -147,5 +147,8 @@ func (r *replica) lastWords() string {
 	if s := r.output.lines(); s != "" {
 		return "; its last output:\n" + s
 	}
+	if _, elsewhere := r.output.to.(noSink); elsewhere {
+		return "; what it wrote is in its log (ofn logs)" // a pod's, of which only the end is told, and not always
+	}
 	return "; it wrote nothing"
 }

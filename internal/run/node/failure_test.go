@@ -107,6 +107,17 @@ func TestNeverListens(t *testing.T) {
 	})
 }
 
+// Nobody is told that a copy wrote nothing whose output goes elsewhere.
+func TestWhatACopyWroteElsewhere(t *testing.T) {
+	bubble(t, always(behaviour{listens: -1}), func(w *world) {
+		r := revision()
+		r.StartTimeout = time.Second
+		w.apply(r)
+		time.Sleep(1100 * time.Millisecond)
+		w.expect(run.Failed, 0, "NotListening", "what it wrote is in its log (ofn logs)")
+	})
+}
+
 type reasonError struct{ error }
 
 func (reasonError) Reason() string { return "ArchitectureMismatch" }

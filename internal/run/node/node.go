@@ -77,7 +77,7 @@ type Dapr interface {
 type Options struct {
 	Drivers map[string]instance.Driver // by runtime class; "" is the default one
 	Images  Images
-	Logs    Logs    // nil discards
+	Logs    Logs    // nil discards: they are kept elsewhere
 	Metrics Metrics // nil counts nothing
 	Dapr    Dapr    // nil: revisions that need it are refused
 	// Sidecars is what runs beside copies that ask for it; nil: revisions that do are refused.

@@ -29,7 +29,7 @@ func engines() []engine {
 		{name: "job", kind: "jobs.batch", ref: "batch/job", build: "    builder: openfunction/builder-go:latest\n"},
 		{name: "tekton", kind: "taskruns.tekton.dev", ref: "tekton.dev/taskRun", build: "    builder: openfunction/builder-go:latest\n"},
 		{name: "shipwright", kind: "buildruns.shipwright.io", ref: "shipwright.io/buildRun", make: strategy,
-			build: "    builder: " + builderImage + "\n    shipwright: {strategy: {name: tests-go}}\n"},
+			build: "    builder: " + ofncluster.BuilderImage + "\n    shipwright: {strategy: {name: tests-go}}\n"},
 	}
 }
 

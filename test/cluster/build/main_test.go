@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	code := ofncluster.Main(m, ofncluster.Setup{
 		NotInstalled: *prepared,
-		Operator:     []string{"--builder-image=" + builderImage, "--insecure-registry=" + registryHost},
+		Operator:     []string{"--builder-image=" + ofncluster.BuilderImage, "--insecure-registry=" + registryHost},
 		Gateway:      []string{"--insecure-registry=" + registryHost},
 	})
 	if world.services != nil {
@@ -65,7 +65,7 @@ func start(t *testing.T, namespace, engine string) *ofncluster.Namespace {
 
 func prepare(ctx context.Context) error {
 	if !*prepared {
-		if err := loadBuilder(ctx); err != nil {
+		if err := ofncluster.LoadBuilder(ctx); err != nil {
 			return err
 		}
 	}

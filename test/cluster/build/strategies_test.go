@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	ofncluster "github.com/openfunction/ofn/test/cluster/ofn"
 )
 
 // The strategies of config/shipwright need images that no test cluster has. What is tried of them is all that comes before: Shipwright
@@ -73,7 +75,7 @@ func stepImages(pod unstructured.Unstructured) []string {
 func TestStrategyThatDoesNotExist(t *testing.T) {
 	n := start(t, "nostrategy", "buildruns.shipwright.io")
 	f := fn{name: "hello", url: world.sources.url, path: "hello", image: imageOf(n, "hello"),
-		build: "    builder: " + builderImage + "\n    shipwright: {strategy: {name: no-such}}\n"}
+		build: "    builder: " + ofncluster.BuilderImage + "\n    shipwright: {strategy: {name: no-such}}\n"}
 	n.Apply(f.manifest())
 	when(n, "hello", func(b unstructured.Unstructured) bool {
 		return text(b, "status", "reason") == "ClusterBuildStrategyNotFound" && text(b, "status", "state") == "Created"

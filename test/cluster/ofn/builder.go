@@ -75,7 +75,13 @@ func Caches(ctx context.Context) ([]image.File, error) {
 	}
 	defer os.RemoveAll(dir)
 	caches := filepath.Join(cache, "ofn-cluster", "caches")
-	if out, err := exec.CommandContext(ctx, Program(), "build-step", "--fill", "--dir", dir, "--caches", caches).CombinedOutput(); err != nil {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return nil, err
+	}
+	fill := exec.CommandContext(ctx, Program(), "build-step", "--fill", "--dir", dir, "--caches", caches)
+	fill.Env = append(os.Environ(), "PATH="+filepath.Dir(tool)) // other languages would fetch
+	if out, err := fill.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("filling the caches of the builder image: %w: %s", err, out)
 	}
 	files, err := image.Tree(caches, func(string, bool) bool { return true })
