@@ -24,14 +24,18 @@ func TestInstall(t *testing.T) {
 	t.Log("\n" + out)
 }
 
+// engine is one, and the kind without which the cluster does not have it.
+type engine struct{ name, needs string }
+
 // engines are those that need no more than Kubernetes, and Knative Serving where it is.
-var engines = []struct{ name, needs string }{
-	{name: "pods"},
-	{name: "knative", needs: "services.serving.knative.dev"},
-}
+var engines = []engine{{name: "pods"}, {name: "knative", needs: "services.serving.knative.dev"}}
 
 // onEach runs a test for each engine that is there, in a namespace of its own.
 func onEach(t *testing.T, prefix string, test func(n *ofncluster.Namespace, engine string)) {
+	on(t, engines, prefix, test)
+}
+
+func on(t *testing.T, engines []engine, prefix string, test func(n *ofncluster.Namespace, engine string)) {
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			n := ofncluster.New(t, prefix+"-"+engine.name)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,7 +110,8 @@ func TestMove(t *testing.T) {
 	}
 	t.Log(m.ofn("export", "--all", "--prebuilt", "--registry", node+"/team", "--plain-http", "--to", moved, "--strict"))
 
-	onEach(t, "moved", func(n *ofncluster.Namespace, engine string) {
+	all := append(slices.Clone(engines), engine{name: "keda", needs: "httpscaledobjects.http.keda.sh"}, engine{name: "dapr", needs: "components.dapr.io"})
+	on(t, all, "moved", func(n *ofncluster.Namespace, engine string) {
 		overlay := filepath.Join(dir, engine)
 		write(n.T, filepath.Join(overlay, "kustomization.yaml"), fmt.Sprintf(`
 namespace: %s
@@ -117,11 +119,23 @@ resources: [../moved]
 patches:
 - target: {kind: Function, name: hello}
   patch: |
-    - {op: add, path: /spec/serving/triggers/http/engine, value: %s}
-`, n.Name, engine))
+%s
+`, n.Name, wish(engine)))
 		n.Kubectl("apply", "-k", overlay)
+		began := time.Now()
 		n.Ready("function/hello")
+		ready := time.Since(began)
 		says(n, "hello", "moved")
+		n.T.Logf("with engine %s it is ready after %s and answers after %s", engine, ready.Round(100*time.Millisecond), time.Since(began).Round(100*time.Millisecond))
+		if engine == "dapr" {
+			n.Eventually("Dapr's timer calls it", func() error {
+				got, err := n.TryGet("hello", "/ticks")
+				if err == nil && (got == "" || got == "0") {
+					err = fmt.Errorf("it was called %q times", got)
+				}
+				return err
+			})
+		}
 
 		back := filepath.Join(dir, "back-"+engine)
 		out := ofncluster.Ofn(n.T, "export", "hello", "-n", n.Name, "--target", "machine", "--images", "--plain-http", "--to", back)
@@ -135,6 +149,16 @@ patches:
 		}
 	})
 	m.t = t
+}
+
+// wish asks for an engine: a function that Dapr calls as well has Dapr's sidecar, and no other engine.
+func wish(engine string) string {
+	if engine != "dapr" {
+		return "    - {op: add, path: /spec/serving/triggers/http/engine, value: " + engine + "}"
+	}
+	return `    - {op: add, path: /spec/serving/annotations, value: {dapr.io/app-protocol: http}}
+    - {op: add, path: /spec/serving/bindings, value: {tick: {type: bindings.cron, version: v1, metadata: [{name: schedule, value: "@every 1s"}]}}}
+    - {op: add, path: /spec/serving/triggers/dapr, value: [{name: tick, type: bindings.cron}]}`
 }
 
 func write(t testing.TB, path, text string) {
