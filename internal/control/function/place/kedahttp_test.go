@@ -3,6 +3,7 @@ package place_test
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -36,7 +37,7 @@ func (unexposed) Gone(context.Context, string, string) error     { return nil }
 func (unexposed) Watch(_ ctrl.Manager, _ *builder.Builder) error { return nil }
 
 // kedaWorld is a cluster on which functions that ask for the engine keda are run by it.
-func kedaWorld(t *testing.T) *world {
+func kedaWorld(t *testing.T, exposer place.Exposer) *world {
 	scheme := controltest.Scheme(t)
 	if err := apiextensionsv1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -59,7 +60,7 @@ func kedaWorld(t *testing.T) *world {
 	}
 	log := slog.New(slog.DiscardHandler)
 	return &world{T: t, client: c, serve: serve.New(c), place: place.New(c, place.Options{Ways: ways, Engines: engines.NewController(c, nil, log), Live: c,
-		Exposer: unexposed{}, PodSecurity: v1beta2.PodSecurityAuto, ClusterDomain: "cluster.local", Log: log})}
+		Exposer: exposer, PodSecurity: v1beta2.PodSecurityAuto, ClusterDomain: "cluster.local", Log: log})}
 }
 
 func (w *world) install(all ...engines.Engine) {
@@ -86,7 +87,7 @@ func (w *world) served() *metav1.Condition {
 }
 
 func TestFunctionOnKEDAHTTP(t *testing.T) {
-	w := kedaWorld(t)
+	w := kedaWorld(t, unexposed{})
 	w.fn = &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "fn", UID: "u"}}
 	w.fn.Spec.Image = "r.example.com/x:1"
 	w.fn.Spec.Serving = &v1beta2.FunctionServing{}
@@ -126,5 +127,43 @@ func TestFunctionOnKEDAHTTP(t *testing.T) {
 	serving := &v1beta2.Serving{}
 	if err := w.client.Get(t.Context(), key, serving); err != nil || serving.Status.ResourceRef[v1beta2.RefKedaHTTPDeployment] != "fn-00001" {
 		t.Errorf("the Serving has %+v (%v)", serving.Status, err)
+	}
+}
+
+// hiding counts how often a route was taken away.
+type hiding struct {
+	unexposed
+	hidden *int
+}
+
+func (h hiding) Hide(context.Context, *v1beta2.Function) error { *h.hidden++; return nil }
+
+// A function whose http trigger is taken away has no route any more, even if nothing can run what it is now.
+func TestRouteGoesWithItsTrigger(t *testing.T) {
+	hidden := 0
+	w := kedaWorld(t, hiding{hidden: &hidden})
+	w.fn = &v1beta2.Function{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "fn", UID: "u", Generation: 1}}
+	w.fn.Spec.Image = "r.example.com/x:1"
+	w.fn.Spec.Serving = &v1beta2.FunctionServing{}
+	w.fn.Spec.Serving.Triggers = &v1beta2.Triggers{HTTP: &v1beta2.HTTPTrigger{Engine: new(v1beta2.EngineKeda)}}
+	w.fn.Default()
+	w.reconcile()
+	if c := w.served(); c.Reason != "EngineMissing" || hidden > 0 {
+		t.Fatalf("while its engine is missing its route was hidden %d times: %+v", hidden, c)
+	}
+	w.install(engines.KEDA(), engines.KEDAHTTP(), engines.InterceptorRoutes())
+	w.reconcile()
+	if len(w.fn.Status.Addresses) == 0 || hidden > 0 {
+		t.Fatalf("its route was hidden %d times, its addresses are %+v", hidden, w.fn.Status.Addresses)
+	}
+	w.fn.Generation = 2
+	w.fn.Spec.Serving.Triggers = &v1beta2.Triggers{Dapr: []*v1beta2.DaprTrigger{{DaprComponentRef: v1beta2.DaprComponentRef{Name: "ticks", Type: "bindings.cron"}}}}
+	w.reconcile()
+	if c := w.served(); c.Status != metav1.ConditionFalse || hidden == 0 || len(w.fn.Status.Addresses) > 0 {
+		t.Errorf("without its trigger its route was hidden %d times, its addresses are %+v; it says %+v", hidden, w.fn.Status.Addresses, c)
+	}
+	before := w.fn.Status.DeepCopy()
+	if w.reconcile(); !reflect.DeepEqual(before, &w.fn.Status) {
+		t.Errorf("the status does not come to rest: %+v, then %+v", before, w.fn.Status)
 	}
 }

@@ -208,8 +208,14 @@ func unsupported(fn *v1beta2.Function, newest *v1beta2.Serving, w *Way) error {
 	return undelivered(newest)
 }
 
-// refuse reports into Servings and the Function why they do not run.
+// refuse reports into Servings and the Function why they do not run. A function that nobody calls by an address any more loses its route
+// all the same.
 func (p *Phase) refuse(ctx context.Context, fn *v1beta2.Function, servings []*v1beta2.Serving, reason, message string) error {
+	if !called(fn) {
+		if err := p.hide(ctx, fn); err != nil {
+			return err
+		}
+	}
 	condition.Set(&fn.Status.Conditions, fn.Generation, v1beta2.ConditionRouted, metav1.ConditionFalse, reason, message)
 	for _, s := range servings {
 		if err := p.report(ctx, s, run.Status{Phase: run.Failed, Reason: reason, Message: message}, nil); err != nil {

@@ -53,7 +53,7 @@ func (p *Phase) report(ctx context.Context, s *v1beta2.Serving, r run.Status, ob
 
 // route writes where the function is reached: as its engine arranges it, and by a route of its own.
 func (p *Phase) route(ctx context.Context, fn *v1beta2.Function, st cluster.Status) error {
-	if t := fn.Spec.Serving.Triggers; t == nil || t.HTTP == nil { // nobody calls it by an address
+	if !called(fn) {
 		return p.unroute(ctx, fn)
 	}
 	internal := cmp.Or(st.Internal, fmt.Sprintf("http://%s.%s.svc.%s/", fn.Name, fn.Namespace, p.options.ClusterDomain))
@@ -79,10 +79,21 @@ func (p *Phase) route(ctx context.Context, fn *v1beta2.Function, st cluster.Stat
 	return nil
 }
 
+// called is whether a function is called by an address.
+func called(fn *v1beta2.Function) bool {
+	t := fn.Spec.Serving.Triggers
+	return t != nil && t.HTTP != nil
+}
+
 // unroute takes away what leads to a function that nobody calls by an address.
 func (p *Phase) unroute(ctx context.Context, fn *v1beta2.Function) error {
-	fn.Status.Addresses, fn.Status.Route = nil, nil
 	condition.Remove(&fn.Status.Conditions, v1beta2.ConditionRouted)
+	return p.hide(ctx, fn)
+}
+
+// hide takes away the addresses of a function, and its route.
+func (p *Phase) hide(ctx context.Context, fn *v1beta2.Function) error {
+	fn.Status.Addresses, fn.Status.Route = nil, nil
 	if err := p.options.Exposer.Hide(ctx, fn); err != nil {
 		return fmt.Errorf("removing the route: %w", err)
 	}
