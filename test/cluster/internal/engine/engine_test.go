@@ -29,6 +29,13 @@ func TestCatalogueIsWhole(t *testing.T) {
 				tags[tag] = true
 			}
 		}
+		for deployment, args := range e.Args {
+			for _, a := range args {
+				if _, image, ok := strings.Cut(a, "="); !ok || !tags[image] {
+					t.Errorf("%s: %s is given %s, which is no image that it builds: %v", name, deployment, a, tags)
+				}
+			}
+		}
 		for _, values := range e.Config {
 			if queue := values["queue-sidecar-image"]; queue != "" && !tags[queue] {
 				t.Errorf("%s: configured with the image %s, which it does not build: %v", name, queue, tags)
@@ -61,12 +68,18 @@ spec:
 		t.Fatalf("decoded %d objects: %v", len(objects), err)
 	}
 	replaceStrings(objects[0].Object, map[string]string{"ko://example.org/a/cmd/controller": "one", "ko://example.org/a/cmd/other": "two"})
+	e := Engine{Args: map[string][]string{"a": {"-more"}, "b": {"-no"}}, Config: map[string]map[string]string{"a": {"k": "v"}}}
+	for _, o := range objects {
+		if err := e.configure(o); err != nil {
+			t.Fatal(err)
+		}
+	}
 	relaxPods(objects[0].Object)
 	text, err := objects[0].MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"image":"one"`, `["-other","two"]`, `"imagePullPolicy":"IfNotPresent"`, `"readinessProbe":{"periodSeconds":1}`} {
+	for _, want := range []string{`"image":"one"`, `["-other","two","-more"]`, `"imagePullPolicy":"IfNotPresent"`, `"readinessProbe":{"periodSeconds":1}`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)
 		}

