@@ -233,3 +233,50 @@ spec:
 	w.none("deployments", "statefulsets", "replicasets", "pods", "services", "horizontalpodautoscalers", "scaledobjects")
 	w.field("secrets", ".items[*].metadata.name", "login")
 }
+
+// Entries of a stream wake their source, which has a group there from its first copy on; those that a copy had taken when it died do, too.
+func TestStreamFromZeroAndBack(t *testing.T) {
+	w := start(t, "keda-stream")
+	r, s := redis(t), newSink(t)
+	close(s.quick)
+	w.Kubectl("create", "secret", "generic", "login", "--from-literal=password="+password)
+	w.Apply(fmt.Sprintf(`
+apiVersion: keda.sh/v1alpha1
+kind: TriggerAuthentication
+metadata: {name: login}
+spec: {secretTargetRef: [{parameter: password, name: login, key: password}]}
+---
+apiVersion: events.openfunction.io/v1alpha1
+kind: EventSource
+metadata: {name: jobs}
+spec:
+  sink: {uri: "%[3]s"}
+  redis:
+    work:
+      redisHost: "%[2]s"
+      stream: work
+      secretRefs: {redisPassword: {name: login, key: password}}
+      scaleOption: {pollingInterval: 1, cooldownPeriod: %[1]d, minReplicaCount: 0, authRef: {kind: TriggerAuthentication, name: login}}
+`, cooldown, r.address, s.address))
+	const from = "jobs-work-source"
+	asleep := func() {
+		w.field("deployment/"+from, ".spec.replicas", "0")
+		w.copies(from, "event-source", 0)
+		w.Ready("eventsource/jobs")
+	}
+	asleep()
+	if groups := r.do("XINFO GROUPS work"); groups != "*1" {
+		t.Fatalf("when the source sleeps its group is not there: %s", groups)
+	}
+	some := numbered("some", 20)
+	for _, one := range some {
+		r.do("XADD work * data " + one)
+	}
+	s.took(w, some)
+	asleep()
+	r.do("XADD work * data died0")
+	r.do("XREADGROUP GROUP keda-stream-jobs-work keda-stream-jobs-work COUNT 1 STREAMS work >")
+	s.took(w, numbered("died", 1))
+	w.Kubectl("delete", "eventsource/jobs")
+	w.none("deployments", "replicasets", "pods", "horizontalpodautoscalers", "scaledobjects")
+}
