@@ -24,7 +24,7 @@ import (
 type busSettings struct {
 	dir, tokenFile                          string
 	address, monitorAddress, metricsAddress string
-	logLevel, logFormat                     string
+	logSettings
 }
 
 func (s *busSettings) bind(f *pflag.FlagSet) {
@@ -33,8 +33,7 @@ func (s *busSettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.address, "address", fmt.Sprintf(":%d", cluster.PortNATS), "address and port of NATS")
 	f.StringVar(&s.monitorAddress, "monitor-address", fmt.Sprintf(":%d", cluster.PortMonitor), "address and port of its figures, for KEDA")
 	f.StringVar(&s.metricsAddress, "metrics-address", fmt.Sprintf(":%d", cluster.PortMetrics), "address and port of /metrics, /healthz and /readyz")
-	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")
+	s.logSettings.bind(f)
 }
 
 // eventBusCommand is what pods of event buses run on a cluster.

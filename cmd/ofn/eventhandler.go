@@ -33,8 +33,8 @@ import (
 type handlerSettings struct {
 	plan, stateDir          string
 	address, metricsAddress string
-	logLevel, logFormat     string
-	linger, drain           time.Duration
+	logSettings
+	linger, drain time.Duration
 }
 
 func (s *handlerSettings) bind(f *pflag.FlagSet) {
@@ -42,8 +42,7 @@ func (s *handlerSettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.stateDir, "state-dir", filepath.Join(os.TempDir(), "ofn-events"), "folder in which sources keep their places")
 	f.StringVar(&s.address, "address", fmt.Sprintf(":%d", cluster.PortHTTP), "address and port of sources that are called over HTTP")
 	f.StringVar(&s.metricsAddress, "metrics-address", fmt.Sprintf(":%d", cluster.PortMetrics), "address and port of /metrics, /healthz, /readyz and /status")
-	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")
+	s.logSettings.bind(f)
 	f.DurationVar(&s.linger, "linger", 0, "how long callers are served after the end was asked for, until they know")
 	f.DurationVar(&s.drain, "drain-timeout", 15*time.Second, "how long what is under way may take to end")
 }

@@ -29,13 +29,12 @@ type gatewaySettings struct {
 	healthAddress  string
 	clusterDomain  string
 	domain         string
-	logLevel       string
-	logFormat      string
-	elect          bool
-	drain          time.Duration
-	linger         time.Duration
-	startTimeout   time.Duration
-	warm           warmSettings
+	logSettings
+	elect        bool
+	drain        time.Duration
+	linger       time.Duration
+	startTimeout time.Duration
+	warm         warmSettings
 }
 
 func (s *gatewaySettings) bind(f *pflag.FlagSet) {
@@ -49,8 +48,7 @@ func (s *gatewaySettings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.healthAddress, "health-address", ":8081", "address and port of /healthz and /readyz; 0 for none")
 	f.StringVar(&s.clusterDomain, "cluster-domain", "cluster.local", "domain of the cluster's internal names")
 	f.StringVar(&s.domain, "domain", "", "also serve functions as <function>.<namespace>.<domain>")
-	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal)")
+	s.logSettings.bind(f)
 	f.BoolVar(&s.elect, "leader-elect", true, "let one of several gateways serve and the others wait; without it there must be only one")
 	f.DurationVar(&s.drain, "drain-timeout", 30*time.Second, "how long requests may go on when the gateway stops")
 	f.DurationVar(&s.linger, "linger", 5*time.Second, "how long a gateway that is to stop still takes requests, while it is no longer ready")

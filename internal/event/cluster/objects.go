@@ -40,13 +40,7 @@ type object struct {
 	Spec            map[string]any    `json:"spec,omitempty"`
 }
 
-type metadata struct {
-	Namespace   string                  `json:"namespace,omitempty"`
-	Name        string                  `json:"name,omitempty"`
-	Labels      map[string]string       `json:"labels,omitempty"`
-	Annotations map[string]string       `json:"annotations,omitempty"`
-	Owners      []metav1.OwnerReference `json:"ownerReferences,omitempty"`
-}
+type metadata = drift.Metadata
 
 // maker makes the objects of one part.
 type maker struct {

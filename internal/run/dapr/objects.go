@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/drift"
 	"github.com/openfunction/ofn/internal/run/cluster"
 )
 
@@ -41,13 +42,7 @@ type manifest struct {
 	Spec       map[string]any `json:"spec"`
 }
 
-type metadata struct {
-	Namespace   string                  `json:"namespace,omitempty"`
-	Name        string                  `json:"name,omitempty"`
-	Labels      map[string]string       `json:"labels,omitempty"`
-	Annotations map[string]string       `json:"annotations,omitempty"`
-	Owners      []metav1.OwnerReference `json:"ownerReferences,omitempty"`
-}
+type metadata = drift.Metadata
 
 type template struct {
 	Metadata metadata `json:"metadata"`

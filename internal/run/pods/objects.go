@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/drift"
 	"github.com/openfunction/ofn/internal/run/cluster"
 )
 
@@ -38,13 +39,7 @@ type object struct {
 	Spec            map[string]any `json:"spec,omitempty"`
 }
 
-type metadata struct {
-	Namespace   string                  `json:"namespace,omitempty"`
-	Name        string                  `json:"name,omitempty"`
-	Labels      map[string]string       `json:"labels,omitempty"`
-	Annotations map[string]string       `json:"annotations,omitempty"`
-	Owners      []metav1.OwnerReference `json:"ownerReferences,omitempty"`
-}
+type metadata = drift.Metadata
 
 // templateOf is the record of a revision.
 func templateOf(s *cluster.Service, r *cluster.Revision) object {
