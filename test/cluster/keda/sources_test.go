@@ -57,8 +57,16 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.taken[string(body)]++
 }
 
-// took waits until every event came. That some come more than once is allowed, that a tenth does is a mistake.
+// took is came of what need not come twice: that some do is allowed, that a tenth does is a mistake.
 func (s *sink) took(w world, events []string) {
+	s.Helper()
+	if again := s.came(w, events); again > len(events)/10 {
+		s.Errorf("of %d events %d came more than once", len(events), again)
+	}
+}
+
+// came waits until every event came, and returns how many came once more.
+func (s *sink) came(w world, events []string) int {
 	s.Helper()
 	again := 0
 	w.Eventually("every event is delivered", func() error {
@@ -78,9 +86,7 @@ func (s *sink) took(w world, events []string) {
 		return nil
 	})
 	s.Logf("%d events came, %d once more", len(events), again)
-	if again > len(events)/10 {
-		s.Errorf("of %d events %d came more than once", len(events), again)
-	}
+	return again
 }
 
 // numbered are events.
