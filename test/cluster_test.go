@@ -32,6 +32,9 @@ var (
 	clusterRegistry = flag.String("cluster-registry", "", "host of a registry without TLS for images of scripts, from which that cluster pulls")
 )
 
+// clusterPatience is how many times longer anything may take on a cluster, whose builds begin in pods of their own.
+const clusterPatience = 3
+
 // cluster is what of a cluster is asked beside the command line.
 type cluster struct {
 	kubeconfig string
@@ -87,6 +90,14 @@ func (s *server) sources(dir string) string {
 		return "file://" + dir
 	}
 	return "http://" + *clusterGit + strings.TrimPrefix(dir, os.TempDir())
+}
+
+// images is where what is built may go without the host of a registry in its name, which machines have and clusters have not.
+func (s *server) images() string {
+	if s.cluster == nil {
+		return "openfunction"
+	}
+	return s.registry + "/openfunction"
 }
 
 // prepare waits until pods may be made in a namespace, which goes with the script.

@@ -123,6 +123,9 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := regexp.Compile("(?m)" + f.Arg(0))
 	ts.Check(err)
+	if *clusterGateway != "" {
+		*limit *= clusterPatience
+	}
 	var last string
 	if !until(*limit, func() bool {
 		last = attempt(ts, f.Args()[1:])

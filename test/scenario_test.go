@@ -172,7 +172,7 @@ func (w *world) run(t *testing.T, setup func(*testscript.Env) (*server, error)) 
 			env.Values[streamsKey{}] = streams{}
 			env.Vars = append(env.Vars, "SERVER="+filepath.Join(w.dir, "server"), "REGISTRY="+w.registry,
 				"PATH="+w.programs+string(filepath.ListSeparator)+os.Getenv("PATH"), "OFN_DATA_DIR="+s.data, "EXAMPLES="+w.examples,
-				"SOURCES="+s.sources(env.WorkDir))
+				"SOURCES="+s.sources(env.WorkDir), "IMAGES="+s.images())
 			return nil
 		},
 		Condition:           condition,

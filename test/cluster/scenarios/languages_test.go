@@ -4,63 +4,54 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/openfunction/ofn/test/cluster/internal/image"
 )
 
-// languages are tools of this machine beside Go, for the builder image: Python and Node.js, where the distribution's packages are here.
-// Functions of other languages are not built on the cluster.
+// missing are programs that the builder image does not have, and that scripts are not to find either, so that what needs them skips. Python is
+// among them because its functions want packages of its index, and nothing is fetched on the test cluster.
+func missing() []string {
+	return []string{"python3", "java", "javac", "jlink", "mvn", "gradle", "cargo", "rustc", "clang"}
+}
+
+const (
+	node = "/usr/bin/node"
+	npm  = "/usr/lib/node_modules/npm"
+)
+
+// languages are tools of this machine beside Go, for the builder image: those that shell scripts call, and Node.js where the distribution's
+// package is here.
 func languages(t *testing.T) []image.File {
-	var all []image.File
-	seen := map[string]bool{}
-	add := func(files []image.File, err error) {
+	var programs []string
+	for _, name := range []string{"cat", "cut", "env", "grep", "head", "ls", "sleep", "sort", "tail", "tr", "wc", "yes"} {
+		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range files {
-			if !seen[f.Path] {
-				seen[f.Path] = true
-				all = append(all, f)
-			}
-		}
+		programs = append(programs, path)
 	}
-	with := func(program string, trees ...string) bool {
-		if _, err := os.Stat(program); err != nil {
-			return false
-		}
-		add(image.Machine(program))
-		for _, tree := range trees {
-			add(image.Tree(tree, needed))
-			objects, err := filepath.Glob(filepath.Join(tree, "lib-dynload", "*.so"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			add(image.Machine(objects...))
-		}
-		return true
+	if _, err := os.Stat(node); err == nil {
+		programs = append(programs, node)
 	}
-	if out, err := exec.Command("/usr/bin/python3", "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))").Output(); err == nil {
-		with("/usr/bin/python3", strings.TrimSpace(string(out)))
+	files, err := image.Machine(programs...)
+	if err != nil {
+		t.Fatal(err)
 	}
-	const npm = "/usr/lib/node_modules/npm"
-	if with("/usr/bin/node") {
-		if _, err := os.Stat(npm); err == nil {
-			add(image.Tree(npm, needed))
-			// npm looks for itself beside the file that is started, so a link would have to be one.
-			start := filepath.Join(t.TempDir(), "npm")
-			if err := os.WriteFile(start, []byte("#!/bin/sh\nexec /usr/bin/node "+npm+"/bin/npm-cli.js \"$@\"\n"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			add([]image.File{{Path: "/usr/bin/npm", Source: start}}, nil)
-		}
+	if _, err := os.Stat(npm); err != nil {
+		return files
 	}
-	return all
-}
-
-// needed leaves out what no build reads.
-func needed(path string, folder bool) bool {
-	base := filepath.Base(path)
-	return !(folder && (base == "__pycache__" || base == "test" || base == "tests" || base == "dist-packages" || base == "docs" || base == "man"))
+	more, err := image.Tree(npm, func(path string, folder bool) bool {
+		return !folder || !slices.Contains([]string{"docs", "man", "test"}, filepath.Base(path))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// npm looks for itself beside the file that is started, so a link would have to be one.
+	start := filepath.Join(t.TempDir(), "npm")
+	if err := os.WriteFile(start, []byte("#!/bin/sh\nexec "+node+" "+npm+"/bin/npm-cli.js \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return append(append(files, more...), image.File{Path: "/usr/bin/npm", Source: start})
 }

@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// node is where the node and the pods find the registry.
-	node = "10.123.0.1:5000"
+	// images is where the node and the pods find the registry.
+	images = "10.123.0.1:5000"
 	// sources is where pods find the repositories of scripts.
 	sources = "10.123.0.1:5080"
 	// front is where functions are called, by names below localhost.
@@ -38,7 +38,7 @@ var scripts = flag.String("scripts", ".", "pattern of the names of the scripts t
 
 func TestMain(m *testing.M) {
 	os.Exit(ofncluster.Main(m, ofncluster.Setup{Install: []string{
-		"--registry", node + "/functions", "--insecure-registry", node, "--builder-image", ofncluster.BuilderImage, "--domain", "localhost:18080",
+		"--registry", images + "/functions", "--insecure-registry", images, "--builder-image", ofncluster.BuilderImage, "--domain", "localhost:18080",
 	}}))
 }
 
@@ -60,8 +60,8 @@ func TestScenarios(t *testing.T) {
 		t.Fatalf("compiling the scenarios: %v: %s", err, out)
 	}
 	run := exec.CommandContext(t.Context(), binary, "-test.v", "-test.parallel=2", "-test.timeout=45m", "-test.run", "TestScenarios/shared/"+*scripts,
-		"-ofn", ofncluster.Program(), "-cluster-gateway", front, "-cluster-registry", node, "-cluster-git", sources)
-	run.Env = append(os.Environ(), "PATH="+without(t, "java", "javac", "jlink", "mvn", "gradle", "cargo", "rustc", "clang"))
+		"-ofn", ofncluster.Program(), "-cluster-gateway", front, "-cluster-registry", images, "-cluster-git", sources)
+	run.Env = append(os.Environ(), "PATH="+without(t))
 	run.Dir, run.Stdout, run.Stderr = "../..", os.Stdout, os.Stdout
 	if err := run.Run(); err != nil {
 		t.Error(err)
@@ -69,8 +69,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// without is a directory of all programs of PATH but these, which the builder image does not have: scripts skip what needs them.
-func without(t *testing.T, names ...string) string {
+// without is a directory of all programs of PATH but those that are missing.
+func without(t *testing.T) string {
 	dir := t.TempDir()
 	for _, from := range filepath.SplitList(os.Getenv("PATH")) {
 		programs, err := os.ReadDir(from)
@@ -81,7 +81,7 @@ func without(t *testing.T, names ...string) string {
 			t.Fatal(err)
 		}
 		for _, p := range programs {
-			if slices.Contains(names, p.Name()) {
+			if slices.Contains(missing(), p.Name()) {
 				continue
 			}
 			err := os.Symlink(filepath.Join(from, p.Name()), filepath.Join(dir, p.Name()))
@@ -95,7 +95,7 @@ func without(t *testing.T, names ...string) string {
 
 // serve is the registry.
 func serve(t *testing.T) {
-	l, err := net.Listen("tcp", node)
+	l, err := net.Listen("tcp", images)
 	if err != nil {
 		t.Fatal(err)
 	}
