@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"reflect"
 	"strconv"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -110,6 +111,12 @@ func Delete(ctx context.Context, c client.Client, named *unstructured.Unstructur
 		return fmt.Errorf("deleting %s %s: %w", named.GetKind(), named.GetName(), err)
 	}
 	return nil
+}
+
+// Undeclared is whether an object was refused for a field that the definition of its kind has not. The API server calls it an internal
+// error.
+func Undeclared(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "field not declared in schema")
 }
 
 func sign(o *unstructured.Unstructured) error {

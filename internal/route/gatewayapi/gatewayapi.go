@@ -132,6 +132,8 @@ func refused(err error) error {
 		return &cluster.Refused{Reason: "NameTaken", Err: err}
 	case apierrors.IsForbidden(err):
 		return &cluster.Refused{Reason: "Forbidden", Err: err}
+	case drift.Undeclared(err):
+		return &cluster.Refused{Reason: "FieldDropped", Err: fmt.Errorf("the Gateway API of this cluster does not know a field of the route: leave it out, or install a version of the API that has it: %w", err)}
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return &cluster.Refused{Reason: "RouteRejected", Err: err}
 	default:

@@ -156,7 +156,7 @@ func refused(err error) error {
 			reason = said
 		}
 		return &cluster.Refused{Reason: reason, Err: err}
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), drift.Undeclared(err):
 		return &cluster.Refused{Reason: "RefusedByKnative", Err: err}
 	default:
 		return err

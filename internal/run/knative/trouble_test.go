@@ -1,6 +1,7 @@
 package knative
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -70,5 +71,14 @@ func TestTroubleOfPods(t *testing.T) {
 	out := cluster.Status{Revisions: map[string]run.Status{"fn-1": deploying}, Made: map[string]bool{"fn-1": true}}
 	if err := New(nil, nil, nil).troubled(t.Context(), &cluster.Service{Namespace: "a", Name: "fn"}, &out); err != nil || out.Revisions["fn-1"] != deploying {
 		t.Errorf("without pods: %+v (%v)", out, err)
+	}
+}
+
+// A pod template may hold what Knative's definition has no field for.
+func TestFieldThatIsNotDeclared(t *testing.T) {
+	said := errors.New("applying Service fn: failed to create typed patch object (ns/fn; serving.knative.dev/v1, Kind=Service): .spec.template.spec.terminationGracePeriodSeconds: field not declared in schema")
+	var wrong *cluster.Refused
+	if err := refused(said); !errors.As(err, &wrong) || wrong.Reason != "RefusedByKnative" || !errors.Is(err, said) {
+		t.Errorf("it is %v", err)
 	}
 }
