@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,10 @@ import (
 
 // servicePort is that of every revision's Service.
 const servicePort = 80
+
+// responseTime is how long an interceptor waits for the beginning of an answer, as long as Knative does. Before version 0.14 it is half a second
+// otherwise.
+const responseTime = 5 * time.Minute
 
 // meta is that of an object of the function.
 func (w *work) meta(name string, labels map[string]string) metav1.ObjectMeta {
@@ -183,6 +188,7 @@ func (w *work) httpScaledObject(c *copies) custom {
 		"scaledownPeriod":       scale.cooldown,
 		"initialCooldownPeriod": scale.cooldown,
 		"scalingMetric":         metricOf(c),
+		"timeouts":              map[string]any{"responseHeader": responseTime.String()},
 	}}
 }
 
