@@ -179,7 +179,7 @@ func (s *buildStep) images() (images, func(), error) {
 // resolve makes the build of the request and the secrets.
 func (s *buildStep) resolve() (build.Request, error) {
 	q := s.request
-	r := build.Request{ID: q.ID, Function: q.Function, Builder: q.Builder, Target: q.Target, Env: q.Env, Timeout: time.Duration(q.Seconds) * time.Second,
+	r := build.Request{ID: q.ID, Function: q.Function, Builder: q.Builder, Target: q.Target, Env: q.Env, Timeout: q.Timeout,
 		Source: build.Source{URL: q.URL, Revision: q.Revision, Bundle: q.Bundle, SubPath: q.SubPath}, Output: build.Output{Image: q.Image}}
 	if host := secret.ImageHost(q.Image); host == image.LocalHost {
 		return r, &build.Failure{Reason: "ImageInvalid", Message: fmt.Sprintf("image %q names the registry of one machine: on a cluster name one that its nodes can pull from", q.Image)}

@@ -5,14 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
 )
@@ -25,6 +30,12 @@ var namespaces = [...]string{"default", "kube-system", "openfunction"}
 
 // parallelApplies bounds the requests of an installation that are under way at one time.
 const parallelApplies = 4
+
+// How often it is asked what is served, and for how long, until it is all that was installed.
+const (
+	listedPeriod = 10 * time.Millisecond
+	listedLimit  = 30 * time.Second
+)
 
 // installer applies objects on the server's side.
 type installer struct {
@@ -106,14 +117,14 @@ func (in *installer) applyAll(ctx context.Context, objects []located) error {
 
 // applyInOrder applies the caller's objects, whose kinds may be those of the CRDs just established.
 func (in *installer) applyInOrder(ctx context.Context, s *Server) error {
-	if len(s.options.Objects) == 0 {
+	kinds := kindsOf(s.options.CRDs, s.options.Objects)
+	if len(kinds) == 0 {
 		return nil
 	}
-	groups, err := restmapper.GetAPIGroupResources(s.api.client.Discovery())
+	mapper, err := awaitListed(ctx, s.api.client.Discovery(), kinds)
 	if err != nil {
-		return fmt.Errorf("asking what kinds are served: %w", err)
+		return err
 	}
-	mapper := restmapper.NewDiscoveryRESTMapper(groups)
 	for _, object := range s.options.Objects {
 		kind := object.GetObjectKind().GroupVersionKind()
 		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
@@ -125,6 +136,45 @@ func (in *installer) applyInOrder(ctx context.Context, s *Server) error {
 		}
 	}
 	return nil
+}
+
+// kindsOf are those that definitions serve, and those of objects.
+func kindsOf(crds []*apiextensionsv1.CustomResourceDefinition, objects []runtime.Object) []schema.GroupVersionKind {
+	var out []schema.GroupVersionKind
+	for _, crd := range crds {
+		for _, v := range crd.Spec.Versions {
+			if v.Served {
+				out = append(out, schema.GroupVersionKind{Group: crd.Spec.Group, Version: v.Name, Kind: crd.Spec.Names.Kind})
+			}
+		}
+	}
+	for _, object := range objects {
+		out = append(out, object.GetObjectKind().GroupVersionKind())
+	}
+	return out
+}
+
+// awaitListed asks what is served until all these kinds are: an established definition is served a moment before it is listed, and clients,
+// the platform's controllers among them, go by the list.
+func awaitListed(ctx context.Context, from discovery.DiscoveryInterface, kinds []schema.GroupVersionKind) (mapper meta.RESTMapper, err error) {
+	var missing error
+	err = wait.PollUntilContextTimeout(ctx, listedPeriod, listedLimit, true, func(context.Context) (bool, error) {
+		groups, err := restmapper.GetAPIGroupResources(from)
+		if err != nil {
+			return false, fmt.Errorf("asking what kinds are served: %w", err)
+		}
+		mapper, missing = restmapper.NewDiscoveryRESTMapper(groups), nil
+		for _, kind := range kinds {
+			if _, missing = mapper.RESTMapping(kind.GroupKind(), kind.Version); missing != nil {
+				break
+			}
+		}
+		return missing == nil, nil
+	})
+	if wait.Interrupted(err) && missing != nil {
+		err = fmt.Errorf("waiting until the kinds of default objects are listed: %w", missing)
+	}
+	return mapper, err
 }
 
 // apply sets the fields of the object and leaves those of other managers alone.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +23,25 @@ func TestRequestHoldsNothingThatIsFilledIn(t *testing.T) {
 	back, err := pod.Decode(text)
 	if err != nil || back.URL != r.URL || !maps.Equal(back.Env, r.Env) {
 		t.Errorf("got %+v, %v", back, err)
+	}
+}
+
+// A timeout below a second is one, too: as none at all it would let the build take as long as it likes.
+func TestTimeoutOfRequest(t *testing.T) {
+	for _, want := range []time.Duration{0, 50 * time.Millisecond, 90 * time.Second} {
+		b := &v1beta2.Builder{}
+		b.Spec.Image, b.Spec.SrcRepo = "r/x", &v1beta2.SourceRepo{}
+		b.Spec.SrcRepo.URL = "https://example.com/x.git"
+		if want > 0 {
+			b.Spec.Timeout = &metav1.Duration{Duration: want}
+		}
+		c, err := pod.Options{Image: "builder"}.Container(b, pod.Part{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := pod.Decode(c.Env[0].Value); err != nil || got.Timeout != want {
+			t.Errorf("%v becomes %v (%v)", want, got.Timeout, err)
+		}
 	}
 }
 

@@ -41,8 +41,8 @@ type Request struct {
 	Builder  string            `json:"builder,omitempty"`
 	Target   string            `json:"target,omitempty"`
 	Env      map[string]string `json:"env,omitempty"`
-	// Seconds that the build may take; 0 is the program's own limit.
-	Seconds int64 `json:"seconds,omitempty"`
+	// Timeout, in nanoseconds, is how long the build may take; 0 is the program's own limit.
+	Timeout time.Duration `json:"timeout,omitempty"`
 	// Secrets are the names of those that there should be, by the Secret constants.
 	Secrets map[string]string `json:"secrets,omitempty"`
 	// Insecure are registry hosts that are spoken to without TLS.
@@ -92,7 +92,7 @@ func requestOf(b *v1beta2.Builder, o Options) (Request, error) {
 		r.Target = build.TargetWasm
 	}
 	if t := b.Spec.Timeout; t != nil {
-		r.Seconds = int64(t.Duration / time.Second)
+		r.Timeout = t.Duration
 	}
 	return r, nil
 }

@@ -102,15 +102,20 @@ func (p *prober) await(ctx context.Context, inst instance.Instance) error {
 		return err
 	}
 	wait, good := min(firstPause, p.pause), 0
+	var last error
 	for {
 		err := p.once(ctx, inst)
-		if err == nil {
+		switch {
+		case err == nil:
 			if good++; good >= p.good {
 				return nil
 			}
-		} else {
+		case last != nil && ctx.Err() != nil: // it was cut off; the answer before says more
+			err = last
+		default:
 			good = 0
 		}
+		last = err
 		if gone := pause(ctx, inst, wait); gone != nil {
 			if errors.Is(gone, errGone) || err == nil {
 				return gone

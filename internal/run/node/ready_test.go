@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/openfunction/ofn/internal/instance"
@@ -144,5 +145,30 @@ func TestSilentSocketIsNotReady(t *testing.T) {
 	close(inst.done)
 	if err := r.await(t.Context(), inst); !errors.Is(err, errGone) {
 		t.Errorf("got %v for a copy that ended", err)
+	}
+}
+
+// TestLastAnswer: a question that the end of the time cut off says nothing; what is told is the answer before.
+func TestLastAnswer(t *testing.T) {
+	said, cut := errors.New("not yet"), errors.New("cut off")
+	for name, answers := range map[string]int{"after an answer": 1, "without any": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				p := &prober{good: 1, pause: lastPause, timeout: time.Minute, ask: func(ctx context.Context, _ instance.Instance) error {
+					if asked++; asked <= answers {
+						return said
+					}
+					<-ctx.Done()
+					return cut
+				}}
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				want := []error{cut, said}[answers]
+				if err := p.await(ctx, &remote{done: make(chan struct{})}); !errors.Is(err, want) {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			})
+		})
 	}
 }
