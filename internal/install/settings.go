@@ -111,8 +111,11 @@ func flags(name string, values ...string) []string {
 func addArgs(deployment *unstructured.Unstructured, more []string) error {
 	path := []string{"spec", "template", "spec", "containers"}
 	containers, _, err := unstructured.NestedSlice(deployment.Object, path...)
-	if err != nil || len(containers) != 1 {
-		return fmt.Errorf("the manifest of %s has %d containers, not one: %w", deployment.GetName(), len(containers), err)
+	if err != nil {
+		return fmt.Errorf("reading the manifest of %s: %w", deployment.GetName(), err)
+	}
+	if len(containers) != 1 {
+		return fmt.Errorf("the manifest of %s has %d containers, not one", deployment.GetName(), len(containers))
 	}
 	c, ok := containers[0].(map[string]any)
 	if !ok {
