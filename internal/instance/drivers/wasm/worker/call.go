@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -36,9 +37,11 @@ func call(w http.ResponseWriter, r *http.Request) {
 		t := time.AfterFunc(c.spec.Timeout, func() { cancel(errTimeout) })
 		defer t.Stop()
 	}
+	body := &watched{ReadCloser: r.Body, endless: r.ContentLength < 0}
+	r.Body = body
 	_ = http.NewResponseController(w).EnableFullDuplex() // a function may answer while it reads
 	began := time.Now()
-	out := &limited{ResponseWriter: w, left: c.spec.Output, cancel: cancel}
+	out := &limited{ResponseWriter: w, body: body, left: c.spec.Output, cancel: cancel}
 	var err error
 	if c.program.Kind == guest.Handler {
 		err = c.handle(ctx, out, r)
@@ -49,6 +52,33 @@ func call(w http.ResponseWriter, r *http.Request) {
 	c.busy.Add(int64(time.Since(began)))
 	if err != nil {
 		c.failed(out, r, err)
+	}
+	out.begin()
+	body.finish()
+}
+
+// watched is a body that knows whether it was read to its end.
+type watched struct {
+	io.ReadCloser
+	endless bool // its length is not known
+	ended   bool
+}
+
+// Read implements io.Reader.
+func (b *watched) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || err == io.EOF
+	return n, err
+}
+
+// open is whether the caller may wait for the answer before it ends the body.
+func (b *watched) open() bool { return b.endless && !b.ended }
+
+// finish reads what is left of a body of known length, up to the limit of net/http: left to net/http, that breaks a connection with full
+// duplex (go.dev/issue/68560).
+func (b *watched) finish() {
+	if !b.open() {
+		_ = b.Close()
 	}
 }
 
@@ -121,6 +151,7 @@ func (c *copyOf) failed(out *limited, r *http.Request, err error) {
 	for k := range h {
 		h.Del(k)
 	}
+	out.begin()
 	http.Error(out.ResponseWriter, message, code)
 }
 
@@ -139,7 +170,8 @@ func firstLine(s string) string {
 // limited is a response that may not be larger than it may.
 type limited struct {
 	http.ResponseWriter
-	left   int64 // bytes; 0 is no limit
+	body   *watched // of the request
+	left   int64    // bytes; 0 is no limit
 	over   bool
 	began  bool
 	cancel context.CancelCauseFunc
@@ -147,13 +179,21 @@ type limited struct {
 
 // WriteHeader implements http.ResponseWriter.
 func (l *limited) WriteHeader(code int) {
-	l.began = true
+	l.begin()
 	l.ResponseWriter.WriteHeader(code)
+}
+
+// begin is called before the head goes out. The connection ends with an answer to a body that may never end: see finish.
+func (l *limited) begin() {
+	if !l.began && l.body.open() {
+		l.Header().Set("Connection", "close")
+	}
+	l.began = true
 }
 
 // Write implements http.ResponseWriter.
 func (l *limited) Write(p []byte) (int, error) {
-	l.began = true
+	l.begin()
 	if l.over || l.left > 0 && int64(len(p)) > l.left {
 		l.over = true
 		l.cancel(errTooMuch)
@@ -166,6 +206,12 @@ func (l *limited) Write(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// FlushError is for http.ResponseController.
+func (l *limited) FlushError() error {
+	l.begin()
+	return http.NewResponseController(l.ResponseWriter).Flush()
 }
 
 // Unwrap is for http.ResponseController.

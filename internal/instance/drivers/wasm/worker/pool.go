@@ -88,13 +88,14 @@ func (p *pool) look(f func(*guest.Instance)) bool {
 	p.idle = p.idle[:n-1]
 	p.lent = true
 	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		p.lent = false
-		p.mu.Unlock()
-		p.put(i, true)
-	}()
 	f(i)
+	p.mu.Lock()
+	p.lent = false
+	kept := p.rest(i)
+	p.mu.Unlock()
+	if !kept {
+		p.end(i)
+	}
 	return true
 }
 
@@ -134,13 +135,24 @@ func (p *pool) alone() bool {
 // put takes one back to rest, or ends it when it is of no use any more.
 func (p *pool) put(i *guest.Instance, good bool) {
 	p.mu.Lock()
-	if good && !p.closed {
-		p.idle = append(p.idle, resting{i, time.Now()})
-		p.signal()
-		p.mu.Unlock()
-		return
-	}
+	kept := good && p.rest(i)
 	p.mu.Unlock()
+	if !kept {
+		p.end(i)
+	}
+}
+
+// rest is false when the pool is closed. The caller holds mu.
+func (p *pool) rest(i *guest.Instance) bool {
+	if p.closed {
+		return false
+	}
+	p.idle = append(p.idle, resting{i, time.Now()})
+	p.signal()
+	return true
+}
+
+func (p *pool) end(i *guest.Instance) {
 	i.Close()
 	p.drop()
 }
