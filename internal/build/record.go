@@ -51,10 +51,7 @@ func (l *Logs) Remove(id string) error {
 // Follow reads the log of a build from its beginning; while the build runs, reading waits for more. It ends with io.EOF when the build has
 // ended, and with the error of ctx. ErrNoLog when there is neither a log nor a running build.
 func (l *Logs) Follow(ctx context.Context, id string) (io.ReadCloser, error) {
-	l.mu.Lock()
-	live := l.live[id]
-	l.mu.Unlock()
-	f, err := os.Open(l.LogPath(id))
+	live, f, err := l.open(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("build %s: %w", id, ErrNoLog)
 	}
@@ -65,15 +62,24 @@ func (l *Logs) Follow(ctx context.Context, id string) (io.ReadCloser, error) {
 	return &follower{file: f, live: live, done: ctx.Done(), cause: cause}, nil
 }
 
+// open opens the log of a build, with what is nil when the build does not run. As in begin, both come at once: the file of a build that has
+// begun meanwhile would be taken for one that has ended.
+func (l *Logs) open(id string) (*liveLog, *os.File, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := os.Open(l.LogPath(id))
+	return l.live[id], f, err
+}
+
 func (l *Logs) begin(id string) (*liveLog, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	f, err := os.OpenFile(l.LogPath(id), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("opening a build log: %w", err)
 	}
 	live := &liveLog{file: f, left: l.max, changed: make(chan struct{})}
-	l.mu.Lock()
 	l.live[id] = live
-	l.mu.Unlock()
 	return live, nil
 }
 

@@ -122,6 +122,33 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// Who follows a build from the moment when there is a log is told all of it.
+func TestFollowAsTheBuildBegins(t *testing.T) {
+	l := newLogs(t, 1000)
+	for i := range 200 {
+		id, release := fmt.Sprint(i), make(chan struct{})
+		s := l.Record(strategy(func(_ context.Context, _ build.Request, log io.Writer) (build.Result, error) {
+			<-release
+			return build.Result{Digest: "d"}, nil
+		}))
+		done := make(chan struct{})
+		go func() { defer close(done); s.Build(t.Context(), build.Request{ID: id}, io.Discard) }()
+		r, err := l.Follow(t.Context(), id)
+		for errors.Is(err, build.ErrNoLog) {
+			r, err = l.Follow(t.Context(), id)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(release)
+		if text, err := io.ReadAll(r); err != nil || string(text) != "succeeded: d\n" {
+			t.Errorf("build %d: read %q (%v)", i, text, err)
+		}
+		r.Close()
+		<-done
+	}
+}
+
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		running, most := 0, 0
