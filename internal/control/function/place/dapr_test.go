@@ -310,6 +310,9 @@ func TestNameOfAComponentThatIsTaken(t *testing.T) {
 	if w.reason(v1beta2.ConditionRouted) != "NameTaken" || w.components()["cron-input-kafka-output.cron"] != " " {
 		t.Errorf("conditions %+v, components %v", w.fn.Status.Conditions, w.components())
 	}
+	if r, err := w.place.Reconcile(t.Context(), w.fn); err != nil || r.RequeueAfter == 0 { // nothing tells when the name is free
+		t.Errorf("it is tried again after %v (%v)", r.RequeueAfter, err)
+	}
 }
 
 func TestWhatDaprDoesNotDo(t *testing.T) {

@@ -145,15 +145,15 @@ func (p *Phase) Reconcile(ctx context.Context, fn *v1beta2.Function) (reconcile.
 		return reconcile.Result{}, p.refuse(ctx, fn, servings, lacks.Reason(), lacks.Error())
 	}
 	service, err := p.service(ctx, fn, servings)
-	if err == nil {
-		err = p.components(ctx, fn, providers(fn, servings))
-	}
 	if wrong := (*cluster.Refused)(nil); errors.As(err, &wrong) {
 		return reconcile.Result{}, p.refuse(ctx, fn, servings[:1], wrong.Reason, wrong.Error())
 	} else if err != nil {
 		return reconcile.Result{}, err
 	}
-	status, err := way.Engine.Apply(ctx, service)
+	var status cluster.Status
+	if err = p.components(ctx, fn, providers(fn, servings)); err == nil {
+		status, err = way.Engine.Apply(ctx, service)
+	}
 	if wrong := (*cluster.Refused)(nil); errors.As(err, &wrong) {
 		return reconcile.Result{RequeueAfter: again}, p.refuse(ctx, fn, servings[:1], wrong.Reason, wrong.Error())
 	} else if err != nil {
