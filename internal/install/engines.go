@@ -88,7 +88,7 @@ func (i *Installer) engine(ctx context.Context, e Engines, r engines.Release) er
 	}
 	version := versionOf(there)
 	switch {
-	case there != nil && (!e.Upgrade || version == r.Version):
+	case there != nil && unfinished(there) == "" && (!e.Upgrade || version == r.Version):
 		i.Line("%s is there%s, and is left as it is", r.Title, inVersion(version))
 		return nil
 	case e.Dir == "" && len(r.Manifests) == 0:
@@ -98,6 +98,7 @@ func (i *Installer) engine(ctx context.Context, e Engines, r engines.Release) er
 	if err != nil {
 		return err
 	}
+	finish := i.begin(r, objects)
 	if err := i.applyForeign(ctx, objects); err != nil {
 		return err
 	}
@@ -106,6 +107,9 @@ func (i *Installer) engine(ctx context.Context, e Engines, r engines.Release) er
 	}
 	if i.DryRun {
 		return nil
+	}
+	if err := finish(ctx); err != nil {
+		return err
 	}
 	if e.Wait {
 		if err := i.awaitAll(ctx, objects); err != nil {
@@ -117,6 +121,37 @@ func (i *Installer) engine(ctx context.Context, e Engines, r engines.Release) er
 		i.Line("  what remains to be done: %s", r.After)
 	}
 	return nil
+}
+
+// annotationUnfinished is on the definition of an engine, which is among the first that are made, until all of the engine is: an installation
+// that was interrupted is taken up, and not for an engine that is there. Its value is the version.
+const annotationUnfinished = "openfunction.io/unfinished-installation"
+
+func unfinished(definition *unstructured.Unstructured) string {
+	return definition.GetAnnotations()[annotationUnfinished]
+}
+
+// begin marks the definition among the objects of a release; finish takes the mark away on the cluster.
+func (i *Installer) begin(r engines.Release, objects []*unstructured.Unstructured) (finish func(context.Context) error) {
+	n := slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool {
+		return o.GetKind() == definitions.Kind && o.GetName() == r.Definition
+	})
+	if n < 0 {
+		return func(context.Context) error { return nil }
+	}
+	whole := objects[n].DeepCopy()
+	annotations := objects[n].GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[annotationUnfinished] = r.Version
+	objects[n].SetAnnotations(annotations)
+	return func(ctx context.Context) error {
+		if err := i.applyAs(ctx, Manager, whole); err != nil {
+			return fmt.Errorf("applying %s: %w", Identity(whole), err)
+		}
+		return nil
+	}
 }
 
 func inVersion(v string) string {

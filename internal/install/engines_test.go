@@ -1,6 +1,8 @@
 package install_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +14,9 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/openfunction/ofn/internal/control/engines"
 	"github.com/openfunction/ofn/internal/install"
@@ -111,6 +115,35 @@ func TestEngines(t *testing.T) {
 	newer.Upgrade = true
 	if err := c.installer().Engines(t.Context(), newer); err != nil || *askedNewer != 1 {
 		t.Errorf("upgrade: fetched %d times, %v", *askedNewer, err)
+	}
+}
+
+// An installation that ends half-way, as with the process, is taken up by the next.
+func TestEnginesInterrupted(t *testing.T) {
+	c := newCluster(t)
+	e, asked := toys(t, "1.0.0")
+	whole := c.Client
+	c.Client = interceptor.NewClient(whole.(client.WithWatch), interceptor.Funcs{
+		Apply: func(ctx context.Context, next client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			if u, ok := o.(interface{ GetKind() string }); ok && u.GetKind() == "Deployment" {
+				return errors.New("the process was killed")
+			}
+			return next.Apply(ctx, o, opts...)
+		},
+	})
+	if err := c.installer().Engines(t.Context(), e); err == nil {
+		t.Fatal("it is not interrupted")
+	}
+	c.Client = whole
+	if err := c.installer().Engines(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "toys", Name: "controller"}, &appsv1.Deployment{}); err != nil {
+		t.Error(err)
+	}
+	*asked = 0
+	if err := c.installer().Engines(t.Context(), e); err != nil || *asked > 0 {
+		t.Errorf("what is whole is fetched again %d times (%v)", *asked, err)
 	}
 }
 
