@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +23,9 @@ import (
 	"github.com/openfunction/ofn/internal/run"
 	"github.com/openfunction/ofn/internal/run/cluster"
 )
+
+// again is how soon a name is tried again that somebody else has: its Service is not the function's, and nothing tells when it goes.
+const again = 15 * time.Second
 
 // RefTemplate is the key of Status.Objects that only this engine has.
 const RefTemplate = "pods/podtemplate"
@@ -88,7 +92,7 @@ func (e *Engine) expose(ctx context.Context, s *cluster.Service, out *cluster.St
 		kept[name] = true
 		_, err = e.ensure(ctx, o)
 		if taken := (*drift.Taken)(nil); errors.As(err, &taken) {
-			out.Routed = cluster.Condition{Status: metav1.ConditionFalse, Reason: "NameTaken", Message: err.Error()}
+			out.Routed, out.Again = cluster.Condition{Status: metav1.ConditionFalse, Reason: "NameTaken", Message: err.Error()}, again
 		} else if err != nil {
 			return refused(err)
 		}

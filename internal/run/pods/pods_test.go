@@ -160,6 +160,9 @@ func TestNameTaken(t *testing.T) {
 	if st.Routed.Status != metav1.ConditionFalse || st.Routed.Reason != "NameTaken" {
 		t.Errorf("routed is %+v", st.Routed)
 	}
+	if st.Again == 0 {
+		t.Error("it is not tried again, although nothing tells when the name is free")
+	}
 	w.ready(w.service(1), "fn-1")
 }
 
