@@ -27,6 +27,9 @@ type answer struct {
 // attempt runs a call once. It returns when what came of it is on disk.
 func (c *Calls) attempt(ctx context.Context, e *entry) change {
 	r, req, err := c.load(e)
+	if other := c.unseen(e, err); other.record != nil {
+		return other
+	}
 	if errors.Is(err, ErrNotFound) && r != nil {
 		r.end(c.o.Clock.Now(), DeadLettered, "its request is no longer on disk")
 		return c.persisted(r, nil)
@@ -93,6 +96,24 @@ func (c *Calls) load(e *entry) (*record, *message, error) {
 		newest = req.record
 	}
 	return newest, req, err
+}
+
+// unseen is the record that took the place of the one that e has and that was not found: a change whose answer was lost, of which was
+// said that it cannot be kept. It is on disk, and counts.
+func (c *Calls) unseen(e *entry, err error) change {
+	if !errors.Is(err, ErrNotFound) {
+		return change{}
+	}
+	m, err := c.journal.newest(c.writes, e.id)
+	if err != nil {
+		return change{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m.at.seq <= e.recordSeq {
+		return change{}
+	}
+	return change{record: m.record, seq: m.at.seq, size: m.at.size}
 }
 
 // call sends the request to the gateway and reads the answer.

@@ -67,6 +67,7 @@ type message struct {
 	record *record
 	header http.Header
 	body   []byte
+	at     stored
 }
 
 // putRequest returns when the call is on disk. certain is false when an error leaves open whether it is.
@@ -125,7 +126,7 @@ func parse(raw *jetstream.RawStreamMsg, err error) (*message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading from disk: %w", err)
 	}
-	m := &message{record: new(record)}
+	m := &message{record: new(record), at: stored{raw.Sequence, len(raw.Data)}}
 	if err := json.Unmarshal([]byte(raw.Header.Get(metaHeader)), m.record); err != nil {
 		return nil, fmt.Errorf("reading message %d of %s: %w", raw.Sequence, raw.Subject, err)
 	}
@@ -182,9 +183,10 @@ func remove(ctx context.Context, s jetstream.Stream, seq uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
 	defer cancel()
 	err := s.DeleteMsg(ctx, seq)
-	var answer *jetstream.APIError
-	if errors.As(err, &answer) && answer.Code == 404 || errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
+	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) { // which the server also says of what is gone: an answer before may have been lost
+		if _, gone := s.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+			return nil
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("deleting message %d: %w", seq, err)

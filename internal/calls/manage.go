@@ -167,7 +167,8 @@ func (c *Calls) claim(e *entry) {
 	e.busy = true
 }
 
-// rewrite gives a claimed call a new record, or only gives it back when there is an error.
+// rewrite gives a claimed call a new record, or only gives it back when there is an error: that of load, after which a change that
+// was made before, and refused, may turn out to be on disk.
 func (c *Calls) rewrite(ctx context.Context, e *entry, r *record, err error) error {
 	var n change
 	if err == nil {
@@ -175,6 +176,8 @@ func (c *Calls) rewrite(ctx context.Context, e *entry, r *record, err error) err
 		if seq, err = c.journal.putRecord(context.WithoutCancel(ctx), r, nil); err == nil {
 			n = change{record: r, seq: seq}
 		}
+	} else if n = c.unseen(e, err); n.record != nil {
+		err = nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -32,6 +32,9 @@ func (c *Calls) notify(ctx context.Context, e *entry) change {
 	seq := e.recordSeq
 	c.mu.Unlock()
 	m, err := c.journal.record(c.writes, seq)
+	if other := c.unseen(e, err); other.record != nil {
+		return other
+	}
 	if err != nil {
 		c.o.Log.Error("a result cannot be read and is tried again", "call", e.id, "err", err)
 		return change{again: c.o.Clock.Now().Add(5 * time.Second)}
