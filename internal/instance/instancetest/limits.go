@@ -82,6 +82,9 @@ func (s *suite) limits(t *testing.T) {
 		if e := ended(t, in); !e.OutOfMemory || e.Signal != "killed" || e.Requested {
 			t.Errorf("Exit = %+v, want out of memory", e)
 		}
+		if in, ok := in.(instance.Strained); ok && in.Strain().MemoryKills == 0 {
+			t.Errorf("Strain after the end = %+v, want a kill", in.Strain())
+		}
 	})
 	t.Run("memory of a child", func(t *testing.T) {
 		in := s.serve(t, with(instance.Limits{MemoryBytes: 32 << 20}))

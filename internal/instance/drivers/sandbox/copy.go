@@ -31,6 +31,7 @@ type Instance struct {
 	beside    *Instance // whose network it is in; nil: its own
 	requested atomic.Bool
 	stopping  atomic.Bool
+	final     atomic.Pointer[instance.Strain] // set before its group goes
 	done      chan struct{}
 	exit      instance.Exit // written before done is closed
 }
@@ -45,6 +46,7 @@ func (i *Instance) live() {
 		i.driver.log.Error("waiting for an instance", "instance", i.id, "error", err)
 	}
 	i.exit = p.exit()
+	i.final.Store(&i.exit.Strain)
 	i.exit.Requested = i.requested.Load()
 	i.out.finish()
 	i.unlisten()
@@ -76,7 +78,13 @@ func (i *Instance) Usage() (instance.Usage, error) {
 }
 
 // Strain implements instance.Strained.
-func (i *Instance) Strain() instance.Strain { return i.process.berth.group.strain() }
+func (i *Instance) Strain() instance.Strain {
+	now := i.process.berth.group.strain() // nothing, when the group is gone
+	if all := i.final.Load(); all != nil {
+		return *all
+	}
+	return now
+}
 
 // Stop implements instance.Instance. A second call can only shorten the grace.
 func (i *Instance) Stop(grace time.Duration) {

@@ -118,7 +118,8 @@ func TestRun(t *testing.T) {
 		}
 		c := probe("do", "child", "alloc", "64")
 		c.Limits.MemoryBytes = 32 << 20
-		if exit, err := d.Run(t.Context(), c); err != nil || exit.Code != 1 || !exit.OutOfMemory || exit.Strain.MemoryKills == 0 {
+		// The kernel may take the parent as well, while the memory of the child is not yet free.
+		if exit, err := d.Run(t.Context(), c); err != nil || exit.Code == 0 || !exit.OutOfMemory || exit.Strain.MemoryKills == 0 {
 			t.Errorf("a child that is killed for memory: Run = %+v, %v", exit, err)
 		}
 		c = probe("do", "crowd", "100")
