@@ -96,18 +96,18 @@ func (s *Store) needs(digest string, keep func(string) bool) (dirs []string, kep
 	if err != nil {
 		return nil, false
 	}
-	cfg, err := rec.config()
+	diffs, _, err := rec.diffs()
 	if err != nil {
 		return nil, false
 	}
 	for _, name := range rec.Names {
 		kept = kept || keep != nil && keep(name+"@"+digest)
 	}
-	flat := s.flatDir(cfg.RootFS.DiffIDs)
+	flat := s.flatDir(diffs)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept = kept || s.inUse[flat] > 0 // every root holds the name of its flat directory, made or not
-	return append(s.layerDirs(cfg.RootFS.DiffIDs), flat), kept
+	return append(s.layerDirs(diffs), flat), kept
 }
 
 func (s *Store) sweep(ctx context.Context, dir string, needed map[string]bool, f *Freed) error {

@@ -1,10 +1,18 @@
 package image
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 func TestGC(t *testing.T) {
@@ -106,5 +114,79 @@ func TestGCKeeps(t *testing.T) {
 				t.Errorf("record: %v, layers: %v; want them kept: %v", err, layers, c.kept)
 			}
 		})
+	}
+}
+
+// rawManifest is a remote.Taggable.
+type rawManifest []byte
+
+func (r rawManifest) RawManifest() ([]byte, error)        { return r, nil }
+func (r rawManifest) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+
+// pushedModule puts a WebAssembly artifact, whose config has no rootfs, into the store's own registry and resolves it.
+func pushedModule(t *testing.T, s *Store, ref string) Pinned {
+	t.Helper()
+	r, err := ParseRef(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := r.local()
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(content string, media types.MediaType) v1.Descriptor {
+		l := static.NewLayer([]byte(content), media)
+		if err := remote.WriteLayer(at.Context(), l, s.atLocal(t.Context())...); err != nil {
+			t.Fatal(err)
+		}
+		d, err := partial.Descriptor(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *d
+	}
+	module := add("\x00asm", "application/wasm")
+	config := add(fmt.Sprintf(`{"architecture":"wasm","os":"wasip1","layerDigests":[%q]}`, module.Digest), "application/vnd.wasm.config.v0+json")
+	m, err := json.Marshal(v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: config, Layers: []v1.Descriptor{module}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Put(at, rawManifest(m), s.atLocal(t.Context())...); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Resolve(t.Context(), ref, Credentials{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// What is unpacked of a module stays as that of other images does: while its record is kept, and both while it is held.
+func TestGCOfModules(t *testing.T) {
+	s := newStore(t, Options{})
+	p := pushedModule(t, s, "module")
+	_, release, err := s.Root(t.Context(), p, Credentials{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := func(want bool, when string) {
+		t.Helper()
+		_, err := os.Stat(s.path("images/sha256", strings.TrimPrefix(p.Digest, "sha256:")))
+		if layers := list(t, s.path("layers/sha256")); (err == nil) != want || (len(layers) == 1) != want {
+			t.Errorf("%s: record %v, layers %v; want them kept: %v", when, err, layers, want)
+		}
+	}
+	for _, step := range []struct {
+		when       string
+		keep, kept bool
+		before     func()
+	}{
+		{"held", false, true, func() {}}, {"kept", true, true, release}, {"neither", false, false, func() {}},
+	} {
+		step.before()
+		if _, err := s.GC(t.Context(), func(string) bool { return step.keep }); err != nil {
+			t.Fatal(err)
+		}
+		there(step.kept, step.when)
 	}
 }

@@ -64,6 +64,18 @@ func (r record) manifest() (*v1.Manifest, error) {
 	return &m, nil
 }
 
+// diffs name what is unpacked of the image, lowest first. The config of a module may name nothing: it is the module itself.
+func (r record) diffs() (diffs []v1.Hash, module bool, err error) {
+	c, err := r.config()
+	if err != nil {
+		return nil, false, err
+	}
+	if m, err := r.manifest(); err == nil && isModule(m) {
+		return []v1.Hash{m.Layers[0].Digest}, true, nil
+	}
+	return c.RootFS.DiffIDs, false, nil
+}
+
 func (s *Store) recordPath(digest string) (string, error) {
 	h, err := v1.NewHash(digest)
 	if err != nil {

@@ -35,13 +35,9 @@ func (s *Store) Root(ctx context.Context, p Pinned, c Credentials) (Rootfs, func
 	if err != nil {
 		return Rootfs{}, nil, err
 	}
-	f, err := rec.config()
-	if err != nil {
+	job := &rooting{s: s, p: p, c: c}
+	if job.diffs, job.module, err = rec.diffs(); err != nil {
 		return Rootfs{}, nil, err
-	}
-	job := &rooting{s: s, p: p, c: c, diffs: f.RootFS.DiffIDs}
-	if m, err := rec.manifest(); err == nil && isModule(m) {
-		job.module, job.diffs = true, []v1.Hash{m.Layers[0].Digest}
 	}
 	job.dirs = s.layerDirs(job.diffs)
 	release := s.hold(append(job.dirs, s.flatDir(job.diffs)))
