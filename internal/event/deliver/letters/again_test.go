@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/openfunction/ofn/internal/bus"
 	"github.com/openfunction/ofn/internal/bus/jetstream"
 	"github.com/openfunction/ofn/internal/event/deliver"
 	"github.com/openfunction/ofn/internal/event/deliver/letters"
@@ -94,5 +95,56 @@ func TestSilentServerIsMended(t *testing.T) {
 	defer func() { _ = server.Close() }()
 	if err := letters.New(server, letters.Options{}).Put(t.Context(), letter("a", "1", nil)); !errors.Is(err, nats.ErrTimeout) || server.healed != 1 {
 		t.Fatalf("%v, mended %d times", err, server.healed)
+	}
+}
+
+// A deletion that was broken off, or whose answer was lost, is made again; what is gone already is no error.
+func TestADeletionIsMadeAgain(t *testing.T) {
+	e, ctx := server(t, t.TempDir()), t.Context()
+	s := letters.New(e, letters.Options{Part: 1000})
+	if err := s.Put(ctx, letter("a", "1", bytes.Repeat([]byte("x"), 2500))); err != nil {
+		t.Fatal(err)
+	}
+	js, err := e.JetStream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(ctx, "DEADLETTERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.DeleteMsg(ctx, 1); err != nil { // the first part
+		t.Fatal(err)
+	}
+	all, err := s.List(ctx, deliver.Filter{})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d letters, %v", len(all), err)
+	}
+	if err := s.Delete(ctx, all[0].ID); err != nil {
+		t.Error(err)
+	}
+	if n, err := s.Count(ctx); n != 0 || err != nil {
+		t.Errorf("%d letters are left, %v", n, err)
+	}
+}
+
+// A large letter that the store has no room for leaves nothing behind that nobody could delete.
+func TestALetterThatDoesNotFitLeavesNothing(t *testing.T) {
+	e, ctx := server(t, t.TempDir()), t.Context()
+	s := letters.New(e, letters.Options{Part: 1000, MaxBytes: 10_000})
+	for range 2 {
+		if err := s.Put(ctx, letter("a", "1", bytes.Repeat([]byte("x"), 20_000))); !errors.Is(err, bus.ErrFull) {
+			t.Fatalf("a letter that does not fit: %v", err)
+		}
+		if err := s.Put(ctx, letter("a", "2", bytes.Repeat([]byte("y"), 5000))); err != nil {
+			t.Fatalf("there is no room for another: %v", err)
+		}
+		all, err := s.List(ctx, deliver.Filter{})
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d letters, %v", len(all), err)
+		}
+		if err := s.Delete(ctx, all[0].ID); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

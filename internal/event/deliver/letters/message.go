@@ -57,6 +57,7 @@ type writer struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	part   int
+	fresh  []uint64 // parts that were not there before
 }
 
 func (w *writer) put(ctx context.Context, l deliver.Letter) error {
@@ -75,7 +76,7 @@ func (w *writer) put(ctx context.Context, l deliver.Letter) error {
 	}
 	if len(data) > w.part {
 		if k.Parts, err = w.cut(ctx, id, data); err != nil {
-			return err
+			return w.undo(ctx, err)
 		}
 		data = nil
 	}
@@ -84,6 +85,17 @@ func (w *writer) put(ctx context.Context, l deliver.Letter) error {
 	}
 	msg.Data = data
 	_, err = w.publish(ctx, msg, id)
+	return w.undo(ctx, err)
+}
+
+// undo removes the parts of a letter that was refused: nobody could see them, and they would fill the store. What may have been written
+// all the same keeps its parts.
+func (w *writer) undo(ctx context.Context, err error) error {
+	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) {
+		for _, seq := range w.fresh {
+			_ = w.stream.DeleteMsg(ctx, seq) // it goes with its age otherwise
+		}
+	}
 	return err
 }
 
@@ -133,6 +145,9 @@ func (w *writer) publish(ctx context.Context, m *nats.Msg, id string) (uint64, e
 			return 0, err
 		}
 		if !ack.Duplicate {
+			if strings.HasPrefix(m.Subject, parts) {
+				w.fresh = append(w.fresh, ack.Sequence)
+			}
 			return ack.Sequence, nil
 		}
 		if _, err = w.stream.GetMsg(ctx, ack.Sequence); !errors.Is(err, jetstream.ErrMsgNotFound) {

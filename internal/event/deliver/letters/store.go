@@ -244,11 +244,22 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	}
 	seq, _ := sequence(id)
 	for _, n := range append(k.Parts, seq) {
-		if err := s.stream.DeleteMsg(ctx, n); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		if err := s.remove(ctx, n); err != nil {
 			return fmt.Errorf("deleting dead letter %s: %w", id, err)
 		}
 	}
 	return nil
+}
+
+// remove is no error when there is nothing: the answer to a deletion before may have been lost.
+func (s *Store) remove(ctx context.Context, seq uint64) error {
+	err := s.stream.DeleteMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		if _, gone := s.stream.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+	}
+	return err
 }
 
 func sequence(id string) (uint64, error) {
