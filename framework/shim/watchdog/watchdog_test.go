@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +41,11 @@ func serve() {
 		switch r.URL.Path {
 		case "/slow":
 			time.Sleep(1500 * time.Millisecond)
+		case "/begun": // says so, and then takes a while
+			_ = os.WriteFile(os.Getenv("BEGUN"), nil, 0o600) // the test waits for it
+			time.Sleep(500 * time.Millisecond)
+		case "/endless":
+			<-r.Context().Done()
 		case "/exit":
 			os.Exit(3)
 		}
@@ -215,7 +221,7 @@ func TestInflight(t *testing.T) {
 
 // A server is reached through relayed connections, and call by call where calls are bounded.
 func TestServer(t *testing.T) {
-	for name, more := range map[string]host.Env{"relay": {}, "proxy": {"exec_timeout": "1s"}} {
+	for name, more := range map[string]host.Env{"relay": {}, "proxy": {"exec_timeout": "3s"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := host.Env{"PROGRAM": "server", "mode": "http", "upstream_url": freePort(t)}
@@ -229,8 +235,11 @@ func TestServer(t *testing.T) {
 					t.Errorf("got %d %.100q", code, got)
 				}
 			}
-			code, _ := r.call(t, http.MethodGet, "/slow", "")
-			if want := map[string]int{"relay": 200, "proxy": 504}[name]; code != want {
+			slow, want := "/slow", 200
+			if name == "proxy" {
+				slow, want = "/endless", 504
+			}
+			if code, _ := r.call(t, http.MethodGet, slow, ""); code != want {
 				t.Errorf("a slow call got %d, want %d", code, want)
 			}
 			http.DefaultClient.CloseIdleConnections() // the questions of probes come on connections of their own
@@ -243,17 +252,24 @@ func TestServer(t *testing.T) {
 
 // A running call ends before the program does.
 func TestServerDrains(t *testing.T) {
-	r := start(t, host.Env{"PROGRAM": "server", "upstream_url": "http://" + freePort(t)})
-	got := make(chan string)
+	begun := filepath.Join(t.TempDir(), "begun")
+	r := start(t, host.Env{"PROGRAM": "server", "upstream_url": "http://" + freePort(t), "BEGUN": begun})
+	got := make(chan string, 1)
 	go func() {
-		_, text := r.call(t, http.MethodGet, "/slow", "")
+		_, text := r.call(t, http.MethodGet, "/begun", "")
 		got <- text
 	}()
-	time.Sleep(150 * time.Millisecond) // until the call runs: nothing tells
+	for _, err := os.Stat(begun); err != nil; _, err = os.Stat(begun) {
+		select {
+		case text := <-got:
+			t.Fatalf("the call got %q before it ran", text)
+		case <-time.After(time.Millisecond):
+		}
+	}
 	if err := r.Stop(); err != nil {
 		t.Error(err)
 	}
-	if text := <-got; text != "GET /slow " {
+	if text := <-got; text != "GET /begun " {
 		t.Errorf("the running call got %q", text)
 	}
 }
