@@ -190,6 +190,9 @@ type plainInput struct{ o *Opened }
 
 func (p plainInput) Close() error { return p.o.Close() }
 
+// Lost is that of the component: nothing more is read then.
+func (p plainInput) Lost() <-chan struct{} { return p.o.Lost() }
+
 func (p plainInput) Read(ctx context.Context, handle Handler) error {
 	return p.o.Input.Read(ctx, func(ctx context.Context, r *bindings.ReadResponse) ([]byte, error) {
 		return nil, handle(ctx, r.Data, withContentType(r.Metadata, r.ContentType))

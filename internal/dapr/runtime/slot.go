@@ -122,6 +122,13 @@ func reconnects() *backoff.ExponentialBackOff {
 // new specification is: what works is not taken away, but its status tells.
 func (s *slot) settle(opened *components.Opened, err error) {
 	s.mu.Lock()
+	if s.ctx.Err() != nil { // close has taken what there was
+		s.mu.Unlock()
+		if err == nil {
+			_ = opened.Close()
+		}
+		return
+	}
 	former := s.current
 	status := event.Status{Ready: err == nil, Since: time.Now(), Lag: -1}
 	if err == nil {

@@ -5,6 +5,7 @@ package dapr
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -81,7 +82,12 @@ type reader struct {
 	open Opener
 }
 
+// losing is a component that tells when it gave up: nothing comes from it then.
+type losing interface{ Lost() <-chan struct{} }
+
 func (r *reader) Run(ctx context.Context, out source.Out) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	var under sync.WaitGroup
 	var mu sync.Mutex // handlers begin only before Run waits for them
 	ended := false
@@ -96,23 +102,32 @@ func (r *reader) Run(ctx context.Context, out source.Out) error {
 		defer under.Done()
 		return out.Emit(ctx, r.event(data, metadata))
 	}
-	closeIt, err := r.start(ctx, handle)
+	opened, err := r.start(ctx, handle)
 	if err != nil {
 		return source.Ended(ctx, err)
 	}
 	out.Connected()
-	<-ctx.Done()
+	var lost <-chan struct{}
+	if l, ok := opened.(losing); ok {
+		lost = l.Lost()
+	}
+	select {
+	case <-ctx.Done():
+	case <-lost:
+		err = source.Ended(ctx, fmt.Errorf("%s gave up its connection, or what it read was deleted: connecting anew", r.spec.Component.Type))
+	}
 	mu.Lock()
 	ended = true
 	mu.Unlock()
 	under.Wait()
-	if err := closeIt(); err != nil {
-		out.Trouble(err)
+	end() // of what is read, before it is closed
+	if closed := opened.Close(); closed != nil {
+		out.Trouble(closed)
 	}
-	return nil
+	return err
 }
 
-func (r *reader) start(ctx context.Context, handle Handler) (closeIt func() error, err error) {
+func (r *reader) start(ctx context.Context, handle Handler) (opened io.Closer, err error) {
 	c := *r.spec.Component
 	if strings.HasPrefix(c.Type, "pubsub.") {
 		p, err := r.open.PubSub(ctx, c)
@@ -123,7 +138,7 @@ func (r *reader) start(ctx context.Context, handle Handler) (closeIt func() erro
 			_ = p.Close()
 			return nil, fmt.Errorf("subscribing to topic %s: %w", r.spec.Topic, err)
 		}
-		return p.Close, nil
+		return p, nil
 	}
 	b, err := r.open.Binding(ctx, c)
 	if err != nil {
@@ -133,7 +148,7 @@ func (r *reader) start(ctx context.Context, handle Handler) (closeIt func() erro
 		_ = b.Close()
 		return nil, fmt.Errorf("reading %s: %w", c.Type, err)
 	}
-	return b.Close, nil
+	return b, nil
 }
 
 func (r *reader) event(data []byte, metadata map[string]string) cloudevent.Event {

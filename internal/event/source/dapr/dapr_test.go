@@ -17,7 +17,11 @@ type broker struct {
 	handle chan dapr.Handler
 	closed chan struct{}
 	topic  string
+	lost   chan struct{}
 }
+
+// Lost is nil but in one test.
+func (b *broker) Lost() <-chan struct{} { return b.lost }
 
 func (b *broker) Binding(_ context.Context, c dapr.Component) (dapr.Binding, error) {
 	return b, b.opened(c)
@@ -83,6 +87,39 @@ func TestComponents(t *testing.T) {
 		}
 	}
 }
+
+// A component that gives up is opened anew: its events would stay with their broker for ever, behind a source that says it is well.
+func TestAComponentThatGivesUp(t *testing.T) {
+	first := newBroker()
+	first.lost = make(chan struct{})
+	second := newBroker()
+	both := &brokers{make(chan *broker, 2)}
+	both.next <- first
+	both.next <- second
+	r := sourcetest.Start(t, dapr.New(both), sourcetest.Config(t, "dapr", map[string]any{"component": map[string]any{"type": "bindings.nats-jetstream"}}))
+	r.Connected()
+	<-first.handle
+	close(first.lost)
+	if err := r.Trouble(); err == nil {
+		t.Error("nothing was told of it")
+	}
+	<-first.closed
+	handle := <-second.handle
+	if err := handle(t.Context(), []byte("x"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.Next(); string(e.Data) != "x" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// brokers are opened one after the other.
+type brokers struct{ next chan *broker }
+
+func (b *brokers) Binding(context.Context, dapr.Component) (dapr.Binding, error) {
+	return <-b.next, nil
+}
+func (b *brokers) PubSub(context.Context, dapr.Component) (dapr.PubSub, error) { return <-b.next, nil }
 
 func TestCannotOpen(t *testing.T) {
 	b := newBroker()
