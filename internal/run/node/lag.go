@@ -209,7 +209,8 @@ func (l *loop) completed(m *member, o *outcome) bool {
 	b := &l.backlog
 	switch {
 	case o.completed:
-		l.failing, l.refusing, l.troubled, l.proven = nil, false, time.Time{}, true
+		l.failing, l.troubled, l.proven = nil, time.Time{}, true
+		l.welcome()
 	case o.failed != nil && !m.leaving:
 		if b.failures++; b.failures <= l.want.lag.retries {
 			return false

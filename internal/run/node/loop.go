@@ -145,6 +145,7 @@ func (l *loop) adopt(d desired, now time.Time) {
 		l.proven = d.Proven
 		l.failing, l.retryAt, l.troubled = nil, time.Time{}, time.Time{}
 		l.retry.Reset()
+		l.welcome()
 	}
 	l.asked = l.scaler.Decide(now, l.state()).Want
 	l.follow(now, before)
@@ -195,7 +196,8 @@ func (l *loop) heard(e event) {
 		if m.stale || m.leaving {
 			return
 		}
-		l.failing, l.refusing, l.troubled = nil, false, time.Time{} // the activator ended its own refusing when the copy was added
+		l.failing, l.troubled = nil, time.Time{}
+		l.welcome()
 		if ready, _ := l.count(); ready >= l.initial() {
 			l.proven = true
 		}
@@ -282,7 +284,12 @@ func (l *loop) recover(now time.Time) {
 		return
 	}
 	l.retryAt = time.Time{}
-	if l.refusing {
+	l.welcome()
+}
+
+// welcome lets requests wait for a copy again where they are refused.
+func (l *loop) welcome() {
+	if l.refusing && !l.ending {
 		l.refusing = false
 		l.act.Fail(nil)
 	}
