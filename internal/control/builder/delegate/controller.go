@@ -35,8 +35,12 @@ type Engine interface {
 	Apply(ctx context.Context, b *v1beta2.Builder) (build.Progress, error)
 }
 
-// patience is how long a Builder waits for what it names, a secret or a strategy: manifests are applied in any order.
-const patience = time.Minute
+const (
+	// patience is how long a Builder waits for what it names, a secret or a strategy: manifests are applied in any order, those of an engine too.
+	patience = time.Minute
+	// again is how soon it looks for them again: nothing tells of a secret.
+	again = 5 * time.Second
+)
 
 // Options of the controller.
 type Options struct {
@@ -119,8 +123,8 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	var result reconcile.Result
 	if p.Stage == build.Waiting && p.Reason != engineMissing && p.Reason != engineOutdated {
-		if left := patience - c.options.Clock.Since(b.CreationTimestamp.Time); left > 0 {
-			result.RequeueAfter = left
+		if left := patience - c.options.Clock.Since(since(b)); left > 0 {
+			result.RequeueAfter = min(left, again)
 		} else {
 			p.Stage = build.Failed
 			p.Message += "; when that is mended, build again, as with `ofn rebuild`"
@@ -187,10 +191,19 @@ func (c *Controller) record(ctx context.Context, b *v1beta2.Builder, x *Choice, 
 		message += ", because: " + why
 	}
 	condition.Set(&b.Status.Conditions, b.Generation, v1beta2.ConditionEngineChosen, metav1.ConditionTrue, strings.ToUpper(x.Name[:1])+x.Name[1:], message)
+	condition.Get(b.Status.Conditions, v1beta2.ConditionEngineChosen).LastTransitionTime = *c.now()
 	if err := c.client.Status().Patch(ctx, b, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("writing the engine of builder %s: %w", b.Name, err)
 	}
 	return nil
+}
+
+// since is when the Builder began to wait for what it names: it may have waited for an engine before, for as long as that took.
+func since(b *v1beta2.Builder) time.Time {
+	if chosen := condition.Get(b.Status.Conditions, v1beta2.ConditionEngineChosen); chosen != nil && chosen.LastTransitionTime.After(b.CreationTimestamp.Time) {
+		return chosen.LastTransitionTime.Time
+	}
+	return b.CreationTimestamp.Time
 }
 
 // report writes the progress into the Builder's status, when that is new.

@@ -240,11 +240,28 @@ func TestPatience(t *testing.T) {
 	w := newWorld(t, builder(nil))
 	w.engines["job"].progress = build.Progress{Stage: build.Waiting, Reason: "SecretMissing", Message: "no secret"}
 	b, result := w.reconcile()
-	if b.Status.State != v1beta2.StateCreated || result.RequeueAfter <= 0 {
+	if b.Status.State != v1beta2.StateCreated || result.RequeueAfter <= 0 || result.RequeueAfter > 10*time.Second {
 		t.Errorf("at first it is %+v, looked at again in %s", b.Status, result.RequeueAfter)
 	}
 	w.clock.Step(2 * time.Minute)
 	if b, _ = w.reconcile(); b.Status.State != v1beta2.StateFailed || b.Status.Reason != "SecretMissing" {
+		t.Errorf("then it is %+v", b.Status)
+	}
+}
+
+// The time in which there was no engine does not count: what a strategy needs comes after its engine's definitions.
+func TestPatienceBeginsWithTheEngine(t *testing.T) {
+	w := newWorld(t, builder(func(b *v1beta2.Builder) { b.Annotations = map[string]string{v1beta2.AnnotationBuildEngine: "tekton"} }))
+	w.engines["tekton"].progress = build.Progress{Stage: build.Waiting, Reason: "StrategyNotFound", Message: "no strategy"}
+	w.reconcile()
+	w.clock.Step(time.Hour)
+	w.install(engines.Tekton())
+	b, result := w.reconcile()
+	if b.Status.State != v1beta2.StateCreated || result.RequeueAfter <= 0 {
+		t.Errorf("as the engine comes it is %+v, looked at again in %s", b.Status, result.RequeueAfter)
+	}
+	w.clock.Step(2 * time.Minute)
+	if b, _ = w.reconcile(); b.Status.State != v1beta2.StateFailed {
 		t.Errorf("then it is %+v", b.Status)
 	}
 }
