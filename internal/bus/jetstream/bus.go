@@ -59,6 +59,7 @@ type Bus struct {
 	server Server
 	stream string
 	prefix string
+	wait   time.Duration // for one write
 
 	mu    sync.Mutex
 	js    jetstream.JetStream
@@ -92,7 +93,7 @@ func New(s Server, o Options) *Bus {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Duplicates = min(o.Duplicates, o.MaxAge)
-	b := &Bus{opts: o, server: s, stream: o.Stream, prefix: o.Subject}
+	b := &Bus{opts: o, server: s, stream: o.Stream, prefix: o.Subject, wait: writeTimeout}
 	if b.stream == "" {
 		b.stream = Stream(o.Name)
 	}
@@ -128,7 +129,8 @@ func (b *Bus) open(ctx context.Context) (jetstream.JetStream, error) {
 		return nil, err
 	}
 	if b.js == nil {
-		if b.js, err = jetstream.New(nc); err != nil {
+		// What the server does not answer is forgotten: of so many, the client would take no more, for as long as the connection lasts.
+		if b.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(b.wait)); err != nil {
 			return nil, fmt.Errorf("opening bus %s: %w", b.opts.Name, err)
 		}
 	}

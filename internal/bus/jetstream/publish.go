@@ -99,7 +99,7 @@ func (b *Bus) write() {
 		}
 		var group []*request
 		group, left = b.group(first)
-		ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), b.wait)
 		b.store(ctx, group)
 		cancel()
 	}
