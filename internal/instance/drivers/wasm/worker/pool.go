@@ -40,11 +40,17 @@ func (p *pool) take(ctx context.Context, create func(context.Context) (*guest.In
 		i, fresh, alone := p.try()
 		if fresh {
 			var err error
-			if i, err = create(ctx); err != nil {
+			i, err = create(ctx)
+			switch {
+			case err == nil:
+				p.signal() // the next one that waits may make another
+			case !errors.Is(err, guest.ErrNoRoom) || alone:
 				p.drop()
-				if !errors.Is(err, guest.ErrNoRoom) || alone {
-					return nil, err
-				}
+				return nil, err
+			default: // there is no more room than before, which need not be told, least of all to this one
+				p.mu.Lock()
+				p.total--
+				p.mu.Unlock()
 			}
 		}
 		if i != nil {
@@ -105,6 +111,7 @@ func (p *pool) enter(ctx context.Context) error {
 		p.mu.Lock()
 		if p.total < mostInstances {
 			p.total++
+			p.signal() // there may be room for the next one that waits, too
 			p.mu.Unlock()
 			return nil
 		}
