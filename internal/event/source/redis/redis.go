@@ -193,6 +193,10 @@ func (r *reader) entries(ctx context.Context, db redis.UniversalClient, w *sourc
 				if after != ">" {
 					after = entry.ID
 				}
+				if entry.Values == nil { // it was deleted, or trimmed away, before its event was safe: nothing is left of it
+					r.acknowledge(ctx, db, entry.ID)
+					continue
+				}
 				if err := w.Add(r.id.Message(nil, "", s.Stream+"/"+entry.ID, payload(entry.Values), at(entry.ID)), func() { r.acknowledge(ctx, db, entry.ID) }); err != nil {
 					return err
 				}

@@ -159,3 +159,39 @@ func TestInvalid(t *testing.T) {
 		}
 	}
 }
+
+// An entry that was deleted while it was under way is no event any more: Redis gives its place, and nothing else.
+func TestAnEntryThatIsGone(t *testing.T) {
+	s := pool.Get(t, servers.Redis)
+	c := client(t, s)
+	send := forms(t.Context(), c)["stream"]
+	r := start(t, s, map[string]any{"stream": "gone"})
+	r.Connected()
+	r.Hold()
+	if err := send("gone", "deleted"); err != nil {
+		t.Fatal(err)
+	}
+	var id string
+	for id == "" && t.Context().Err() == nil {
+		pending, err := c.XPending(t.Context(), "gone", "ns-es-ev").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = pending.Lower
+	}
+	r.Stop()
+	if err := c.XDel(t.Context(), "gone", id).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := send("gone", "kept"); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, s, map[string]any{"stream": "gone"})
+	if e := r.Next(); string(e.Data) != "kept" {
+		t.Errorf("%q came", e.Data)
+	}
+	r.Stop()
+	if pending, err := c.XPending(t.Context(), "gone", "ns-es-ev").Result(); err != nil || pending.Count != 0 {
+		t.Errorf("%+v is left of it, %v", pending, err)
+	}
+}

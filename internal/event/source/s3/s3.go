@@ -207,17 +207,12 @@ func (b *bucket) notified(w *source.Window, info notification.Info, out source.O
 
 // list tells of objects that are newer than what was seen; the first time of all it only looks at what is there.
 func (b *bucket) list(ctx context.Context, w *source.Window, out source.Out, first bool) error {
+	since := b.prune()
 	if !slices.ContainsFunc(b.spec.Events, func(e string) bool { return strings.HasPrefix(e, "s3:ObjectCreated:") }) {
 		return nil
 	}
 	b.mu.Lock()
 	b.listed++ // a listing that fails is never done: the next run begins where this one did
-	since := b.at.Last.Add(-overlap)
-	for key, at := range b.recent {
-		if at.Before(since.Add(-overlap)) {
-			delete(b.recent, key)
-		}
-	}
 	b.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	objects := b.client.ListObjects(ctx, b.spec.Bucket, minio.ListObjectsOptions{Prefix: b.spec.Prefix, Recursive: true})
@@ -257,6 +252,19 @@ func (b *bucket) list(ctx context.Context, w *source.Window, out source.Out, fir
 	}
 	b.past(time.Time{}, 1, out)
 	return nil
+}
+
+// prune forgets the objects that are too old to be told of again, and tells how old those may be that are listed.
+func (b *bucket) prune() (since time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	since = b.at.Last.Add(-overlap)
+	for key, at := range b.recent {
+		if at.Before(since.Add(-overlap)) {
+			delete(b.recent, key)
+		}
+	}
+	return since
 }
 
 // told tells whether an object, as it is now, is known already.
