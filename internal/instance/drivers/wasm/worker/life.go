@@ -29,6 +29,7 @@ type life struct {
 func (w *worker) live(worker context.Context, conn, first net.Conn) {
 	l := &life{conn: conn, in: bufio.NewReader(conn), stopping: make(chan time.Duration, 1)}
 	defer conn.Close()
+	_ = conn.SetDeadline(time.Time{}) // before the end of the worker sets one; start sees what it fails with
 	defer context.AfterFunc(worker, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })()
 	var early *copyConn
 	if first != nil {
@@ -80,9 +81,6 @@ func closeEarly(c *copyConn) {
 
 // start reads what copy to make, as soon as the driver wants one.
 func (l *life) start() (s wire.Start, err error) {
-	if err := l.conn.SetDeadline(time.Time{}); err != nil {
-		return s, err
-	}
 	kind, body, err := wire.ReadFrame(l.in)
 	if err != nil {
 		return s, err
