@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/image"
 )
 
@@ -23,6 +25,7 @@ const collectEvery = time.Hour
 type collector struct {
 	client client.Client
 	store  *image.Store
+	builds *build.Logs
 	log    *slog.Logger
 }
 
@@ -43,6 +46,9 @@ func (c *collector) Start(ctx context.Context) error {
 }
 
 func (c *collector) collect(ctx context.Context) error {
+	if err := c.forget(ctx); err != nil {
+		return err
+	}
 	digests, err := c.inUse(ctx)
 	if err != nil {
 		return err
@@ -53,6 +59,36 @@ func (c *collector) collect(ctx context.Context) error {
 	}
 	c.log.Debug("collected images that nothing uses", "freed", freed)
 	return nil
+}
+
+// forget removes the logs of builds whose Builders went while nobody looked. Logs are listed first: the Builder of each was known by then.
+func (c *collector) forget(ctx context.Context) error {
+	kept, err := c.builds.Kept()
+	if err != nil {
+		return err
+	}
+	var builders v1beta2.BuilderList
+	if err := c.client.List(ctx, &builders); err != nil {
+		return fmt.Errorf("asking which builds there are: %w", err)
+	}
+	there := map[string]bool{}
+	for i := range builders.Items {
+		there[builders.Items[i].Namespace+"/"+builders.Items[i].Name] = true
+	}
+	var errs []error
+	for _, id := range kept {
+		if !there[id] {
+			errs = append(errs, c.builds.Remove(id))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// forgetBuild removes the log of a build whose Builder is gone: the next function of the name has builds of the same names.
+func (p *platform) forgetBuild(namespace, name string) {
+	if err := p.builds.logs.Remove(namespace + "/" + name); err != nil {
+		p.log.Warn("the log of a build that is gone stays", "err", err)
+	}
 }
 
 // keeping is true for every tag and for these digests.

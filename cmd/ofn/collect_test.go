@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"io"
 	"maps"
 	"slices"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openfunction/ofn/api/core/v1beta2"
+	"github.com/openfunction/ofn/internal/build"
 	"github.com/openfunction/ofn/internal/control/controltest"
 )
 
@@ -41,5 +44,32 @@ func TestCollectorKeeps(t *testing.T) {
 		if keep(ref) != want {
 			t.Errorf("%s is kept: %v", ref, !want)
 		}
+	}
+}
+
+// builder builds nothing.
+type builder struct{}
+
+func (builder) Build(context.Context, build.Request, io.Writer) (build.Result, error) {
+	return build.Result{}, nil
+}
+
+// The logs of builds go with their Builders, also with those that went while nobody looked.
+func TestCollectorForgetsBuilds(t *testing.T) {
+	logs, err := build.NewLogs(t.TempDir(), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"ns/there", "ns/gone", "other/there"} {
+		if _, err := logs.Record(builder{}).Build(t.Context(), build.Request{ID: id}, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &collector{builds: logs, client: controltest.New(t, &v1beta2.Builder{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "there"}})}
+	if err := c.forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := logs.Kept(); err != nil || !slices.Equal(kept, []string{"ns/there"}) {
+		t.Errorf("kept are %q (%v)", kept, err)
 	}
 }

@@ -84,7 +84,7 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 	}
 	for _, r := range []ctrlmanager.Runnable{
 		&restore{client: c, functions: functions, servings: servings, done: restored},
-		&collector{client: c, store: p.store, log: p.log},
+		&collector{client: c, store: p.store, builds: p.builds.logs, log: p.log},
 	} {
 		if err := manager.Add(r); err != nil {
 			return fmt.Errorf("adding to the controllers: %w", err)
@@ -99,7 +99,7 @@ func (p *platform) control(ctx context.Context, restored func()) error {
 func (p *platform) controllers(c client.Client) []registrable {
 	return append(p.eventControllers(c),
 		follow.NewController(c, follow.Options{Heads: p.builds.heads, Log: p.log}),
-		builderrun.NewController(c, builderrun.Options{Strategies: p.builds.strategies, Local: true, Done: p.metrics.Built, Clock: clock.RealClock{}, Log: p.log}),
+		builderrun.NewController(c, builderrun.Options{Strategies: p.builds.strategies, Local: true, Done: p.metrics.Built, Gone: p.forgetBuild, Clock: clock.RealClock{}, Log: p.log}),
 		builderexpire.NewController(c, clock.RealClock{}),
 		gatewayaccept.NewController(c, []string{host(p.gatewayListener.Addr())}),
 	)

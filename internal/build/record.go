@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -46,6 +47,22 @@ func (l *Logs) Remove(id string) error {
 		return fmt.Errorf("removing a build log: %w", err)
 	}
 	return nil
+}
+
+// Kept are the IDs of the builds whose logs are kept.
+func (l *Logs) Kept() ([]string, error) {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing build logs: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".log")
+		if id, err := url.PathUnescape(name); ok && err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 // Follow reads the log of a build from its beginning; while the build runs, reading waits for more. It ends with io.EOF when the build has

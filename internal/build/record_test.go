@@ -78,7 +78,7 @@ func TestRecordIsBounded(t *testing.T) {
 
 func TestFollow(t *testing.T) {
 	l := newLogs(t, 1000)
-	if _, err := l.Follow(t.Context(), "b"); !errors.Is(err, build.ErrNoLog) {
+	if _, err := l.Follow(t.Context(), "ns/b"); !errors.Is(err, build.ErrNoLog) {
 		t.Errorf("before the build: %v", err)
 	}
 	first, second := make(chan struct{}), make(chan struct{})
@@ -90,9 +90,9 @@ func TestFollow(t *testing.T) {
 		return build.Result{Digest: "d"}, nil
 	}))
 	done := make(chan struct{})
-	go func() { defer close(done); s.Build(t.Context(), build.Request{ID: "b"}, io.Discard) }()
+	go func() { defer close(done); s.Build(t.Context(), build.Request{ID: "ns/b"}, io.Discard) }()
 	<-first
-	r, err := l.Follow(t.Context(), "b")
+	r, err := l.Follow(t.Context(), "ns/b")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestFollow(t *testing.T) {
 	}
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	other, err := l.Follow(impatient, "b")
+	other, err := l.Follow(impatient, "ns/b")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +117,14 @@ func TestFollow(t *testing.T) {
 		t.Errorf("read %q (%v)", rest, err)
 	}
 	<-done
-	if err := errors.Join(l.Remove("b"), l.Remove("b")); err != nil {
+	if kept, err := l.Kept(); err != nil || len(kept) != 1 || kept[0] != "ns/b" {
+		t.Errorf("kept are %q (%v)", kept, err)
+	}
+	if err := errors.Join(l.Remove("ns/b"), l.Remove("ns/b")); err != nil {
 		t.Error(err)
+	}
+	if kept, err := l.Kept(); err != nil || len(kept) != 0 {
+		t.Errorf("kept are %q (%v)", kept, err)
 	}
 }
 

@@ -42,7 +42,9 @@ type Options struct {
 	// Local says whether an image without push credentials stays in the embedded registry.
 	Local bool
 	// Done is told of every finished build; may be nil.
-	Done  func(namespace, result string, d time.Duration)
+	Done func(namespace, result string, d time.Duration)
+	// Gone is told of every Builder that no longer exists, when its build has stopped; may be nil.
+	Gone  func(namespace, name string)
 	Clock clock.PassiveClock
 	Log   *slog.Logger
 }
@@ -101,6 +103,9 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	switch {
 	case gone:
+		if err != nil && c.options.Gone != nil {
+			c.options.Gone(req.Namespace, req.Name)
+		}
 		return reconcile.Result{}, nil
 	case b.Status.State.Finished(): // and the cache knows
 		c.jobs.forget(req.NamespacedName)

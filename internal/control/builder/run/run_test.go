@@ -64,6 +64,7 @@ type world struct {
 	clock *clocktesting.FakeClock
 	k     *run.Controller
 	done  []string
+	gone  []string
 	stop  func() // ends the controller as the end of the platform does
 }
 
@@ -97,7 +98,8 @@ func (w *world) start() {
 	w.k = run.NewController(w.c, run.Options{Strategies: map[string]build.Strategy{"": w.s, "other": w.s, "wasmedge": w.s}, Local: true, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 		Done: func(ns, result string, d time.Duration) {
 			w.done = append(w.done, fmt.Sprintf("%s %s %v", ns, result, d))
-		}})
+		},
+		Gone: func(ns, name string) { w.gone = append(w.gone, ns+"/"+name) }})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	k := w.k
@@ -290,6 +292,25 @@ func TestDeletedWhileRunning(t *testing.T) {
 	(<-w.s.began).end <- outcome{result: build.Result{Digest: "sha256:new"}}
 	if s := w.ended(); s.Output.Digest != "sha256:new" {
 		t.Errorf("output is %+v", s.Output)
+	}
+}
+
+// What is kept of a build may go when its Builder is gone and nothing writes to it any more.
+func TestGone(t *testing.T) {
+	w := newWorld(t, builder())
+	w.s.stubborn = true
+	w.reconcile()
+	first := <-w.s.began
+	if err := w.c.Raw.Delete(context.Background(), builder()); err != nil {
+		t.Fatal(err)
+	}
+	if w.reconcile(); len(w.gone) != 0 {
+		t.Errorf("%q are gone while the build runs", w.gone)
+	}
+	first.end <- outcome{}
+	controltest.Soon(t, "the end", func() bool { w.reconcile(); return len(w.gone) > 0 })
+	if w.gone[0] != "ns/b" {
+		t.Errorf("%q are gone", w.gone)
 	}
 }
 
