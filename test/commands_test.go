@@ -41,7 +41,7 @@ func newCall(ts *testscript.TestScript, args []string) (*call, error) {
 	f.StringVar(&c.host, "host", "", "")
 	f.Var(&c.headers, "H", "")
 	f.IntVar(&c.status, "status", http.StatusOK, "")
-	f.DurationVar(&c.timeout, "t", time.Minute, "")
+	f.DurationVar(&c.timeout, "t", 2*time.Minute, "")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func hang(ts *testscript.TestScript, neg bool, args []string) {
 // COMMAND is http, metrics (of ofn) or a program; only what it prints counts.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	f := flag.NewFlagSet("eventually", flag.ContinueOnError)
-	limit := f.Duration("t", time.Minute, "")
+	limit := f.Duration("t", 3*time.Minute, "") // of a machine that builds for other scripts meanwhile
 	not := f.Bool("not", false, "")
 	ts.Check(f.Parse(args))
 	if neg || f.NArg() < 2 {

@@ -22,7 +22,7 @@ func leftovers(ts *testscript.TestScript, neg bool, _ []string) {
 		return
 	}
 	var left []string
-	if !until(10*time.Second, func() bool { left = s.leftovers(); return len(left) == 0 }) {
+	if !until(time.Minute, func() bool { left = s.leftovers(); return len(left) == 0 }) {
 		ts.Fatalf("ofn has left behind:\n%s", strings.Join(left, "\n"))
 	}
 }

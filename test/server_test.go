@@ -226,7 +226,7 @@ func prepareNamespace(env *testscript.Env, s *server) error {
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if _, err := client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
@@ -287,7 +287,7 @@ func kubeGet(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	client, err := kubernetes.NewForConfig(config)
 	ts.Check(err)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	got, err := client.RESTClient().Get().AbsPath(args[0]).DoRaw(ctx)
 	fmt.Fprintln(ts.Stdout(), string(got))
@@ -305,7 +305,7 @@ func token(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	client, err := kubernetes.NewForConfig(config)
 	ts.Check(err)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	made, err := client.CoreV1().ServiceAccounts(ts.Getenv("NAMESPACE")).CreateToken(ctx, args[0], &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	ts.Check(err)

@@ -52,7 +52,7 @@ func main() {
 	http.HandleFunc("/sicken", func(http.ResponseWriter, *http.Request) { ill.Store(true) })
 	http.HandleFunc("/occupy", func(w http.ResponseWriter, r *http.Request) {
 		busy.Store(true)
-		time.AfterFunc(4*time.Second, func() { busy.Store(false) })
+		time.AfterFunc(6*time.Second, func() { busy.Store(false) })
 	})
 	answer := func(no *atomic.Bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
