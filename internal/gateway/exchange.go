@@ -13,8 +13,9 @@ import (
 	"github.com/openfunction/ofn/internal/activator"
 )
 
-// maxAttempts bounds how often one request is sent to copies that turn out to be gone.
-const maxAttempts = 4
+// maxAttempts bounds how often one request is sent to copies that turn out to be gone. The waits between, see the activator, add up to more
+// than two seconds: the end of a copy is known only when all that it used was given back.
+const maxAttempts = 7
 
 // statusClientGone is what metrics are told when the client did not wait.
 const statusClientGone = 499

@@ -184,6 +184,26 @@ func TestDeadCopy(t *testing.T) {
 	}
 }
 
+// TestDeadCopyIsReplaced: it takes a while until the end of a copy is known. A request waits for its successor.
+func TestDeadCopyIsReplaced(t *testing.T) {
+	rev := revisionOf(t, activator.Options{}, copyOf{"dead", t.TempDir() + "/nothing"})
+	good := serveCopy(t, "good", echo)
+	g := start(t, Options{}, everything(t, rev))
+	replaced := time.AfterFunc(700*time.Millisecond, func() { // what it takes on a busy machine
+		rev.Remove("dead")
+		rev.Add(good)
+	})
+	defer replaced.Stop()
+	resp, err := http.Post(g.url("/"), "", strings.NewReader("abc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("got %s", resp.Status)
+	}
+}
+
 // TestStaleConnections lets a copy close each connection after its answer without saying so.
 func TestStaleConnections(t *testing.T) {
 	copy := rawCopy(t, "a", func(_ string, _ *bufio.Reader, c net.Conn) {
