@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -135,11 +136,12 @@ func (g *group) Run(ctx context.Context, out source.Out) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("joining consumer group %s: %w", g.name, err), client.Close())
 	}
+	h := &handler{group: g, client: client, out: out, behind: map[string]int64{}}
 	var told sync.WaitGroup
 	told.Go(func() {
 		for err := range members.Errors() {
 			if ctx.Err() == nil {
-				out.Trouble(denied(err))
+				h.trouble(err)
 			}
 		}
 	})
@@ -150,7 +152,6 @@ func (g *group) Run(ctx context.Context, out source.Out) (err error) {
 			err = closed
 		}
 	}()
-	h := &handler{group: g, client: client, out: out, behind: map[string]int64{}}
 	for ctx.Err() == nil {
 		if err := members.Consume(ctx, g.topics, h); err != nil {
 			return source.Ended(ctx, denied(fmt.Errorf("reading %s: %w", strings.Join(g.topics, ","), err)))
@@ -173,8 +174,16 @@ type handler struct {
 	client sarama.Client
 	out    source.Out
 
+	troubled atomic.Bool // since something was last read
+
 	mu     sync.Mutex
 	behind map[string]int64 // by partition
+}
+
+// trouble tells of what the client mends by itself: it says nothing when it has, and begins no new round.
+func (h *handler) trouble(err error) {
+	h.troubled.Store(true)
+	h.out.Trouble(denied(err))
 }
 
 // Setup gives a place to partitions that the group has none in. Without one, "newest" would mean newest again after each restart,
@@ -185,6 +194,7 @@ func (h *handler) Setup(s sarama.ConsumerGroupSession) error {
 			return fmt.Errorf("finding the place of group %s: %w", h.group.name, err)
 		}
 	}
+	h.troubled.Store(false)
 	h.out.Connected()
 	return nil
 }
@@ -228,6 +238,9 @@ func (h *handler) ConsumeClaim(s sarama.ConsumerGroupSession, claim sarama.Consu
 	w := source.NewWindow(s.Context(), window, h.out.Emit)
 	defer func() { _ = w.Close() }() // what is not safe is not marked, and comes again
 	for m := range claim.Messages() {
+		if h.troubled.Swap(false) {
+			h.out.Connected()
+		}
 		behind := claim.HighWaterMarkOffset() - m.Offset - 1
 		err := w.Add(h.group.event(m), func() {
 			s.MarkMessage(m, "")
