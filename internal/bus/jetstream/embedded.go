@@ -141,7 +141,10 @@ func (e *Embedded) InProcessConn() (net.Conn, error) {
 }
 
 // heal starts a server anew that gave up writing, if the disk has room again.
-func (e *Embedded) heal(ctx context.Context) error {
+func (e *Embedded) heal(ctx context.Context) error { return e.replace(ctx, e.failure()) }
+
+// replace is heal for who met a failure of one server: it leaves one alone that another has started since, however long that took.
+func (e *Embedded) replace(ctx context.Context, met *failure) error {
 	const pause = 2 * time.Second
 	// Half of what Room asks for is enough: what is kept may have taken the disk up to its reserve, and goes only once it is handled.
 	if err := e.roomOf(e.opts.Reserve / 2); err != nil {
@@ -149,13 +152,14 @@ func (e *Embedded) heal(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed || e.conn == nil || time.Since(e.healed) < pause {
+	if e.closed || e.conn == nil || e.failure() != met || time.Since(e.healed) < pause {
 		return nil
 	}
-	e.healed = time.Now()
 	e.opts.Log.Warn("starting the event store anew: it could not write", "dir", e.opts.Dir)
 	e.shutdown()
-	return e.serve(ctx)
+	err := e.serve(ctx)
+	e.healed = time.Now()
+	return err
 }
 
 // Heal is for those that keep their own streams here, after a write that failed: see heal.

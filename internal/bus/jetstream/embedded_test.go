@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -139,5 +140,32 @@ func TestEmbeddedHealsAndKeepsItsConnection(t *testing.T) {
 	js, _ := e.JetStream(t.Context())
 	if _, err := js.AccountInfo(t.Context()); err != nil {
 		t.Errorf("after healing: %v", err)
+	}
+}
+
+// Reading what is kept takes its time: the server that could write no more is replaced by one that can, whoever waits for it and however
+// long, and once for all who met the failure.
+func TestEmbeddedHealsOnceAndInTheEnd(t *testing.T) {
+	e := NewEmbedded(EmbeddedOptions{Dir: t.TempDir()})
+	defer e.Close()
+	if err := e.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	met := e.failure()
+	met.set(errors.New("no space"))
+	late, cancel := context.WithTimeout(t.Context(), 0) // it is over when the server has started
+	defer cancel()
+	if err := e.replace(late, met); err != nil {
+		t.Errorf("the server has started, and is said not to have: %v", err)
+	}
+	healed := e.running.Load()
+	if why := e.failure().why(); why != nil {
+		t.Errorf("it would be started anew, without end: %v", why)
+	}
+	e.mu.Lock()
+	e.healed = time.Time{} // as if the start had taken long
+	e.mu.Unlock()
+	if err := e.replace(t.Context(), met); err != nil || e.running.Load() != healed {
+		t.Errorf("it was started anew by another who met the same failure (%v)", err)
 	}
 }

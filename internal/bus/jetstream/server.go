@@ -17,7 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const startTimeout = time.Minute
+const (
+	startTimeout = time.Minute
+	readyTimeout = 5 * time.Second // at least, whatever the caller's patience
+)
 
 // start brings up the server and the connection; e.mu is held.
 func (e *Embedded) start(ctx context.Context) error {
@@ -101,8 +104,8 @@ func (e *Embedded) serve(ctx context.Context) error {
 	e.failed.Store(failed)
 	srv.Start()
 	wait := startTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(deadline))
+	if deadline, ok := ctx.Deadline(); ok { // which reading what is kept may have taken: what is ready by then must not be begun again
+		wait = min(wait, max(time.Until(deadline), readyTimeout))
 	}
 	if !srv.ReadyForConnections(wait) || !srv.JetStreamEnabled() {
 		err := fmt.Errorf("starting the event store in %s: %s; make the directory readable and writable, or move it away to start with no events",
