@@ -34,7 +34,7 @@ func startStore(dir string) (jetstream.JetStream, func(), error) {
 		return nil, nil, err
 	}
 	s.Start()
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		return nil, nil, errors.New("the store does not start")
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(s))
@@ -190,7 +190,7 @@ func accept(t testing.TB, c *Calls, call Call) string {
 // ended waits for the end of a call.
 func ended(t testing.TB, c *Calls, id string) *Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := c.Wait(ctx, id); err != nil {
 		r, _ := c.Get(t.Context(), id)
@@ -211,7 +211,7 @@ func get(t testing.TB, c *Calls, id string) *Result {
 // eventually is for what happens beside what a call of Calls waits for.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it does not happen: " + what)
 		}

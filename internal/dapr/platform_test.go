@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds everything that a test waits for: the machine may be busy.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // platform is what stands around a runtime in these tests: copies of functions, dead letters, the function's side of the API.
 type platform struct {

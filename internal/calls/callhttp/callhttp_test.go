@@ -32,7 +32,7 @@ func open(t *testing.T) *calls.Calls {
 		t.Fatal(err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("the store does not start")
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(s))

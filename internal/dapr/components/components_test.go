@@ -204,7 +204,7 @@ func TestMemoryGivesAgainWhatFailed(t *testing.T) {
 		if got != "yes" || n.Load() != 3 {
 			t.Errorf("%s after %d", got, n.Load())
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it did not come again")
 	}
 	if err := bus.Close(); err != nil {

@@ -33,18 +33,28 @@ func TestEvents(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "in"), 0o755))
 	r := sourcetest.Start(t, file.New(in(dir)), sourcetest.Config(t, "file", map[string]any{"path": "in", "pattern": "*.csv", "recursive": true, "events": []string{"create", "write", "remove"}}))
 	r.Connected()
-	next := func() (e file.Event) {
+	var last file.Event
+	next := func() (e file.Event) { // a file in a directory that was just made may be told of twice
 		t.Helper()
-		must(t, json.Unmarshal(r.Next().Data, &e))
+		for e.Event == "" || e.Event == last.Event && e.Path == last.Path {
+			e = file.Event{}
+			must(t, json.Unmarshal(r.Next().Data, &e))
+		}
+		last = e
 		return e
 	}
+	// A pause within what is one change to the test would be two to the source: each is one call of the system.
 	a := filepath.Join(dir, "in", "a.csv")
-	must(t, os.WriteFile(a, []byte("1,2"), 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "a.csv"), []byte("1,2"), 0o644))
+	must(t, os.Rename(filepath.Join(dir, "a.csv"), a))
 	must(t, os.WriteFile(filepath.Join(dir, "in", "a.txt"), []byte("no"), 0o644))
 	if e := next(); e.Event != "create" || e.Path != "in/a.csv" || e.Size != 3 {
 		t.Fatalf("%+v", e)
 	}
-	must(t, os.WriteFile(a, []byte("1,2,3"), 0o644))
+	f, err := os.OpenFile(a, os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteString(",3")
+	must(t, errors.Join(err, f.Close()))
 	if e := next(); e.Event != "write" || e.Size != 5 {
 		t.Fatalf("%+v", e)
 	}
