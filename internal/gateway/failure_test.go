@@ -77,17 +77,18 @@ func TestNoSlot(t *testing.T) {
 	tests := []struct {
 		name  string
 		setUp func(*activator.Revision)
+		limit time.Duration
 		code  int
 		retry string
 		text  string
 	}{
-		{"failed", func(r *activator.Revision) { r.Fail(errors.New("image not found")) }, 503, "5", "image not found"},
-		{"removed", func(r *activator.Revision) { r.Close() }, 503, "1", "removed"},
-		{"timeout", func(*activator.Revision) {}, 504, "", "in time"},
+		{"failed", func(r *activator.Revision) { r.Fail(errors.New("image not found")) }, 0, 503, "5", "image not found"},
+		{"removed", func(r *activator.Revision) { r.Close() }, 0, 503, "1", "removed"},
+		{"timeout", func(*activator.Revision) {}, 100 * time.Millisecond, 504, "", "in time"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			rev := revisionOf(t, activator.Options{Timeout: 100 * time.Millisecond})
+			rev := revisionOf(t, activator.Options{Timeout: tt.limit})
 			tt.setUp(rev)
 			m := &recorder{}
 			g := start(t, Options{Metrics: m}, everything(t, rev))

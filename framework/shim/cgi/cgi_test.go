@@ -2,6 +2,7 @@ package cgi
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -162,14 +163,24 @@ func TestBadPrograms(t *testing.T) {
 func TestGone(t *testing.T) {
 	var log bytes.Buffer
 	c := newContract(t, nil, &log)
-	done := make(chan struct{})
+	begun, done := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(done)
+		close(begun)
 		c.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	_, err := (&http.Client{Timeout: 100 * time.Millisecond}).Get(server.URL + "/hang")
-	if err == nil {
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-begun
+		time.AfterFunc(100*time.Millisecond, cancel) // most likely the program runs
+	}()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/hang", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		resp.Body.Close()
 		t.Fatal("it answered")
 	}
 	<-done

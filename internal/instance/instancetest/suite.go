@@ -38,7 +38,7 @@ type Options struct {
 
 const (
 	port    = 8080
-	patient = 20 * time.Second
+	patient = 60 * time.Second
 )
 
 // Run runs the suite.

@@ -220,11 +220,11 @@ func TestOutOfMemoryInSandbox(t *testing.T) {
 func TestWrongPortInSandbox(t *testing.T) {
 	n, _, _ := inSandbox(t, false)
 	r := revision()
-	r.Image, r.StartTimeout = "elsewhere", 300*time.Millisecond
+	r.Image, r.StartTimeout = "elsewhere", time.Second
 	if err := n.Apply(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	s := eventually(t, n, func(s run.Status) bool { return s.Phase == run.Failed })
+	s := eventually(t, n, func(s run.Status) bool { return s.Phase == run.Failed && strings.Contains(s.Message, "listens on 127") }) // it may have had no time
 	if s.Reason != "NotListening" || !strings.Contains(s.Message, "nothing listens on port 8080") || !strings.Contains(s.Message, "listens on 127.0.0.1:3000") {
 		t.Errorf("got %s: %s", s.Reason, s.Message)
 	}
@@ -235,9 +235,9 @@ func TestProbesInSandbox(t *testing.T) {
 	n, logs, _ := inSandbox(t, true)
 	r := revision("min-scale", "1")
 	r.Image = "good"
-	r.Container.Startup = &run.Probe{Exec: []string{"/program", "check"}}
-	r.Container.Probe = &run.Probe{HTTPPath: "/", Period: 50 * time.Millisecond}
-	r.Container.Liveness = &run.Probe{Exec: []string{"/program", "check"}, Period: 100 * time.Millisecond, FailureThreshold: 2, Grace: 10 * time.Millisecond}
+	r.Container.Startup = &run.Probe{Exec: []string{"/program", "check"}, Timeout: time.Minute}
+	r.Container.Probe = &run.Probe{HTTPPath: "/", Period: 50 * time.Millisecond, Timeout: time.Minute}
+	r.Container.Liveness = &run.Probe{Exec: []string{"/program", "check"}, Timeout: time.Minute, Period: 100 * time.Millisecond, FailureThreshold: 2, Grace: 10 * time.Millisecond}
 	if err := n.Apply(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}

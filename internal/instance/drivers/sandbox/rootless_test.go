@@ -35,7 +35,7 @@ func TestRootless(t *testing.T) {
 	}
 	binary := filepath.Join(dir, "sandbox.test")
 	copyFile(t, "/proc/self/exe", binary)
-	c := exec.Command(binary, "-test.run=^(TestSuite|TestRun)$", "-test.count=1", "-test.timeout=60s")
+	c := exec.Command(binary, "-test.run=^(TestSuite|TestRun)$", "-test.count=1", "-test.timeout=10m")
 	if testing.Verbose() {
 		c.Args = append(c.Args, "-test.v")
 	}
