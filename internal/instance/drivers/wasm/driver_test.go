@@ -18,7 +18,7 @@ import (
 	"github.com/openfunction/ofn/internal/instance/drivers/wasm"
 )
 
-const patient = 20 * time.Second
+const patient = time.Minute
 
 // log is a log that may be read while it is written.
 type log struct {
