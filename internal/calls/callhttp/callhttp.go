@@ -93,24 +93,7 @@ func (f *Front) Accept(w http.ResponseWriter, r *http.Request, namespace, functi
 		f.fail(w, err)
 		return
 	}
-	size := r.ContentLength
-	if size < 0 || size > int64(f.o.MaxBody) {
-		size = int64(f.o.MaxBody)
-	}
-	if !f.memory.TryAcquire(size) {
-		f.fail(w, fmt.Errorf("%w: too many are being accepted", calls.ErrFull))
-		return
-	}
-	defer f.memory.Release(size)
-	call, err := calls.FromRequest(r, calls.Name{Namespace: namespace, Name: function}, f.o.Now())
-	if err == nil {
-		call.Body, err = f.body(w, r)
-	}
-	if err != nil {
-		f.fail(w, err)
-		return
-	}
-	a, err := c.Accept(r.Context(), call)
+	a, err := f.keep(w, r, c, calls.Name{Namespace: namespace, Name: function})
 	if err != nil {
 		f.fail(w, err)
 		return
@@ -129,6 +112,26 @@ func (f *Front) Accept(w http.ResponseWriter, r *http.Request, namespace, functi
 		h.Set("Idempotency-Replayed", "true")
 	}
 	answer(w, http.StatusAccepted, accepted{a.ID, a.State, Prefix + a.ID, Prefix + a.ID + "/result"})
+}
+
+// keep reads a request and keeps it. What its body takes is given back then: whoever waits for the result does not keep others out.
+func (f *Front) keep(w http.ResponseWriter, r *http.Request, c *calls.Calls, function calls.Name) (calls.Accepted, error) {
+	size := r.ContentLength
+	if size < 0 || size > int64(f.o.MaxBody) {
+		size = int64(f.o.MaxBody)
+	}
+	if !f.memory.TryAcquire(size) {
+		return calls.Accepted{}, fmt.Errorf("%w: too many are being accepted", calls.ErrFull)
+	}
+	defer f.memory.Release(size)
+	call, err := calls.FromRequest(r, function, f.o.Now())
+	if err == nil {
+		call.Body, err = f.body(w, r)
+	}
+	if err != nil {
+		return calls.Accepted{}, err
+	}
+	return c.Accept(r.Context(), call)
 }
 
 func (f *Front) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {

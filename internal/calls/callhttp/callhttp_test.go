@@ -223,3 +223,34 @@ func TestWatchOverHTTP(t *testing.T) {
 		}
 	}
 }
+
+// Whoever waits for a result holds nothing that others need to have their calls kept.
+func TestWaitersKeepNobodyOut(t *testing.T) {
+	c := open(t)
+	f := callhttp.New(callhttp.Options{Open: func(context.Context) (*calls.Calls, error) { return c, nil }, HostOf: func(n calls.Name) string { return n.Name }, MaxBody: 1 << 30})
+	send := func(ctx context.Context, path, prefer string) int {
+		r := httptest.NewRequest("POST", "http://f.example"+path, io.MultiReader(strings.NewReader("x"))).WithContext(ctx) // of a size that is not known
+		r.Header.Set("Prefer", prefer)
+		w := httptest.NewRecorder()
+		f.Accept(w, r, "ns", "f")
+		return w.Code
+	}
+	waiting, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		send(waiting, "/hang", "respond-async, wait=60")
+	}()
+	defer func() { leave(); <-left }()
+	for end := time.Now().Add(30 * time.Second); c.Lag(calls.Name{}) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the call is not kept")
+		}
+	}
+	code := 0
+	for end := time.Now().Add(20 * time.Second); code != http.StatusAccepted; time.Sleep(10 * time.Millisecond) {
+		if code = send(t.Context(), "/", "respond-async"); time.Now().After(end) {
+			t.Fatalf("another call is answered %d as long as somebody waits for a result", code)
+		}
+	}
+}
