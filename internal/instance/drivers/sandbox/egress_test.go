@@ -24,11 +24,12 @@ import (
 	"github.com/openfunction/ofn/internal/instance/instancetest"
 )
 
-// The two ends of the link to a machine outside, in the range for documentation.
-const (
-	hostEnd    = "203.0.113.1"
-	outsideEnd = "203.0.113.2"
-)
+// linkEnds are the two ends of the link to a machine outside, in the range for documentation: others than those of the same test in
+// another checkout, most likely.
+func linkEnds() (host, outside string) {
+	n := os.Getpid() % 64 * 4
+	return fmt.Sprintf("203.0.113.%d", n+1), fmt.Sprintf("203.0.113.%d", n+2)
+}
 
 // outside makes a network namespace that plays another machine. Its server tells each client the address that it sees.
 func outside(t *testing.T) string {
@@ -70,6 +71,7 @@ func outsideListener() (net.Listener, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil, err
 	}
+	hostEnd, outsideEnd := linkEnds()
 	own, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
@@ -107,6 +109,7 @@ func TestEgress(t *testing.T) {
 		t.Skip("egress needs root")
 	}
 	server := outside(t)
+	hostEnd, _ := linkEnds()
 	d, err := sandbox.New(sandbox.Options{StateDir: t.TempDir() + "/state", Egress: sandbox.EgressNAT})
 	if err != nil {
 		t.Skipf("this machine cannot let copies out: %v", err)
