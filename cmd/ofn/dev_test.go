@@ -68,7 +68,7 @@ func startDev(t *testing.T, dir string) *devSession {
 
 func (d *devSession) until(ok func() bool) {
 	d.t.Helper()
-	tick, late := time.NewTicker(20*time.Millisecond), time.After(time.Minute)
+	tick, late := time.NewTicker(20*time.Millisecond), time.After(5*time.Minute) // the first build fetches modules and compiles them
 	defer tick.Stop()
 	for !ok() {
 		select {
