@@ -86,6 +86,8 @@ func (f *fakeAPI) read(w http.ResponseWriter, r *http.Request, one object) {
 	isTable := strings.Contains(r.Header.Get("Accept"), "as=Table")
 	isCollection := (len(strings.Split(strings.Trim(r.URL.Path, "/"), "/"))%2 == 0) == strings.HasPrefix(r.URL.Path, "/apis/")
 	switch {
+	case strings.Count(strings.Trim(r.URL.Path, "/"), "/") == 0: // what kinds there are is not told
+		answer(w, http.StatusNotFound, failure(404, "not found"))
 	case r.URL.Query().Get("watch") != "":
 		f.watch(w, r, isTable)
 	case one != nil && isTable:
