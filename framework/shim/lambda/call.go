@@ -118,6 +118,11 @@ func (c *Contract) run(ctx context.Context, inv *invocation) outcome {
 	case o := <-inv.done:
 		return o
 	case <-late.C:
+		select {
+		case o := <-inv.done: // it was in time after all, and the program may have another one
+			return o
+		default:
+		}
 		if w := inv.worker.Load(); w != nil {
 			w.restart()
 		}

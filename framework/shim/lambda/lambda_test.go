@@ -220,6 +220,18 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
+// An event that was answered is not late, however late one looks: its program has another one by now, and is not to be killed.
+func TestAnsweredInTime(t *testing.T) {
+	for range 200 {
+		c := &Contract{events: make(chan *invocation, 1)}
+		inv := &invocation{deadline: time.Now(), done: make(chan outcome, 1)}
+		inv.settle(outcome{data: []byte("answer")})
+		if o := c.run(t.Context(), inv); o.err != nil && len(c.events) > 0 {
+			t.Fatalf("an event that was answered gets %v", o.err)
+		}
+	}
+}
+
 func TestBadStarts(t *testing.T) {
 	for how, says := range map[string]string{"exit": "ended with exit code 4 before it asked for an event", "init": "could not start: Config: no table"} {
 		c, err := New([]string{os.Args[0]}, false, host.Env{"START": how}, slog.New(slog.DiscardHandler))
