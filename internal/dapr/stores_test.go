@@ -118,6 +118,7 @@ func TestConfiguration(t *testing.T) {
 	if err := json.Unmarshal([]byte(api.must("GET", "/v1.0/configuration/conf/subscribe?key=colour", "")), &pushed); err != nil || pushed.ID == "" {
 		t.Fatalf("%v %v", pushed, err)
 	}
+	copyEnds(t, p)
 	// The store subscribes in the background: what changes before is told to nobody, so that it is changed until it is told.
 	changing, changed := context.WithCancel(ctx)
 	var changer sync.WaitGroup
@@ -145,6 +146,9 @@ func TestConfiguration(t *testing.T) {
 		t.Errorf("%v %v", out, err)
 	}
 	api.fails("GET", "/v1.0/configuration/none?key=x", "", http.StatusBadRequest, "ERR_CONFIGURATION_STORE_NOT_FOUND")
+	if err := p.DeleteComponent(ctx, name("conf")); err != nil {
+		t.Errorf("a subscription is left: %v", err)
+	}
 }
 
 // TestQueries: a store that can be asked for values is, and shows a function its own only.
@@ -199,6 +203,27 @@ func execute(t *testing.T, url string, statements ...string) {
 		if _, err := c.Exec(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
+	}
+}
+
+// copyEnds is another copy of the function that comes, subscribes and goes: its own subscription ends with it, those of others do not.
+func copyEnds(t *testing.T, p *platform) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	life, end := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(life, name("fn"), nil, l) }()
+	other := &api{t, nil, nil, "http://" + l.Addr().String()}
+	var own struct{ ID string }
+	if err := json.Unmarshal([]byte(other.must("GET", "/v1.0/configuration/conf/subscribe?key=size", "")), &own); err != nil || own.ID == "" {
+		t.Fatalf("%v %v", own, err)
+	}
+	end()
+	if err := receive(t, served, "the end of the other copy"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -122,13 +122,16 @@ func (c *caller) unsubscribe(id string) bool {
 	return ok
 }
 
-// pushConfiguration subscribes for an app over HTTP: changes are posted to its path /configuration/STORE/KEY.
-func (c *caller) pushConfiguration(store string, keys []string, meta map[string]string) (string, error) {
+// pushConfiguration subscribes for an app over HTTP: changes are posted to its path /configuration/STORE/KEY, until the life of the copy
+// that asks for it ends.
+func (c *caller) pushConfiguration(life context.Context, store string, keys []string, meta map[string]string) (string, error) {
 	ctx, cancel := context.WithCancel(c.closed)
+	ended := context.AfterFunc(life, cancel)
 	id, end, err := c.subscribeConfiguration(ctx, store, keys, meta, func(ctx context.Context, e *configuration.UpdateEvent) error {
 		return c.o.Runtime.PushConfiguration(ctx, c.app, store, e)
 	})
 	if err != nil {
+		ended()
 		cancel()
 		return "", err
 	}
@@ -141,6 +144,7 @@ func (c *caller) pushConfiguration(store string, keys []string, meta map[string]
 	}
 	if n >= maxSubscriptions {
 		c.mu.Unlock()
+		ended()
 		cancel()
 		end()
 		return "", newFault(errorcodes.ConfigurationSubscribe, http.StatusTooManyRequests, codes.ResourceExhausted, "the function has %d subscriptions to configuration already", n)
@@ -149,6 +153,8 @@ func (c *caller) pushConfiguration(store string, keys []string, meta map[string]
 	c.mu.Unlock()
 	c.wg.Go(func() {
 		<-ctx.Done()
+		ended()
+		c.unsubscribe(id)
 		end()
 	})
 	return id, nil

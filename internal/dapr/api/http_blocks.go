@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -130,7 +131,8 @@ func (q *request) serveConfiguration() error {
 	query := q.r.URL.Query()
 	switch {
 	case len(q.args) == 2 && q.arg(1) == "subscribe":
-		id, err := q.pushConfiguration(q.arg(0), query["key"], q.queryMetadata())
+		life, _ := q.r.Context().Value(lifeKey{}).(context.Context)
+		id, err := q.pushConfiguration(life, q.arg(0), query["key"], q.queryMetadata())
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net"
 	"sync"
 
@@ -14,6 +15,7 @@ const maxConns = 256
 type stamped struct {
 	net.Listener
 	app   event.Name
+	life  context.Context //nolint:containedctx // of the copy that connects here
 	slots chan struct{}
 	done  chan struct{}
 	once  sync.Once
@@ -21,8 +23,8 @@ type stamped struct {
 	conns map[*stampedConn]bool
 }
 
-func stamp(l net.Listener, app event.Name) *stamped {
-	return &stamped{Listener: l, app: app, slots: make(chan struct{}, maxConns), done: make(chan struct{}), conns: map[*stampedConn]bool{}}
+func stamp(life context.Context, l net.Listener, app event.Name) *stamped {
+	return &stamped{Listener: l, app: app, life: life, slots: make(chan struct{}, maxConns), done: make(chan struct{}), conns: map[*stampedConn]bool{}}
 }
 
 // Accept waits for a connection, and for one of others to end when there are too many.
@@ -75,7 +77,7 @@ type stampedConn struct {
 }
 
 // RemoteAddr is an appAddr.
-func (c *stampedConn) RemoteAddr() net.Addr { return appAddr{c.Conn.RemoteAddr(), c.of.app} }
+func (c *stampedConn) RemoteAddr() net.Addr { return appAddr{c.Conn.RemoteAddr(), c.of.app, c.of.life} }
 
 func (c *stampedConn) Close() error {
 	c.once.Do(func() {
@@ -90,5 +92,6 @@ func (c *stampedConn) Close() error {
 // appAddr is the address of a peer that is known to be an app.
 type appAddr struct {
 	net.Addr
-	app event.Name
+	app  event.Name
+	life context.Context //nolint:containedctx // of the copy
 }

@@ -83,14 +83,18 @@ func New(o Options) *Server {
 		Handler: http.HandlerFunc(s.serveHTTP), Protocols: protocols,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, appKey{}, c.RemoteAddr().(appAddr).app)
+			from := c.RemoteAddr().(appAddr)
+			return context.WithValue(context.WithValue(ctx, appKey{}, from.app), lifeKey{}, from.life)
 		},
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	return s
 }
 
-type appKey struct{}
+type (
+	appKey  struct{}
+	lifeKey struct{}
+)
 
 // caller is the app that a request comes from.
 func (s *Server) caller(app event.Name) *caller {
@@ -117,7 +121,7 @@ func (s *Server) Serve(ctx context.Context, app event.Name, grpcListener, httpLi
 		if l == nil {
 			return
 		}
-		mine := stamp(l, app)
+		mine := stamp(ctx, l, app)
 		wg.Go(func() {
 			defer cancel()
 			errs[i] = on(mine)
@@ -133,25 +137,12 @@ func (s *Server) Serve(ctx context.Context, app event.Name, grpcListener, httpLi
 		return errors.New("there is no listener to serve Dapr's API on")
 	}
 	wg.Wait()
-	s.forget(app)
 	for i, err := range errs {
 		if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
 			errs[i] = nil
 		}
 	}
 	return errors.Join(errs[:]...)
-}
-
-// forget ends what an app subscribed to over HTTP.
-func (s *Server) forget(app event.Name) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id, cancel := range s.subs {
-		if id.app == app {
-			cancel()
-			delete(s.subs, id)
-		}
-	}
 }
 
 // Close ends what is served, and waits for it.
