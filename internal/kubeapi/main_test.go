@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait of the tests: only a failure takes that long.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 var serveDir = flag.String("kubeapi.serve", "", "internal: be a server on this data directory until killed")
 

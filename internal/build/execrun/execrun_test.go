@@ -132,7 +132,7 @@ func TestLimits(t *testing.T) {
 // A program that forks far beyond its limit is stopped, and nothing of it is left. It forks a bounded number of times: this
 // runner looks at its processes now and then, which a real fork bomb outruns; only a control group stops one.
 func TestManyForks(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c := shell("i=0; while [ $i -lt 300 ]; do sleep 20.55 & i=$((i+1)); done; wait")
 	c.Limits.PIDs = 64

@@ -160,7 +160,7 @@ func Write(t testing.TB, c client.Client, o client.Object, change func()) {
 // Soon waits for another goroutine to bring something about; how long is no matter of the test.
 func Soon(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !done() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not come about", what)

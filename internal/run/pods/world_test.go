@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,9 @@ import (
 // patience bounds every wait: only a failure takes that long.
 const patience = time.Minute
 
+// worlds keeps the addresses of those that there are at the same time apart: two may choose the same port.
+var worlds atomic.Int32
+
 // world is an operator's engine and a gateway over an API server, and a node whose pods are HTTP servers of this process.
 type world struct {
 	*testing.T
@@ -44,6 +48,7 @@ type world struct {
 	node     *node.Node
 	url      string
 	port     int
+	number   int32 // second of its pods' addresses
 
 	mu      sync.Mutex
 	pods    map[string]*http.Server
@@ -53,7 +58,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, pods: map[string]*http.Server{}, changed: make(chan run.Key, 100)}
+	w := &world{T: t, pods: map[string]*http.Server{}, changed: make(chan run.Key, 100), number: 10 + worlds.Add(1)%200}
 	w.client = fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{Create: w.create, Delete: w.remove}).Build()
 	w.engine = pods.New(w.client, w.client, pods.Options{GatewayNamespace: "openfunction", GatewayName: "ofn-gateway", ClusterDomain: "cluster.local"})
 	log := slog.New(slog.DiscardHandler)
@@ -72,7 +77,7 @@ func newWorld(t *testing.T) *world {
 	})}, log)
 	l := w.listen("127.0.0.1:0")
 	w.url = "http://" + l.Addr().String()
-	free := w.listen("127.9.9.9:0")
+	free := w.listen(fmt.Sprintf("127.%d.9.9:0", w.number))
 	w.port = free.Addr().(*net.TCPAddr).Port
 	free.Close()
 	w.run(func(ctx context.Context) { _ = g.Serve(ctx, l) })
@@ -137,7 +142,7 @@ func (w *world) create(ctx context.Context, c client.WithWatch, o client.Object,
 	}
 	w.mu.Lock()
 	w.started++
-	p.Status.PodIP = fmt.Sprintf("127.9.%d.%d", w.started/200, 1+w.started%200)
+	p.Status.PodIP = fmt.Sprintf("127.%d.%d.%d", w.number, w.started/200, 1+w.started%200)
 	w.mu.Unlock()
 	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", p.Status.PodIP, w.port))
 	if err != nil {
