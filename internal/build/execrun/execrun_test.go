@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,22 +89,22 @@ func TestCancelEndsAll(t *testing.T) {
 	reason := errors.New("reason")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	started := trigger(func() { cancel(reason) })
-	c := shell("(trap '' TERM; exec sleep 20.4242) & echo started; wait")
+	c := shell("(trap '' TERM; exec sleep " + mark("20.4242") + ") & echo started; wait")
 	c.Stdout = started
 	_, err := execrun.Runner{}.Run(ctx, c)
 	if !errors.Is(err, reason) {
 		t.Errorf("error is %v", err)
 	}
-	gone(t, "20.4242")
+	gone(t, mark("20.4242"))
 }
 
 // What outlives the command is ended with it.
 func TestOrphans(t *testing.T) {
-	c := shell("sleep 20.2424 >/dev/null 2>&1 &")
+	c := shell("sleep " + mark("20.2424") + " >/dev/null 2>&1 &")
 	if exit, err := (execrun.Runner{}).Run(t.Context(), c); err != nil || exit.Code != 0 {
 		t.Fatalf("got %+v, %v", exit, err)
 	}
-	gone(t, "20.2424")
+	gone(t, mark("20.2424"))
 }
 
 func TestLimits(t *testing.T) {
@@ -113,7 +114,7 @@ func TestLimits(t *testing.T) {
 		limits       build.RunLimits
 		want         build.Resource
 	}{
-		{"processes", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 20.77 & done; wait", build.RunLimits{PIDs: 8}, build.Processes},
+		{"processes", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep " + mark("20.77") + " & done; wait", build.RunLimits{PIDs: 8}, build.Processes},
 		{"memory", memoryHog, build.RunLimits{MemoryBytes: 30 << 20}, build.Memory},
 		{"file size", "exec head -c 100000 /dev/zero >" + t.TempDir() + "/big", build.RunLimits{FileBytes: 1000}, build.FileSize},
 	} {
@@ -124,7 +125,7 @@ func TestLimits(t *testing.T) {
 			if err != nil || exit.Exceeded != c.want {
 				t.Errorf("got %+v, %v, want %q exceeded", exit, err, c.want)
 			}
-			gone(t, "20.77")
+			gone(t, mark("20.77"))
 		})
 	}
 }
@@ -134,18 +135,21 @@ func TestLimits(t *testing.T) {
 func TestManyForks(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	c := shell("i=0; while [ $i -lt 300 ]; do sleep 20.55 & i=$((i+1)); done; wait")
+	c := shell("i=0; while [ $i -lt 300 ]; do sleep " + mark("20.55") + " & i=$((i+1)); done; wait")
 	c.Limits.PIDs = 64
 	exit, err := execrun.Runner{}.Run(ctx, c)
 	if err != nil || exit.Exceeded != build.Processes {
 		t.Errorf("got %+v, %v", exit, err)
 	}
-	gone(t, "20.55")
+	gone(t, mark("20.55"))
 }
 
 type trigger func()
 
 func (f trigger) Write(p []byte) (int, error) { f(); return len(p), nil }
+
+// mark makes of a number of seconds one that no other run of these tests on this machine has.
+func mark(seconds string) string { return seconds + strconv.Itoa(os.Getpid()) }
 
 // gone fails when a living process has mark in its arguments.
 func gone(t *testing.T, mark string) {
