@@ -102,8 +102,9 @@ func (c *copyOf) command(ctx context.Context, out *limited, r *http.Request) err
 	defer c.pool.drop()
 	answer := &cgiResponse{to: out}
 	for {
+		alone := c.pool.alone() // one that ends meanwhile makes room
 		err := c.maker.Command(ctx, guest.IO{Stdin: r.Body, Stdout: answer, Env: cgiEnv(r)})
-		if errors.Is(err, guest.ErrNoRoom) && !c.pool.alone() {
+		if errors.Is(err, guest.ErrNoRoom) && !alone {
 			if err = c.pool.wait(ctx); err == nil {
 				continue
 			}
